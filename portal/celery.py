@@ -1,0 +1,62 @@
+"""The Celery app: named queues, and a beat that only rings."""
+
+import os
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from celery import Celery
+from celery.beat import PersistentScheduler
+from django.conf import settings
+from django.utils import timezone
+from kombu import Queue
+from kombu.utils.scheduling import round_robin_cycle
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+
+app = Celery("portal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+app.conf.task_queues = [Queue(name) for name in settings.QUEUES]
+
+
+def _every(task: str, seconds: float, lifetime: float | None = None) -> dict[str, Any]:
+    """Ring `task` on this period; a ring that nobody heard in `lifetime` seconds is void."""
+    return {"task": task, "schedule": seconds, "options": {"queue": "house", "expires": lifetime or seconds}}
+
+
+app.conf.beat_schedule = {
+    "tick": _every("portal.tasks.tick", settings.OPERATION_TICK_SECONDS),
+    "heartbeat": _every("portal.tasks.heartbeat", settings.HEARTBEAT_SECONDS, 60),
+    "schedule": _every("completions.tasks.schedule", settings.SCHEDULE_SECONDS),
+    "follow": _every("datasets.tasks.follow", settings.FOLLOW_SECONDS),
+}
+
+
+class HouseFirst(round_robin_cycle):  # type: ignore[misc]  # kombu has no types
+    """Take turns between the queues of work, but look at the house queue before each of them.
+
+    Rings are tiny and must not wait behind a queue of 45-second steps: leases expire by them.
+    """
+
+    def consume(self, n: int) -> list[str]:
+        names: list[str] = super().consume(n)
+        return sorted(names, key=lambda name: name != settings.CELERY_TASK_DEFAULT_QUEUE)
+
+
+class Scheduler(PersistentScheduler):  # type: ignore[misc]  # celery has no types
+    """Celery's file-backed schedule, which also tells the health page that beat is alive."""
+
+    _told = 0.0
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        pause: float = super().tick(*args, **kwargs)
+        if monotonic() - self._told >= 5:
+            self._tell(timezone.now())
+            self._told = monotonic()
+        return pause
+
+    def _tell(self, now: datetime) -> None:
+        from portal import health  # models are ready only once beat runs
+
+        health.beat_alive(now)
