@@ -1,0 +1,122 @@
+"""Datasets and their immutable versions. The file is the frozen copy of the text; examples point into it."""
+
+from typing import Any
+
+from django.db import models
+
+from portal.querysets import FromConnectionsQuerySet
+
+
+class Purpose(models.TextChoices):
+    SUPERVISED = "supervised", "Supervised fine-tuning"
+    EVALUATION = "evaluation", "Evaluation items"
+
+
+class DatasetQuerySet(models.QuerySet[Any]):
+    """Datasets; the rights are those on every version's sources."""
+
+    def _with(self, word: str, user: Any) -> "DatasetQuerySet":
+        versions = DatasetVersion.objects
+        refused = versions.exclude(pk__in=getattr(versions, word)(user).values("pk"))
+        return self.exclude(pk__in=refused.values("dataset"))
+
+    def readable_by(self, user: Any) -> "DatasetQuerySet":
+        return self._with("readable_by", user)
+
+    def reviewable_by(self, user: Any) -> "DatasetQuerySet":
+        return self._with("reviewable_by", user)
+
+    def actionable_by(self, user: Any) -> "DatasetQuerySet":
+        return self._with("actionable_by", user)
+
+    def manageable_by(self, user: Any) -> "DatasetQuerySet":
+        return self._with("manageable_by", user)
+
+
+class Dataset(models.Model):
+    name = models.CharField(max_length=120)
+    purpose = models.CharField(max_length=16, choices=Purpose.choices)
+    owner = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects: Any = DatasetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatasetVersion(models.Model):
+    """One build of a dataset. Once ready, nothing of it changes."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft", "Being chosen"
+        BUILDING = "building", "Being built"
+        READY = "ready", "Ready"
+        REFUSED = "refused", "Refused"
+        FAILED = "failed", "Failed"
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    frozen_selection = models.ForeignKey(
+        "completions.FrozenSelection", models.SET_NULL, null=True, blank=True, related_name="versions"
+    )
+    connections = models.ManyToManyField("portal.Connection", related_name="dataset_versions")
+    recipe = models.JSONField(default=dict, help_text="Every rule and setting of the build, as data.")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.DRAFT)
+    file_name = models.CharField(
+        max_length=80, blank=True, help_text="Random, so that it tells nothing upstream."
+    )
+    path = models.CharField(max_length=200, blank=True, help_text="Name in the artifacts storage.")
+    sha256 = models.CharField(max_length=64, blank=True)
+    size = models.BigIntegerField(default=0, help_text="Bytes.")
+    rows = models.IntegerField(default=0)
+    counts = models.JSONField(default=dict, help_text="selected, written, tokens, left_out: {reason: n}.")
+    problems = models.JSONField(default=list, help_text="What validation found: code, line, text, severity.")
+    refusal = models.TextField(blank=True)
+    created_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+    built = models.DateTimeField(null=True)
+
+    objects: Any = FromConnectionsQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(name="one_version_per_number", fields=["dataset", "number"])]
+
+    def __str__(self) -> str:
+        return f"{self.dataset} v{self.number}"
+
+
+class Example(models.Model):
+    """One line of a version's file, or one completion that was left out (then `excluded_reason` says why)."""
+
+    version = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="examples")
+    position = models.IntegerField(help_text="Order within the version, left-out ones included, from 0.")
+    line = models.IntegerField(null=True, help_text="Line number in the file, from 1; null if left out.")
+    completion = models.ForeignKey(
+        "completions.StoredCompletion", models.SET_NULL, null=True, related_name="examples"
+    )
+    source_key = models.CharField(max_length=300, help_text="<connection slug>/<upstream id>.")
+    content_hash = models.CharField(max_length=64, blank=True)
+    offset = models.BigIntegerField(null=True, help_text="Byte offset of the line in the file.")
+    length = models.IntegerField(null=True)
+    tokens = models.IntegerField(null=True)
+    split = models.CharField(max_length=12, default="train")
+    excluded_reason = models.CharField(max_length=120, blank=True)
+
+    objects: Any = models.Manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="one_example_per_position", fields=["version", "position"])
+        ]
+        indexes = [
+            # Looking inside a version, line by line; counting what was left out.
+            models.Index(fields=["version", "excluded_reason", "position"], name="example_of_version"),
+        ]
+
+    def __str__(self) -> str:
+        return self.source_key

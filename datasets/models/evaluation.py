@@ -1,0 +1,144 @@
+"""Evaluations: items, graders, runs, and one row per call and per verdict."""
+
+from typing import Any
+
+from django.db import models
+
+from portal.querysets import FromConnectionsQuerySet
+
+
+class Evaluation(models.Model):
+    """What is measured and how: the items (a dataset version), the reference, the graders."""
+
+    name = models.CharField(max_length=120)
+    version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="evaluations")
+    connections = models.ManyToManyField("portal.Connection", related_name="evaluations")
+    reference = models.CharField(
+        max_length=220, blank=True, help_text="meta:<key>, answer (the stored answer), or empty for none."
+    )
+    owner = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects: Any = FromConnectionsQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Grader(models.Model):
+    """One testing criterion. `params` holds the fields of its kind, as the API names them."""
+
+    class Kind(models.TextChoices):
+        STRING_CHECK = "string_check", "String check"
+        TEXT_SIMILARITY = "text_similarity", "Text similarity"
+
+    evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="graders")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=80)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    params = models.JSONField(default=dict)
+
+    objects: Any = models.Manager()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(name="one_grader_per_position", fields=["evaluation", "position"]),
+            models.UniqueConstraint(name="one_grader_per_name", fields=["evaluation", "name"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Run(models.Model):
+    """One measurement. `targets` is a list of {key, kind: stored|fresh, connection, model, label, params}."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="runs")
+    connections = models.ManyToManyField("portal.Connection", related_name="runs")
+    number = models.PositiveIntegerField()
+    targets = models.JSONField(default=list)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
+    operation = models.ForeignKey("portal.Operation", models.SET_NULL, null=True, related_name="+")
+    repeated_calls = models.PositiveIntegerField(default=0, help_text="Calls made again after a worker died.")
+    summary = models.JSONField(default=dict)
+    created_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+    finished = models.DateTimeField(null=True)
+
+    objects: Any = FromConnectionsQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(name="one_run_per_number", fields=["evaluation", "number"])]
+
+    def __str__(self) -> str:
+        return f"{self.evaluation} run {self.number}"
+
+
+class Call(models.Model):
+    """One model call. `grader` and `order` are empty for the answer itself, never null, so that the key is unique."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "To be made"
+        SENT = "sent", "In flight"
+        DONE = "done", "Answered"
+        FAILED = "failed", "Failed"
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="calls")
+    example = models.ForeignKey("datasets.Example", models.CASCADE, related_name="calls")
+    target = models.CharField(max_length=20)
+    repetition = models.PositiveSmallIntegerField(default=0)
+    grader = models.CharField(max_length=80, default="", blank=True)
+    order = models.CharField(max_length=4, default="", blank=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
+    tries = models.PositiveSmallIntegerField(default=0)
+    output_text = models.TextField(blank=True)
+    answer = models.JSONField(default=dict, help_text="The choice's message, finish reason and usage.")
+    latency_ms = models.IntegerField(null=True)
+    error = models.JSONField(default=dict)
+
+    objects: Any = models.Manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="one_call_per_item",
+                fields=["run", "example", "target", "repetition", "grader", "order"],
+            )
+        ]
+        indexes = [models.Index(fields=["run", "state", "id"], name="call_to_make")]
+
+
+class Result(models.Model):
+    """One grader's verdict on one answer. `error` set means ungraded: counted apart, never as a failure."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="results")
+    example = models.ForeignKey("datasets.Example", models.CASCADE, related_name="results")
+    target = models.CharField(max_length=20)
+    repetition = models.PositiveSmallIntegerField(default=0)
+    grader = models.ForeignKey(Grader, models.CASCADE, related_name="results")
+    score = models.FloatField(null=True)
+    passed = models.BooleanField(null=True)
+    reason = models.TextField(blank=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    objects: Any = models.Manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="one_result_per_verdict", fields=["run", "example", "target", "repetition", "grader"]
+            )
+        ]
+        indexes = [models.Index(fields=["run", "grader", "target", "passed"], name="result_of_run")]
