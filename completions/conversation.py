@@ -1,7 +1,7 @@
 """Raw answers of upstream to a conversation that one can show, search and train on.
 
-Pure and tolerant: everything here was written by a model, a user or a service newer than this code, so any field may
-be missing, null or of another type. What is not understood is kept as an `unknown` part with its JSON as text.
+Pure and tolerant: everything here was written by a model, a user or a service newer than this code, so any
+field may be missing, null or of another type. What is not understood is kept as an `unknown` part with its JSON.
 Shapes: https://platform.openai.com/docs/api-reference/chat/object and
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/stored-completions
 """
@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that a model asked for. `arguments` is the text it wrote, `parsed` its JSON or None if it is not JSON."""
+    """A call that a model asked for. `arguments` is the text it wrote, `parsed` its JSON or None."""
 
     id: str
     kind: str

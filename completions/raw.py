@@ -1,7 +1,7 @@
 """Pack the answers of upstream, byte for byte, into one compressed blob, and read them back.
 
-Layout before compression: a JSON header line with the length of each part, then the parts themselves: the list item
-as cut from its page, then each page of the messages answer. Pure: no models, no settings.
+Layout before compression: a JSON header line with the length of each part, then the parts themselves: the list
+item as cut from its page, then each page of the messages answer. Pure: no models, no settings.
 """
 
 import json
@@ -47,7 +47,7 @@ def unpack(blob: bytes | memoryview) -> Raw:
 
 
 def decode(data: bytes) -> Any:
-    """JSON as leniently as the bytes allow: a BOM and invalid UTF-8 are survived; raises Unreadable otherwise."""
+    """JSON as leniently as the bytes allow: a BOM and invalid UTF-8 are survived. Raises Unreadable."""
     try:
         return json.loads(data.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError) as error:

@@ -9,7 +9,7 @@ from portal.querysets import FromConnectionsQuerySet
 
 
 class FrozenSelection(models.Model):
-    """Completion ids under the owner's rights at one moment, delta-coded and compressed (completions.selection).
+    """Completion ids under the owner's rights at one moment, delta-coded, compressed (completions.selection).
 
     Unconfirmed ones expire after a day.
     """

@@ -87,7 +87,7 @@ class Run(models.Model):
 
 
 class Call(models.Model):
-    """One model call. `grader` and `order` are empty for the answer itself, never null, so that the key is unique."""
+    """One model call. `grader` and `order` are empty for the answer itself, never null: the key stays unique."""
 
     class State(models.TextChoices):
         PENDING = "pending", "To be made"
@@ -119,6 +119,9 @@ class Call(models.Model):
         ]
         indexes = [models.Index(fields=["run", "state", "id"], name="call_to_make")]
 
+    def __str__(self) -> str:
+        return f"call of {self.target} for example {self.example_id}"
+
 
 class Result(models.Model):
     """One grader's verdict on one answer. `error` set means ungraded: counted apart, never as a failure."""
@@ -142,3 +145,6 @@ class Result(models.Model):
             )
         ]
         indexes = [models.Index(fields=["run", "grader", "target", "passed"], name="result_of_run")]
+
+    def __str__(self) -> str:
+        return f"verdict of grader {self.grader_id} on example {self.example_id}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import models
 
-from portal.querysets import OperationQuerySet, OnConnectionQuerySet
+from portal.querysets import OnConnectionQuerySet, OperationQuerySet
 
 
 class Operation(models.Model):
