@@ -1,7 +1,7 @@
 """Raw answers of upstream to a conversation that one can show, search and train on.
 
 Pure and tolerant: everything here was written by a model, a user or a service newer than this code, so any
-field may be missing, null or of another type. What is not understood is kept as an `unknown` part with its JSON.
+field may be missing, null or of another type. What is not understood is kept as an `unknown` part.
 Shapes: https://platform.openai.com/docs/api-reference/chat/object and
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/stored-completions
 """

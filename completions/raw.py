@@ -1,6 +1,6 @@
 """Pack the answers of upstream, byte for byte, into one compressed blob, and read them back.
 
-Layout before compression: a JSON header line with the length of each part, then the parts themselves: the list
+Layout before compression: a JSON header line with the length of each part, then the parts: the list
 item as cut from its page, then each page of the messages answer. Pure: no models, no settings.
 """
 

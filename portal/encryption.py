@@ -1,4 +1,4 @@
-"""Encrypted text column for credentials: write-only for people, readable only by the code that calls upstream."""
+"""Encrypted text column for credentials: write-only for people, read only by the code that calls upstream."""
 
 from functools import lru_cache
 from typing import Any

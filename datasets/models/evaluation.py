@@ -87,7 +87,7 @@ class Run(models.Model):
 
 
 class Call(models.Model):
-    """One model call. `grader` and `order` are empty for the answer itself, never null: the key stays unique."""
+    """One model call. `grader` and `order` are empty for the answer itself, never null."""
 
     class State(models.TextChoices):
         PENDING = "pending", "To be made"

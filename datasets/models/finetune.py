@@ -99,6 +99,9 @@ class FineTuneEvent(models.Model):
         ordering = ["created", "id"]
         constraints = [models.UniqueConstraint(name="one_event_per_id", fields=["fine_tune", "upstream_id"])]
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class Checkpoint(models.Model):
     fine_tune = models.ForeignKey(FineTune, models.CASCADE, related_name="checkpoints")
@@ -116,9 +119,12 @@ class Checkpoint(models.Model):
             models.UniqueConstraint(name="one_checkpoint_per_id", fields=["fine_tune", "upstream_id"])
         ]
 
+    def __str__(self) -> str:
+        return f"step {self.step}"
+
 
 class Deployment(models.Model):
-    """A name under which a model answers. On Azure it is created; on OpenAI a fine-tuned model answers at once."""
+    """A name under which a model answers: created on Azure; on OpenAI a fine-tuned model answers at once."""
 
     class State(models.TextChoices):
         CREATING = "creating", "Being created"

@@ -35,3 +35,6 @@ class AuditHead(models.Model):
     """The newest digest of the chain; its one row is the lock that puts entries in order."""
 
     digest = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return self.digest

@@ -99,6 +99,9 @@ class OperationLine(models.Model):
     class Meta:
         ordering = ["id"]
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class RemoteAction(models.Model):
     """The intent of one paid or irreversible call upstream, committed before the call is made.
@@ -161,7 +164,10 @@ class RemoteAction(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a named part last showed that it works; `worker` is written by a finished task, `beat` by its sender."""
+    """When a named part last showed that it works: `worker` is written by a finished task."""
 
     name = models.CharField(primary_key=True, max_length=60)
     at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at}"
