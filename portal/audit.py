@@ -23,9 +23,9 @@ def record(
 ) -> AuditEntry:
     """Append one deed to the chain.
 
-    `actor` is a User or None (the system), `verb` reads "<noun>.<past tense>" ("dataset.created"), `target` any
-    model instance. `details` are small plain values: never a secret, never the text of a completion. Must run
-    inside the transaction of the change it describes; the head row is locked until that transaction ends.
+    `actor` is a User or None (the system), `verb` reads "<noun>.<past tense>" ("dataset.created"), `target`
+    any model instance. `details` are small plain values: never a secret, never the text of a completion. Must
+    run inside the transaction of the change it describes; the head row is locked until that transaction ends.
     """
     with transaction.atomic():
         head = AuditHead.objects.select_for_update().filter(pk=1).first()
@@ -52,7 +52,7 @@ def record(
 
 
 def seal(entry: AuditEntry) -> str:
-    """SHA-256 over the previous digest and the entry's canonical text, without foreign keys (they may null)."""
+    """SHA-256 over the previous digest and the entry's canonical text, without foreign keys."""
     body = json.dumps(
         [
             entry.previous,

@@ -22,8 +22,8 @@ def fetch(queryset: Any, user: Any, verb: Verb = "read", **lookup: Any) -> Any:
     """The one row matching `lookup` on which `user` may do `verb`.
 
     `lookup` holds names written in our code, never names from a request.
-    Raises Http404 if the row does not exist or the user may not read it, PermissionDenied if the user may read
-    it but not do `verb`.
+    Raises Http404 if the row does not exist or the user may not read it, PermissionDenied if the user may
+    read it but not do `verb`.
     """
     row = queryset.readable_by(user).filter(**lookup).first()
     if row is None:

@@ -148,9 +148,9 @@ class Term(models.Model):
 class Posting(models.Model):
     """One completion holding one term, in the order of every list.
 
-    The table is made by SQL per vendor: WITHOUT ROWID and descending on SQLite, an ascending key read backwards
-    on PostgreSQL. It is written in batches and never altered. No cascade reaches it, as it has no index on
-    `completion`: whoever removes a completion removes its postings by their whole keys (completions.terms).
+    The table is made by SQL per vendor: WITHOUT ROWID and descending on SQLite, an ascending key read
+    backwards on PostgreSQL. It is written in batches and never altered. No cascade reaches it, as it has no
+    index on `completion`: who removes a completion removes its postings by whole keys (completions.terms).
     """
 
     pk = models.CompositePrimaryKey("term", "created", "completion")
