@@ -314,30 +314,19 @@ UPSTREAM_ALLOW: list[str] = env.list("UPSTREAM_ALLOW", default=[])
 
 # --- Cache: shared by every process, as sign-in throttling counts in it ---------------------------
 
-CACHES: dict[str, dict[str, Any]]
-if BROKER_URL.startswith("filesystem:"):
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-            "LOCATION": DATA_DIR / "cache",
-        }
+_cache = keys.given("CACHE_URL", os.environ) or BROKER_URL.replace("redis+socket:", "unix:", 1)
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": DATA_DIR / "cache",
     }
-elif BROKER_URL.startswith("redis+socket:"):
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": f"unix://{urlsplit(BROKER_URL).path}",
-            "KEY_PREFIX": "portal",
-        }
+    if _cache.startswith("filesystem:")
+    else {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": _cache,
+        "KEY_PREFIX": "portal",
     }
-else:
-    CACHES = {
-        "default": {
-            "BACKEND": "django.core.cache.backends.redis.RedisCache",
-            "LOCATION": keys.given("CACHE_URL", os.environ) or BROKER_URL,
-            "KEY_PREFIX": "portal",
-        }
-    }
+}
 
 # --- Log ------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("datasets.urls")),
     path("connections/", include("portal.connection_urls")),
     path("operations/", include("portal.operation_urls")),
+    path("audit/", include("portal.audit_urls")),
     path("account/", accounts.account, name="account"),
     path("accounts/first-operator/<str:token>/", accounts.first_operator, name="first_operator"),
     path("accounts/", include("allauth.account.urls")),

@@ -1,0 +1,161 @@
+"""Fixtures for everybody: the cast, the sandbox, a broker and a worker, and the ban on the outside world."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+import pytest
+
+from tests import environment, servers
+
+DATA_FOLDER = environment.prepare()  # before anything reads Django's settings
+environment.stay_home()
+django.setup()
+
+from django.core.cache import cache  # noqa: E402  # models and settings are there only now
+from django.test import Client  # noqa: E402
+
+from portal.models import Connection, User  # noqa: E402
+from tests import factories  # noqa: E402
+from tests.workers import Worker  # noqa: E402
+
+if TYPE_CHECKING:
+    from portal.sandbox import Sandbox
+
+PERSONALITIES = {"azure-v1": "azure_v1", "azure-dated": "azure_dated", "openai": "openai"}
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A file, so that a worker process can open the same database."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"] = {**database.get("TEST", {}), "NAME": str(DATA_FOLDER / "test.sqlite3")}
+
+
+@pytest.fixture(autouse=True)
+def _fast_and_fresh(settings: Any) -> None:
+    """Cheap password hashes, and no counters left by another test."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    if os.environ.get("CACHE_URL") == "filesystem:":
+        cache.clear()
+
+
+# The cast: a role on every connection; the outsider is signed in and has none.
+
+
+@pytest.fixture
+def reader(db: None) -> User:
+    return factories.user("reader", "reader")
+
+
+@pytest.fixture
+def reviewer(db: None) -> User:
+    return factories.user("reviewer", "reviewer")
+
+
+@pytest.fixture
+def builder(db: None) -> User:
+    return factories.user("builder", "builder")
+
+
+@pytest.fixture
+def manager(db: None) -> User:
+    return factories.user("manager", "manager")
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return factories.user("operator", "operator")
+
+
+@pytest.fixture
+def outsider(db: None) -> User:
+    return factories.user("outsider")
+
+
+@pytest.fixture
+def client_of() -> Callable[[User], Client]:
+    """A test client that is signed in as the given person."""
+
+    def sign_in(person: User) -> Client:
+        client = Client()
+        client.force_login(person, backend="allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    return sign_in
+
+
+# The provider's stand-in, over real HTTP.
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, settings: Any) -> "Iterator[Sandbox]":
+    """An empty stand-in provider that answers at once; connections may reach it."""
+    from portal.sandbox import Sandbox
+
+    with Sandbox(tmp_path / "sandbox") as running:
+        settings.UPSTREAM_ALLOW = [*settings.UPSTREAM_ALLOW, f"127.0.0.1:{running.port}"]
+        previous = os.environ.get("UPSTREAM_ALLOW")
+        os.environ["UPSTREAM_ALLOW"] = ",".join(settings.UPSTREAM_ALLOW)  # for a worker that starts later
+        yield running
+        if previous is None:
+            del os.environ["UPSTREAM_ALLOW"]
+        else:
+            os.environ["UPSTREAM_ALLOW"] = previous
+
+
+@pytest.fixture
+def connect_to(db: None) -> Callable[..., Connection]:
+    """`connect_to(sandbox, "azure-v1", key=…, **fields)`: a saved connection to that personality."""
+
+    def connect(running: "Sandbox", personality: str = "azure-v1", **fields: Any) -> Connection:
+        values: dict[str, Any] = {
+            "kind": PERSONALITIES[personality],
+            "base_url": running.base_url(personality),
+        }
+        if "key" in fields:
+            values["secret"] = fields.pop("key")
+        return factories.connection(**values | fields)
+
+    return connect
+
+
+# Background work as it runs in earnest.
+
+
+@pytest.fixture(scope="session")
+def _broker_server() -> Iterator[str]:
+    url = os.environ["BROKER_URL"]
+    if not url.startswith(f"redis+socket://{DATA_FOLDER}"):
+        yield url  # the second pass brings its own server
+        return
+    try:
+        server = servers.start_valkey(DATA_FOLDER / "broker.sock")
+    except servers.Unavailable as reason:
+        pytest.skip(str(reason))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def broker(_broker_server: str) -> str:
+    """The address of an empty broker."""
+    import redis
+
+    address = _broker_server.replace("redis+socket:", "unix:", 1)
+    with redis.Redis.from_url(address) as server:
+        server.flushdb()
+    return _broker_server
+
+
+@pytest.fixture
+def worker(transactional_db: None, broker: str) -> Iterator[Worker]:
+    """A running worker with beat, processes of their own: `worker.kill()`, `.start()`, `.wait_for(…)`."""
+    running = Worker().start()
+    yield running
+    running.stop()
