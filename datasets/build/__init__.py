@@ -1,0 +1,1 @@
+"""From frozen completions to a file that can be trained on or measured with."""

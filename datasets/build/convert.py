@@ -1,0 +1,170 @@
+"""A stored conversation as one line of a supervised chat training file. Pure.
+
+https://platform.openai.com/docs/api-reference/fine-tuning/chat-input
+https://learn.microsoft.com/azure/ai-foundry/openai/how-to/fine-tuning
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from completions.conversation import Conversation, Message, Part, ToolCall
+from datasets.build import tokens
+from datasets.build.lines import CannotExpress, Line, Refusal
+
+TrainOn = Literal["all", "last"]
+ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+MAX_MESSAGES, MAX_TOOLS, MAX_IMAGES, MAX_IMAGE_BYTES = 2048, 128, 64, 10 * 1024 * 1024
+_WARN_FINISH = {"length": "truncated", "content_filter": "filtered"}
+
+
+def supervised_line(conversation: Conversation, *, train_on: TrainOn = "all") -> Line | Refusal:
+    """The conversation and its first answer, as the training format writes them, or the reason why not.
+
+    With `train_on="last"` earlier answers of the assistant are context only (weight 0).
+    """
+    try:
+        data = _object(conversation, train_on)
+    except CannotExpress as problem:
+        return Refusal(problem.reason)
+    count, estimated = tokens.of(conversation, data)
+    warning = _WARN_FINISH.get(conversation.finish_reason)
+    return Line(data, count, estimated, (warning,) if warning else ())
+
+
+def _object(conversation: Conversation, train_on: TrainOn) -> dict[str, Any]:
+    if conversation.messages is None:
+        raise CannotExpress("pending")
+    if not conversation.messages:
+        raise CannotExpress("no_messages")
+    answer = conversation.answer
+    if answer is None:
+        raise CannotExpress("no_answer")
+    if answer.refusal:
+        raise CannotExpress("refusal")
+    if not answer.text.strip() and not answer.tool_calls:
+        raise CannotExpress("empty_answer")
+    if len(conversation.messages) >= MAX_MESSAGES:
+        raise CannotExpress("too_many_messages")
+    data: dict[str, Any] = {"messages": list(_messages((*conversation.messages, answer)))}
+    if train_on == "last":
+        for message in data["messages"][:-1]:
+            if message["role"] == "assistant":
+                message["weight"] = 0
+    _check_images(data["messages"])
+    if conversation.tools:
+        data["tools"] = _tools(conversation.tools)
+        parallel = conversation.item.get("parallel_tool_calls")
+        if isinstance(parallel, bool):
+            data["parallel_tool_calls"] = parallel
+    _check_calls(data)
+    return data
+
+
+def _messages(messages: tuple[Message, ...]) -> Iterator[dict[str, Any]]:
+    asked: set[str] = set()
+    for message in messages:
+        written = _message(message)
+        if message.role == "tool":
+            if not message.tool_call_id or message.tool_call_id not in asked:
+                raise CannotExpress("tool_id_lost")
+            written["tool_call_id"] = message.tool_call_id
+        asked.update(call.id for call in message.tool_calls)
+        yield written
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if message.role == "function":
+        raise CannotExpress("legacy_function")
+    if message.role not in ROLES:
+        raise CannotExpress("unknown_role")
+    if message.refusal:
+        raise CannotExpress("refusal")
+    written: dict[str, Any] = {"role": ROLES[message.role]}
+    content = _content(message)
+    if content is not None:
+        written["content"] = content
+    elif not message.tool_calls:
+        raise CannotExpress("empty_message")
+    if message.name:
+        written["name"] = message.name
+    if message.tool_calls:
+        if message.role != "assistant":
+            raise CannotExpress("unknown_part")
+        written["tool_calls"] = [_call(call) for call in message.tool_calls]
+    return written
+
+
+def _content(message: Message) -> str | list[dict[str, Any]] | None:
+    """A string where one text is all there is; parts keep their borders. None where nothing was said."""
+    if not message.parts:
+        return None
+    if len(message.parts) == 1 and message.parts[0].kind == "text":
+        return message.parts[0].text
+    return [_part(part, message.role) for part in message.parts]
+
+
+def _part(part: Part, role: str) -> dict[str, Any]:
+    if part.kind == "text":
+        return {"type": "text", "text": part.text}
+    if part.kind == "image":
+        return _image(part, role)
+    raise CannotExpress(
+        {"audio": "audio", "file": "file", "refusal": "refusal"}.get(part.kind, "unknown_part")
+    )
+
+
+def _image(part: Part, role: str) -> dict[str, Any]:
+    if role != "user":
+        raise CannotExpress("image_elsewhere")
+    if not part.url.startswith("data:image/"):
+        raise CannotExpress("remote_image")
+    if len(part.url) * 3 // 4 > MAX_IMAGE_BYTES:
+        raise CannotExpress("image_too_large")
+    image: dict[str, Any] = {"url": part.url}
+    source = part.raw.get("image_url") if isinstance(part.raw, Mapping) else None
+    detail = source.get("detail") if isinstance(source, Mapping) else None
+    if detail in ("low", "high", "auto"):
+        image["detail"] = detail
+    return {"type": "image_url", "image_url": image}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    if call.kind != "function":
+        raise CannotExpress("custom_tool")
+    if not call.id:
+        raise CannotExpress("legacy_function")
+    if not isinstance(call.parsed, dict):
+        raise CannotExpress("tool_arguments")
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _tools(tools: tuple[Mapping[str, Any], ...]) -> list[dict[str, Any]]:
+    if len(tools) > MAX_TOOLS:
+        raise CannotExpress("too_many_tools")
+    return [_tool(tool) for tool in tools]
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    function = tool.get("function")
+    if tool.get("type") != "function" or not isinstance(function, Mapping):
+        raise CannotExpress("custom_tool")
+    # A null inside `parameters` may be meant (a default, an enum); around it it only says "not given".
+    return {
+        "type": "function",
+        "function": {key: value for key, value in function.items() if value is not None},
+    }
+
+
+def _check_images(messages: list[dict[str, Any]]) -> None:
+    parts = (message["content"] for message in messages if isinstance(message.get("content"), list))
+    if sum(part["type"] == "image_url" for content in parts for part in content) > MAX_IMAGES:
+        raise CannotExpress("too_many_images")
+
+
+def _check_calls(data: dict[str, Any]) -> None:
+    """Every call needs the definition of its tool, or the provider refuses the file."""
+    defined = {tool["function"].get("name") for tool in data.get("tools", [])}
+    for message in data["messages"]:
+        for call in message.get("tool_calls", ()):
+            if call["function"]["name"] not in defined:
+                raise CannotExpress("tool_call_without_tools")
