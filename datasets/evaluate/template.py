@@ -1,0 +1,123 @@
+"""`{{ item.x }}` and `{{ sample.output_text }}`: plain substitution, nothing else.
+
+Texts come from users and models, so there are no filters, loops or calls, and what was put in is never read
+again.
+Syntax as in https://platform.openai.com/docs/guides/graders: two namespaces, names and indexes, any depth.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+NAMESPACES = ("item", "sample")
+_HOLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_NAME = re.compile(r"[\w-]+")
+_STEP = re.compile(
+    r"""\.\s*([\w-]+)                     # .name
+    | \[\s*(-?\d+)\s*\]                 # [0]
+    | \[\s*"((?:[^"\\]|\\.)*)"\s*\]     # ["a key"]
+    | \[\s*'((?:[^'\\]|\\.)*)'\s*\]     # ['a key']
+    """,
+    re.VERBOSE,
+)
+_ESCAPED = re.compile(r"\\(.)")
+
+
+class Broken(ValueError):
+    """The template itself cannot be read; the same for every item."""
+
+
+class Missing(LookupError):
+    """This item has nothing at a path; an error of the item, never an empty string."""
+
+
+Path = tuple[str | int, ...]
+
+
+def parse(text: str) -> tuple[str | Path, ...]:
+    """Literal texts and paths in order. Raises Broken, naming what cannot be read."""
+    parts: list[str | Path] = []
+    at = 0
+    for hole in _HOLE.finditer(text):
+        if hole.start() > at:
+            parts.append(_literal(text[at : hole.start()]))
+        parts.append(_path(hole[1].strip()))
+        at = hole.end()
+    if at < len(text):
+        parts.append(_literal(text[at:]))
+    return tuple(parts)
+
+
+def render(text: str, item: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
+    """The text with every hole filled from `item` or `sample`. Raises Broken or Missing."""
+    roots = {"item": item, "sample": sample}
+    return "".join(
+        part if isinstance(part, str) else _text(_look_up(part, roots), part) for part in parse(text)
+    )
+
+
+def spell(path: Path) -> str:
+    """A path as a person would write it."""
+    first, *rest = path
+    return str(first) + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in rest)
+
+
+def _literal(text: str) -> str:
+    if "{{" in text:
+        raise Broken("“{{” is opened but never closed with “}}”.")
+    return text
+
+
+def _path(source: str) -> Path:
+    name = _NAME.match(source)
+    if not name:
+        raise Broken(f"“{{{{ {source} }}}}” holds no name. Write for example {{{{ item.reference }}}}.")
+    if name[0] not in NAMESPACES:
+        raise Broken(f"“{name[0]}” is unknown: a name starts with item or sample.")
+    path: list[str | int] = [name[0]]
+    at = name.end()
+    while at < len(source):
+        step = _STEP.match(source, at)
+        if not step:
+            raise Broken(
+                f"“{{{{ {source} }}}}” cannot be read from “{source[at:][:40]}” on: only names and indexes."
+            )
+        dotted, index, double, single = step.groups()
+        if index is not None:
+            path.append(int(index))
+        elif dotted is not None:
+            path.append(dotted)
+        else:
+            path.append(_ESCAPED.sub(r"\1", double if double is not None else single))
+        at = step.end()
+    if len(path) == 1:
+        raise Broken(f"“{{{{ {source} }}}}” names everything. Say what of it: {{{{ {source}.… }}}}.")
+    return tuple(path)
+
+
+def _look_up(path: Path, roots: Mapping[str, Any]) -> Any:
+    value: Any = roots
+    for reached, step in enumerate(path):
+        try:
+            value = _step(value, step)
+        except (KeyError, IndexError):
+            raise Missing(f"There is no {spell(path[: reached + 1])}.") from None
+    return value
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        if isinstance(value, list):
+            return value[step]
+    elif isinstance(value, Mapping):
+        return value[step]
+    raise KeyError(step)
+
+
+def _text(value: Any, path: Path) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise Missing(f"{spell(path)} is empty (null).")
+    return json.dumps(value, ensure_ascii=False)
