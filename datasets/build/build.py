@@ -1,8 +1,8 @@
 """Build a version of a dataset: the operation that turns a frozen selection into a file and its rows.
 
-Rows are taken in the order of the frozen selection, in chunks. A chunk's bytes are on the disk before its rows and
-the cursor are committed; a worker that takes over writes the same bytes at the same offset. So a build that was
-killed anywhere ends in the same file as one that was not.
+Rows are taken in the order of the frozen selection, in chunks. A chunk's bytes are on the disk before its
+rows and the cursor are committed; a worker that takes over writes the same bytes at the same offset. So a build
+that was killed anywhere ends in the same file as one that was not.
 """
 
 import hashlib
@@ -58,7 +58,7 @@ class Cursor:
 
 
 def begin(version: DatasetVersion, user: Any) -> Operation:
-    """Start (or start over) the build of a version that has no file yet; returns the live operation if there is one."""
+    """Begin the build of a version that has no file yet; returns the live operation if there is one."""
     with transaction.atomic():
         version = DatasetVersion.objects.select_for_update().select_related("dataset").get(pk=version.pk)
         live = operation_of(version)
@@ -281,7 +281,7 @@ def _refuse(work: operations.Working, version: DatasetVersion, refusal: str) -> 
     """End without a file; what was left out, and why, stays to be read."""
     counts = version.counts
     reasons = sorted(counts["left_out"].items(), key=lambda entry: -entry[1])
-    left_out = "; ".join(f"{n:,} × {in_words(reason).lower()}" for reason, n in reasons)
+    left_out = "; ".join(f"{in_words(reason)} ({n:,})" for reason, n in reasons)
     said = [
         refusal,
         f"{counts['written']:,} of {counts['selected']:,} selected completions could be written.",

@@ -44,7 +44,7 @@ def artifacts() -> Storage:
 
 
 def growing(version: DatasetVersion) -> Path:
-    """Where the version's file grows: beside the artifacts if those are files; then the last move is a rename."""
+    """Where the version's file grows: on the disk of the artifacts, so that the last move is a rename."""
     location = getattr(artifacts(), "location", None)
     folder = Path(location) / ".building" if location else settings.DATA_DIR / "building"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
