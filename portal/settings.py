@@ -121,6 +121,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.htmx.Fragments",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
@@ -349,3 +350,10 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
     },
 }
+
+# --- Operations and sync -----------------------------------------------------------------------------------
+
+# First pause after an error; doubled with every try that makes no progress, up to five minutes.
+OPERATION_BACKOFF_SECONDS = env.float("OPERATION_BACKOFF_SECONDS", 5)
+# Message requests in flight per connection; lowered while upstream says 429, raised again afterwards. At most 32.
+SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
