@@ -1,0 +1,149 @@
+"""Words in stored completions: one promise (words, beginnings of words, phrases), kept by two engines.
+
+Only `put`, `remove` and `empty` write the index; the first two within the transaction that writes the bodies.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import Any, cast
+
+from django.db import connections, models
+from django.db.models.expressions import BaseExpression, Combinable
+
+from completions.conversation import Texts
+from completions.search import postgres, sqlite
+from completions.search.tokens import COLUMNS, Column, TextQuery, TextTerm, fits, holds, term, words
+
+__all__ = [
+    "COLUMNS",
+    "Column",
+    "Matches",
+    "TextQuery",
+    "TextTerm",
+    "among",
+    "empty",
+    "fits",
+    "forget",
+    "holds",
+    "match",
+    "put",
+    "remove",
+    "term",
+    "words",
+]
+
+BATCH = 500
+
+
+def put(rows: Iterable[tuple[int, Texts | None, Texts | None]], *, using: str = "default") -> None:
+    """Index completions: (id, the texts indexed until now or None, the texts to index or None).
+
+    The old texts must be those of the last `put`, since one of the engines can only take back what it is told.
+    """
+    changed = [row for row in rows if row[1] != row[2]]
+    remove(((pk, old) for pk, old, _ in changed if old is not None), using=using)
+    connection = connections[using]
+    new = [(pk, texts) for pk, _, texts in changed if texts is not None]
+    with connection.cursor() as cursor:
+        for start in range(0, len(new), BATCH):
+            _engine(connection).add(cursor, new[start : start + BATCH])
+
+
+def remove(rows: Iterable[tuple[int, Texts]], *, using: str = "default") -> None:
+    """Take completions out of the index: (id, the texts that were put)."""
+    connection = connections[using]
+    gone = list(rows)
+    with connection.cursor() as cursor:
+        for start in range(0, len(gone), BATCH):
+            _engine(connection).remove(cursor, gone[start : start + BATCH])
+
+
+def forget(bodies: models.QuerySet[Any], *, using: str = "default") -> None:
+    """Take the completions of these bodies out of the index, before their rows are deleted."""
+    fields = ("pk", "completion__messages_state", "system_text", "prompt_text", "answer_text")
+    remove(
+        (
+            (pk, Texts(system, prompt, answer))
+            for pk, state, system, prompt, answer in bodies.values_list(*fields).iterator(chunk_size=BATCH)
+            if state != "pending"
+        ),
+        using=using,
+    )
+
+
+def empty(*, using: str = "default") -> None:
+    """Take everything out of the index."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        cursor.execute(_engine(connection).EMPTY)
+
+
+def match(queryset: Any, query: TextQuery) -> Any:
+    """The completions of `queryset` that hold every term; all of them if there is no term."""
+    return queryset.filter(Matches(query)) if query else queryset
+
+
+def among(ids: Collection[int], query: TextQuery, *, using: str = "default") -> set[int]:
+    """Those of a few thousand ids whose completions hold every term, without asking for all that do."""
+    if not ids or not query:
+        return set(ids)
+    connection = connections[using]
+    wanted = set(ids)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(postgres.IDS_AMONG, [sorted(wanted), postgres.expression(query)])
+            return {pk for (pk,) in cursor.fetchall()}
+        text = sqlite.expression(query)
+        found: set[int] = set()
+        for first, last in _runs(sorted(wanted)):
+            cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
+            found.update(pk for (pk,) in cursor.fetchall())
+        return found & wanted
+
+
+def _runs(ids: list[int], *, most: int = 24) -> list[tuple[int, int]]:
+    """Ranges that cover sorted ids, split at the widest holes: rows that arrived together lie together."""
+    holes = sorted(range(1, len(ids)), key=lambda at: ids[at - 1] - ids[at])[: most - 1]
+    starts = [0, *sorted(at for at in holes if ids[at] - ids[at - 1] > 64)]
+    ends = [*(at - 1 for at in starts[1:]), len(ids) - 1]
+    return [(ids[start], ids[end]) for start, end in zip(starts, ends, strict=True)]
+
+
+def _engine(connection: Any) -> Any:
+    return postgres if connection.vendor == "postgresql" else sqlite
+
+
+class Matches(BaseExpression, Combinable):
+    """Condition on StoredCompletion: it holds every term of the query."""
+
+    conditional = True
+
+    def __init__(self, query: TextQuery) -> None:
+        super().__init__(output_field=models.BooleanField())
+        self.query = query
+        self.row: BaseExpression | None = None
+
+    def resolve_expression(
+        self,
+        query: Any = None,
+        allow_joins: bool = True,  # noqa: FBT001, FBT002  # Django's own signature
+        reuse: Any = None,
+        summarize: bool = False,  # noqa: FBT001, FBT002  # Django's own signature
+        for_save: bool = False,  # noqa: FBT001, FBT002  # Django's own signature
+    ) -> "Matches":
+        resolved = cast(Matches, super().resolve_expression(query, allow_joins, reuse, summarize, for_save))
+        resolved.row = models.F("pk").resolve_expression(query, allow_joins, reuse, summarize, for_save)
+        return resolved
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.row]
+
+    def set_source_expressions(self, exprs: Any) -> None:
+        (self.row,) = exprs
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        engine = _engine(connection)
+        row, params = compiler.compile(self.row)
+        return f"{row} IN ({engine.IDS})", [*params, engine.expression(self.query)]
+
+    def get_group_by_cols(self) -> list[Any]:
+        return []

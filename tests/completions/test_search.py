@@ -1,0 +1,181 @@
+"""Words, beginnings of words and phrases: the same answers from both engines, and from no engine at all."""
+
+from itertools import pairwise
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from completions import search
+from completions.conversation import Texts
+from completions.models import StoredCompletion
+from completions.search.tokens import PHRASE_WORDS, TextQuery, document, fits, holds, term, words
+from tests.factories import make_completion
+
+pytestmark = [pytest.mark.django_db, pytest.mark.engines]
+
+
+def query(*terms: object) -> TextQuery:
+    return TextQuery(tuple(each for each in terms if each is not None))  # type: ignore[misc]  # built by term()
+
+
+def found(*terms: object) -> set[int]:
+    rows = StoredCompletion.objects.all()
+    by_condition = set(search.match(rows, query(*terms)).values_list("pk", flat=True))
+    by_ids = search.among(list(rows.values_list("pk", flat=True)), query(*terms))
+    assert by_condition == by_ids
+    return by_condition
+
+
+def index(*texts: Texts) -> list[int]:
+    rows = [make_completion(prompt=each.prompt, answer=each.answer, system=each.system).pk for each in texts]
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello, World!", ["hello", "world"]),
+        ("snake_case and kebab-case", ["snake", "case", "and", "kebab", "case"]),
+        ("naïve CAFÉ Straße ﬁn", ["naive", "cafe", "strasse", "fin"]),
+        ("İstanbul ΟΔΟΣ οδός", ["istanbul", "οδοσ", "οδοσ"]),
+        ("検索する", ["検", "索", "す", "る"]),
+        ("한국어 검색", ["한국어", "검색"]),
+        ("हिन्दी", ["हिन्दी"]),
+        ("a\x00b\ud800c\u202ed", ["a", "b", "c", "d"]),
+        ("x" * 300, ["x" * 100]),
+        ("''\\\":*&|!()<->{}^", []),
+        ("½ ①2", ["1⁄2".split("⁄")[0], "2", "12"]),
+    ],
+)
+def test_words_ignore_case_accents_and_punctuation(text: str, expected: list[str]) -> None:
+    assert words(text) == expected
+
+
+def test_a_word_a_beginning_and_a_phrase_are_found() -> None:
+    first, second = index(
+        Texts("", "How do I rotate the signing key?", "Add a second certificate."),
+        Texts("", "Sign the release", "The key is rotated, do I say"),
+    )
+    assert found(term("rotate")) == {first}
+    assert found(term("rotat", prefix=True)) == {first, second}
+    assert found(term("signing key")) == {first}
+    assert found(term("key signing")) == set()
+    assert found(term("the sign", prefix=True)) == {first}
+    assert found(term("key"), term("the")) == {first, second}
+    assert found(term("certificate"), term("release")) == set()
+
+
+def test_a_phrase_does_not_reach_from_the_prompt_into_the_answer() -> None:
+    (row,) = index(Texts("be brief", "one two", "three four"))
+    assert found(term("two three")) == set()
+    assert found(term("one two"), term("three four")) == {row}
+
+
+def test_the_system_prompt_is_searched_only_when_asked_for() -> None:
+    (row,) = index(Texts("pirate voice", "hello", "ahoy"))
+    assert found(term("pirate")) == set()
+    assert found(term("pirate", columns=("system",))) == {row}
+    assert found(term("ahoy", columns=("prompt",))) == set()
+    assert found(term("ahoy", columns=("answer",))) == {row}
+
+
+def test_changed_texts_are_found_by_their_new_words_alone() -> None:
+    (row,) = index(Texts("", "old question", "old answer"))
+    old, new = Texts("", "old question", "old answer"), Texts("", "new question", "old reply")
+    search.put([(row, old, new)])
+    assert found(term("new")) == {row}
+    assert found(term("reply")) == {row}
+    assert found(term("answer")) == set()
+    search.remove([(row, new)])
+    assert found(term("question")) == set()
+
+
+def test_forgetting_takes_every_word_of_the_bodies() -> None:
+    from completions.models import Body
+
+    kept, gone = index(Texts("", "apple pear", "x"), Texts("", "apple fig", "x"))
+    search.forget(Body.objects.filter(pk=gone))
+    assert found(term("apple")) == {kept}
+
+
+def test_operators_of_the_engines_are_plain_words() -> None:
+    (row,) = index(Texts("", "this AND that OR those NOT near", "it's \"quoted\" \\ back%s"))
+    for text in ("AND", "OR", "NOT", "near", "it's", '"quoted"', "back%s", "\\ back", "AND that OR", "(that)", "that:*"):
+        assert found(term(text)) == {row}, text
+    for text in ("prompt:", "answer", "a' | 'b", "NEAR(this that)", "{system}: that"):
+        assert found(term(text)) == set(), text
+
+
+def test_a_query_without_words_is_no_term() -> None:
+    assert term("'; --") is None
+    index(Texts("", "x", "y"))
+    assert search.match(StoredCompletion.objects.all(), TextQuery(())).count() == 1
+
+
+def test_a_word_that_occurs_ten_thousand_times_is_found() -> None:
+    (row,) = index(Texts("", "again " * 10_000 + "finally done", "again"))
+    assert found(term("again")) == {row}
+    assert found(term("finally done")) == {row}
+    assert found(term("again", columns=("answer",))) == {row}
+
+
+def test_a_very_long_text_is_cut_at_the_same_word_on_both_engines() -> None:
+    long = " ".join(f"w{number}" for number in range(PHRASE_WORDS + 5000))
+    texts = Texts("", long, "the end")
+    assert not fits(texts)
+    (row,) = index(texts)
+    last = PHRASE_WORDS - 1
+    assert found(term(f"w{last - 1} w{last}")) == {row}
+    assert found(term(f"w{last} w{last + 1}")) == set()
+    assert found(term(f"w{last + 1} w{last + 2}")) == set()
+    assert found(term(f"w{last + 2}")) == {row}
+    assert found(term("end")) == {row}
+
+
+def test_more_distinct_words_than_one_row_can_hold_do_not_fail() -> None:
+    huge = " ".join(f"{number:x}".rjust(60, "z") for number in range(20_000))
+    texts = Texts("", huge, "x")
+    assert not document(texts).whole
+    (row,) = index(texts)
+    assert found(term(f"{0:x}".rjust(60, "z"))) == {row}
+    assert found(term(f"{19_999:x}".rjust(60, "z"))) == set()
+
+
+def test_many_ids_with_holes_between_them_are_probed_rightly() -> None:
+    rows = index(*(Texts("", f"number {n} {'odd' if n % 2 else 'even'}", "x") for n in range(40)))
+    assert search.among(rows[::3], query(term("odd"))) == {row for n, row in enumerate(rows) if n % 3 == 0 and n % 2}
+    assert search.among([], query(term("odd"))) == set()
+    assert all(a < b for a, b in pairwise(rows))
+
+
+PIECES = st.text(
+    st.one_of(st.sampled_from("abAB _-'\"*:é検索\u0301\x00%\\"), st.characters(exclude_categories=[])), max_size=24
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(PIECES, PIECES, PIECES), min_size=1, max_size=6), PIECES, st.booleans())
+def test_the_engine_agrees_with_a_search_by_hand(rows: list[tuple[str, str, str]], asked: str, prefix: bool) -> None:
+    texts = {1000 + n: Texts(*row) for n, row in enumerate(rows)}
+    wanted = term(asked, prefix=prefix, columns=("prompt", "answer", "system"))
+    search.put((pk, None, each) for pk, each in texts.items())
+    try:
+        if wanted is not None:
+            expected = {pk for pk, each in texts.items() if holds(each, query(wanted))}
+            assert search.among(texts, query(wanted)) == expected
+    finally:
+        search.remove(texts.items())
+    if wanted is not None:
+        assert search.among(texts, query(wanted)) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_flush_leaves_no_words_behind() -> None:
+    (row,) = index(Texts("", "leftover", "x"))
+    call_command("flush", interactive=False, verbosity=0)
+    with connection.cursor() as cursor:
+        assert search.among([row], query(term("leftover"))) == set()
+        cursor.execute("SELECT 1")
