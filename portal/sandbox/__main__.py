@@ -1,0 +1,7 @@
+"""``python -m portal.sandbox``."""
+
+import sys
+
+from portal.sandbox import main
+
+sys.exit(main(sys.argv[1:]))

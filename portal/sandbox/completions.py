@@ -1,0 +1,432 @@
+"""Chat completions, and the stored ones: create, list, get, messages, update, delete."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from portal.sandbox import brains
+from portal.sandbox.call import Call, Reply, check_metadata
+from portal.sandbox.draw import Draw, digest
+from portal.sandbox.kinds import Json, text_of
+from portal.sandbox.personality import ACTION, INFER, READ, ApiError
+from portal.sandbox.story import Row, tokens
+
+_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+_SAFE: Json = {
+    **{name: {"filtered": False, "severity": "safe"} for name in ("hate", "self_harm", "sexual", "violence")},
+    **{name: {"filtered": False, "detected": False} for name in ("jailbreak", "protected_material_text")},
+}
+_CAMEL = {
+    "request_id": "requestId",
+    "tool_choice": "toolChoice",
+    "top_p": "topP",
+    "presence_penalty": "presencePenalty",
+    "frequency_penalty": "frequencyPenalty",
+    "input_user": "inputUser",
+    "system_fingerprint": "systemFingerprint",
+    "service_tier": "serviceTier",
+}
+
+
+# create
+
+
+def create(call: Call) -> Reply:
+    """https://platform.openai.com/docs/api-reference/chat/create"""
+    call.need(INFER)
+    body = call.json()
+    deployment = call.deployment or body.get("model")
+    if not isinstance(deployment, str) or not deployment:
+        raise ApiError(400, "missing_required_parameter", "you must provide a model parameter", param="model")
+    model = resolve_model(call, deployment)
+    messages = _check_messages(body.get("messages"))
+    metadata = check_metadata(body.get("metadata"))
+    if metadata and not body.get("store"):
+        raise ApiError(
+            400, "invalid_value", "The 'metadata' parameter is only allowed when 'store' is enabled.", param="metadata"
+        )
+    count = body.get("n") or 1
+    if not isinstance(count, int) or not 1 <= count <= 128:
+        raise ApiError(400, "invalid_value", "Invalid 'n': expected a value between 1 and 128.", param="n")
+    if call.personality.azure and any("sandbox-filter" in text_of(m.get("content")) for m in messages):
+        raise ApiError(
+            400,
+            "content_filter",
+            "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. "
+            "Please modify your prompt and retry.",
+            inner={
+                "code": "ResponsibleAIPolicyViolation",
+                "content_filter_result": {**_SAFE, "jailbreak": {"filtered": True, "detected": True}},
+            },
+        )
+    completion = _answer(call, body, model, messages, count)
+    effect = None
+    if body.get("store"):
+        row = _to_store(call, body, completion, metadata, messages, deployment)
+        call.commit({"change": "completion.add", "row": row})
+        effect = f"created:{completion['id']}"
+    if call.personality.azure:
+        completion["prompt_filter_results"] = [{"prompt_index": 0, "content_filter_results": _SAFE}]
+        for choice in completion["choices"]:
+            choice["content_filter_results"] = _SAFE
+    if body.get("stream"):
+        usage = (body.get("stream_options") or {}).get("include_usage", False)
+        stream = _stream(completion, bool(usage), call.personality.azure)
+        return Reply(effect=effect, content_type="text/event-stream; charset=utf-8", stream=stream)
+    return Reply(completion, effect=effect)
+
+
+def resolve_model(call: Call, name: str) -> str:
+    """The model that a deployment's name, or a model's, stands for; ApiError if it cannot be called."""
+    state, now = call.state, call.now
+    if call.personality.azure:
+        deployment = state.deployments.get(name)
+        if deployment is None or not deployment.callable_at(now):
+            raise ApiError(
+                404,
+                "DeploymentNotFound",
+                "The API deployment for this resource does not exist. If you created the deployment within the last "
+                "5 minutes, please wait a moment and try again.",
+            )
+        if ".ft-" in deployment.model or deployment.model.startswith("ftchkpt") or deployment.version == "1":
+            return deployment.model
+        return f"{deployment.model}-{deployment.version}"
+    if name.startswith("ft:") and name in state.tuned(now):
+        return name
+    if name in KNOWN_MODELS and name not in state.gone_models:
+        return KNOWN_MODELS[name]
+    raise ApiError(
+        404, "model_not_found", f"The model `{name}` does not exist or you do not have access to it.", param=None
+    )
+
+
+KNOWN_MODELS = {
+    name: version
+    for alias, version in {
+        "gpt-4o": "gpt-4o-2024-08-06",
+        "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
+        "gpt-4.1": "gpt-4.1-2025-04-14",
+        "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
+        "gpt-4.1-nano": "gpt-4.1-nano-2025-04-14",
+    }.items()
+    for name in (alias, version)
+}
+
+
+def _check_messages(messages: object) -> list[Json]:
+    if not isinstance(messages, list) or not messages:
+        raise ApiError(400, "invalid_type", "Invalid 'messages': expected a non-empty array.", param="messages")
+    called: set[str] = set()
+    for position, message in enumerate(messages):
+        where = f"messages[{position}]"
+        if not isinstance(message, dict) or message.get("role") not in _ROLES:
+            role = message.get("role") if isinstance(message, dict) else message
+            raise ApiError(400, "invalid_value", f"Invalid value: '{role}'.", param=f"{where}.role")
+        content = message.get("content")
+        calls = message.get("tool_calls")
+        if not isinstance(content, str | list) and not calls and not message.get("function_call"):
+            if message["role"] != "assistant" or not message.get("refusal"):
+                raise ApiError(
+                    400, "invalid_type", f"Invalid value for 'content': expected a string, got null.", param=f"{where}.content"
+                )
+        called.update(c.get("id", "") for c in calls or [] if isinstance(c, dict))
+        if message["role"] == "tool" and message.get("tool_call_id") not in called:
+            raise ApiError(
+                400,
+                "",
+                "Invalid parameter: messages with role 'tool' must be a response to a preceding message with "
+                "'tool_calls'.",
+                param=f"{where}.role",
+            )
+    return messages
+
+
+def _answer(call: Call, body: Json, model: str, messages: list[Json], count: int) -> Json:
+    form = body.get("response_format") or {}
+    schema = (form.get("json_schema") or {}).get("schema") if form.get("type") == "json_schema" else None
+    may_call = bool(body.get("tools")) and body.get("tool_choice") != "none"
+    said = brains.say(call.state.skill_of(model, call.now), messages, may_call, schema)
+    content = said.content
+    if content is not None and form.get("type") in ("json_object", "json_schema") and not _is_json(content):
+        content = json.dumps(brains.fill(schema, content, False) if schema else {"answer": content}, ensure_ascii=False)
+    finish = "tool_calls" if said.tool_call else "stop"
+    allowed = body.get("max_completion_tokens") or body.get("max_tokens")
+    if content is not None and isinstance(allowed, int) and tokens(content) > allowed:
+        content, finish = content[: allowed * 4], "length"
+    identity = digest(model, json.dumps(messages), call.now, len(call.state.added), call.state.number)
+    draw = Draw("chatcmpl", identity)
+    calls = None
+    if said.tool_call:
+        name, arguments = said.tool_call
+        function = {"name": _offered(body["tools"], name), "arguments": arguments}
+        calls = [{"id": f"call_{draw.number():016x}", "type": "function", "function": function}]
+    message: Json = {"role": "assistant", "content": content, "refusal": said.refusal}
+    if calls:
+        message["tool_calls"] = calls
+    asked = sum(tokens(text_of(m.get("content"))) + 4 for m in messages)
+    answered = (tokens(content or said.refusal or "") + (20 if calls else 0)) * count
+    return {
+        "id": "chatcmpl-" + _letters(draw, 29),
+        "object": "chat.completion",
+        "created": int(call.now),
+        "model": model,
+        "choices": [
+            {"index": i, "message": dict(message), "logprobs": None, "finish_reason": finish} for i in range(count)
+        ],
+        "usage": {
+            "prompt_tokens": asked,
+            "completion_tokens": answered,
+            "total_tokens": asked + answered,
+            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
+        },
+        "service_tier": "default",
+        "system_fingerprint": f"fp_{digest(model):016x}"[:13],
+    }
+
+
+def _offered(tools: Any, wanted: str) -> str:
+    """The wanted tool if it is offered, otherwise the first one."""
+    names = [t.get("function", {}).get("name", wanted) for t in tools if isinstance(t, dict)]
+    return wanted if wanted in names or not names else str(names[0])
+
+
+def _letters(draw: Draw, length: int) -> str:
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    return "".join(draw.pick(alphabet) for _ in range(length))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _to_store(
+    call: Call, body: Json, completion: Json, metadata: dict[str, str], messages: list[Json], deployment: str
+) -> Json:
+    number = digest(completion["id"], "seed")
+    usage = {k: completion["usage"][k] for k in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    stored = {
+        **completion,
+        "choices": [{**c, "message": {"tool_calls": None, **c["message"]}} for c in completion["choices"]],
+        "usage": usage,
+        "request_id": f"{number:016x}" * 2,
+        "metadata": metadata,
+        "input_user": body.get("user"),
+        "seed": body.get("seed") if body.get("seed") is not None else number - (1 << 63),
+        "temperature": body.get("temperature", 1.0),
+        "top_p": body.get("top_p", 1.0),
+        "presence_penalty": body.get("presence_penalty", 0.0),
+        "frequency_penalty": body.get("frequency_penalty", 0.0),
+        "tools": body.get("tools"),
+        "tool_choice": body.get("tool_choice"),
+        "response_format": body.get("response_format"),
+    }
+    return {
+        "id": completion["id"],
+        "created": completion["created"],
+        "deployment": deployment,
+        "completion": stored,
+        "messages": messages,
+    }
+
+
+def _stream(completion: Json, with_usage: bool, azure: bool) -> Iterator[tuple[float, bytes]]:
+    head = {k: completion[k] for k in ("id", "created", "model", "system_fingerprint", "service_tier")}
+    head["object"] = "chat.completion.chunk"
+
+    def event(choices: list[Json], **more: Any) -> tuple[float, bytes]:
+        data = {**head, "choices": choices, **({"usage": None} if with_usage else {}), **more}
+        return 0.0, b"data: " + json.dumps(data, ensure_ascii=False).encode() + b"\n\n"
+
+    if azure:  # its first chunk carries the verdict on the prompt and nothing else
+        verdict = completion["prompt_filter_results"]
+        yield event([], id="", model="", object="", created=0, prompt_filter_results=verdict)
+    for choice in completion["choices"]:
+        index, message = choice["index"], choice["message"]
+        yield event([_delta(index, {"role": "assistant", "content": "", "refusal": None})])
+        text = message.get("content") or ""
+        for start in range(0, len(text), 24):
+            yield event([_delta(index, {"content": text[start : start + 24]})])
+        if message.get("refusal"):
+            yield event([_delta(index, {"refusal": message["refusal"]})])
+        for number, called in enumerate(message.get("tool_calls") or []):
+            yield event([_delta(index, {"tool_calls": [{"index": number, **called}]})])
+        yield event([_delta(index, {}, choice["finish_reason"])])
+    if with_usage:
+        yield event([], usage=completion["usage"])
+    yield 0.0, b"data: [DONE]\n\n"
+
+
+def _delta(index: int, delta: Json, finish: str | None = None) -> Json:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+
+# stored
+
+
+def listing(call: Call) -> Reply:
+    """https://platform.openai.com/docs/api-reference/chat/list"""
+    call.need(READ)
+    limit = call.limit()
+    ascending = call.ascending(call.personality.order)
+    after = None if call.faults.active("ignore_after") else call.query.get("after")
+    lag = call.faults.seconds("lag")
+    try:
+        rows, more, total = call.state.page(
+            call.query.get("model"),
+            call.metadata_filter(),
+            after,
+            limit,
+            ascending,
+            call.now - lag if lag else None,
+        )
+    except KeyError:
+        raise vanished(call, after or "") from None
+    reply = Reply()
+    data = [reply.plant(raw) if raw is not None else present(call, row, True) for row, raw in rows]
+    page: Json = {
+        "object": "list",
+        "data": data,
+        "first_id": rows[0][0].id if rows else None,
+        "last_id": rows[-1][0].id if rows else None,
+        "has_more": more,
+    }
+    if call.personality.azure:
+        page["total"] = total
+    if call.personality.dated and call.query.get("api-version") == "2025-02-01-preview":
+        for snake, camel in (("first_id", "firstId"), ("last_id", "lastId"), ("has_more", "hasMore")):
+            page[camel] = page.pop(snake)
+    reply.payload = page
+    return reply
+
+
+def vanished(call: Call, cursor: str) -> ApiError:
+    if call.personality.azure:
+        return ApiError(400, "invalidPayload", f"The cursor '{cursor}' is not valid any more.", param="after")
+    return ApiError(404, "not_found", f"No chat completion found with id '{cursor}'.", param="after")
+
+
+def get(call: Call) -> Reply:
+    call.need(READ)
+    row, raw = _find(call)
+    reply = Reply()
+    reply.payload = reply.plant(raw) if raw is not None else present(call, row, False)
+    return reply
+
+
+def messages(call: Call) -> Reply:
+    call.need(READ)
+    row, _ = _find(call)
+    limit, ascending = call.limit(), call.ascending("asc")
+    items = [_message(call, row.id, index, message) for index, message in enumerate(row.messages)]
+    total = len(items)
+    if not ascending:
+        items.reverse()
+    after = None if call.faults.active("ignore_after") else call.query.get("after")
+    if after is not None:
+        prefix, _, index = after.rpartition("-")
+        if prefix != row.id or not index.isdigit() or int(index) >= total:
+            raise vanished(call, after)
+        items = items[int(index) + 1 :] if ascending else items[total - int(index) :]
+    more = len(items) > limit
+    items = items[:limit]
+    dated = call.personality.dated
+    page: Json = {
+        "object": "list",
+        "data": items,
+        "first_id": row.id if dated else items[0]["id"] if items else None,
+        "last_id": row.id if dated else items[-1]["id"] if items else None,
+        "has_more": more,
+    }
+    if call.personality.azure:
+        page["total"] = total
+    return Reply(page)
+
+
+def _message(call: Call, completion_id: str, index: int, message: Json) -> Json:
+    content = message.get("content")
+    if call.personality.dated:  # its schema knows no parts and no tool calls
+        text = text_of(content) if isinstance(content, list) else content
+        return {"id": None, "role": message.get("role"), "content": text, "name": message.get("name")}
+    item: Json = {"id": f"{completion_id}-{index}", "role": message.get("role")}
+    item["content"] = None if isinstance(content, list) else content
+    item["content_parts"] = content if isinstance(content, list) else None
+    item["name"] = message.get("name")
+    item.update({k: v for k, v in message.items() if k not in item})
+    return item
+
+
+def update(call: Call) -> Reply:
+    call.need(ACTION)
+    body = call.json()
+    if "metadata" not in body:
+        raise ApiError(400, "missing_required_parameter", "Missing required parameter: 'metadata'.", param="metadata")
+    if set(body) - {"metadata"}:
+        name = sorted(set(body) - {"metadata"})[0]
+        raise ApiError(400, "unknown_parameter", f"Unknown parameter: '{name}'.", param=name)
+    row, _ = _find(call)
+    metadata = check_metadata(body["metadata"])
+    if call.personality.azure and body["metadata"] is not None:
+        metadata = check_metadata({**(row.completion.get("metadata") or {}), **metadata})
+    call.commit({"change": "completion.metadata", "id": row.id, "metadata": metadata})
+    return Reply(present(call, _find(call)[0], False), effect=f"updated:{row.id}")
+
+
+def delete(call: Call) -> Reply:
+    call.need(ACTION)
+    row, _ = _find(call)
+    call.commit({"change": "completion.delete", "id": row.id})
+    return Reply(
+        {"object": "chat.completion.deleted", "id": row.id, "deleted": True}, effect=f"deleted:{row.id}"
+    )
+
+
+def _find(call: Call) -> tuple[Row, str | None]:
+    completion_id = call.parts[2]
+    found = call.state.find(completion_id)
+    lag = call.faults.seconds("lag")
+    if found is None or (lag and found[1].created > call.now - lag):
+        raise call.personality.not_found("chat completion", completion_id)
+    return found[1], found[2]
+
+
+def present(call: Call, row: Row, in_list: bool) -> Json:
+    """The stored object as this surface spells it."""
+    shown = dict(row.completion)
+    if not call.personality.azure:
+        shown["request_id"] = "req_" + str(shown.get("request_id") or "")
+        return shown
+    shown.pop("response_format", None)
+    for name in ("tools", "tool_choice"):
+        if shown.get(name) is None:
+            shown.pop(name, None)
+    if in_list:
+        shown.pop("object", None)
+        shown.pop("input_user", None)
+    identity = str(shown.get("request_id") or "")
+    if len(identity) == 32:
+        shown["request_id"] = "-".join(
+            (identity[:8], identity[8:12], identity[12:16], identity[16:20], identity[20:])
+        )
+    # Microsoft's samples show null; the oldest tenth of the story's rows does, so that a reader meets both.
+    if isinstance(shown.get("choices"), list) and row.created < call.state.nulls_before:
+        shown["choices"] = [{**c, "finish_reason": None} for c in shown["choices"]]
+    if call.personality.dated and digest("camel", row.id) % 3 == 0:
+        for snake, camel in _CAMEL.items():
+            if snake in shown:
+                shown[camel] = shown.pop(snake)
+        for position, choice in enumerate(shown.get("choices") or []):
+            choice = dict(choice)
+            if "finish_reason" in choice:
+                choice["finishReason"] = choice.pop("finish_reason")
+            shown["choices"] = [*shown["choices"][:position], choice, *shown["choices"][position + 1 :]]
+    return shown
