@@ -1,0 +1,117 @@
+"""A stored conversation as one line of an evaluation file: `{"item": {…}}`, in the names that graders use. Pure.
+
+https://platform.openai.com/docs/api-reference/evals (a file of items, source `file_id`)
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from completions.conversation import KNOWN_ROLES, Conversation, Message, Part, pick
+from datasets.build.lines import CannotExpress, Line, Refusal, in_words
+
+META = "meta:"
+SENT_PARTS = frozenset({"text", "image", "audio", "file"})
+
+
+class Row(Protocol):
+    """What is read of a stored completion."""
+
+    metadata: dict[str, Any]
+    prompt_tokens: int | None
+
+
+def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, Any]) -> Line | Refusal:
+    """The item of one completion, or the reason why there is none.
+
+    `recipe["reference"]` is `meta:<key>`, `answer` (the stored answer) or empty for items without a reference.
+    A conversation that cannot be sent to a model again still makes an item, as its stored answer can be
+    measured; `item["unsendable"]` then says why a fresh answer cannot be had.
+    """
+    if conversation.messages is None:
+        return Refusal("pending")
+    if not conversation.messages:
+        return Refusal("no_messages")
+    answer = conversation.answer
+    if answer is None:
+        return Refusal("no_answer")
+    output = answer.text or answer.refusal
+    item: dict[str, Any] = {"input": [], "output": output, "metadata": row.metadata}
+    reference = str(recipe.get("reference") or "")
+    if reference.startswith(META):
+        key = reference.removeprefix(META)
+        value = row.metadata.get(key)
+        if not isinstance(value, str) or not value:
+            return Refusal(f"It has no metadata “{key[:60]}”")
+        item["reference"] = value
+    elif reference:
+        if not output.strip():
+            return Refusal("empty_answer")
+        item["reference"] = output
+    try:
+        item["input"] = list(_messages(conversation.messages))
+    except CannotExpress as problem:
+        item["input"] = [{"role": message.role, "content": message.text} for message in conversation.messages]
+        item["unsendable"] = in_words(problem.reason)
+    if conversation.tools:
+        item["tools"] = [dict(tool) for tool in conversation.tools]
+    wanted = pick(conversation.item, "response_format")
+    if isinstance(wanted, Mapping):
+        item["response_format"] = dict(wanted)
+    return Line({"item": item}, row.prompt_tokens)
+
+
+def _messages(messages: tuple[Message, ...]) -> Iterator[dict[str, Any]]:
+    """The input as the create call takes it: without the ids and nulls of the stored form."""
+    asked: set[str] = set()
+    for message in messages:
+        if message.role not in KNOWN_ROLES:
+            raise CannotExpress("unknown_role")
+        written: dict[str, Any] = {"role": message.role}
+        content = _content(message)
+        if content is not None:
+            written["content"] = content
+        if message.name:
+            written["name"] = message.name
+        if message.tool_calls and message.role == "assistant":
+            _put_calls(written, message)
+        elif content is None and not message.refusal:
+            raise CannotExpress("empty_message")
+        if message.refusal and content is None:
+            written["refusal"] = message.refusal
+        if message.role == "tool":
+            if not message.tool_call_id or message.tool_call_id not in asked:
+                raise CannotExpress("tool_id_lost")
+            written["tool_call_id"] = message.tool_call_id
+        asked.update(call.id for call in message.tool_calls)
+        yield written
+
+
+def _put_calls(written: dict[str, Any], message: Message) -> None:
+    legacy = [call for call in message.tool_calls if not call.id]
+    if legacy and len(message.tool_calls) > 1:
+        raise CannotExpress("legacy_function")
+    if legacy:
+        written["function_call"] = {"name": legacy[0].name, "arguments": legacy[0].arguments}
+        return
+    body = "arguments", "input"
+    written["tool_calls"] = [
+        {"id": call.id, "type": call.kind, call.kind: {"name": call.name, body[call.kind == "custom"]: call.arguments}}
+        for call in message.tool_calls
+    ]
+
+
+def _content(message: Message) -> str | list[dict[str, Any]] | None:
+    parts = [part for part in message.parts if part.kind != "refusal"]
+    if not parts:
+        return None
+    if len(parts) == 1 and parts[0].kind == "text":
+        return parts[0].text
+    return [_part(part) for part in parts]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if part.kind == "text":
+        return {"type": "text", "text": part.text}
+    if part.kind not in SENT_PARTS or not isinstance(part.raw, Mapping) or "type" not in part.raw:
+        raise CannotExpress("unknown_part")
+    return dict(part.raw)
