@@ -95,7 +95,11 @@ def _put_calls(written: dict[str, Any], message: Message) -> None:
         return
     body = "arguments", "input"
     written["tool_calls"] = [
-        {"id": call.id, "type": call.kind, call.kind: {"name": call.name, body[call.kind == "custom"]: call.arguments}}
+        {
+            "id": call.id,
+            "type": call.kind,
+            call.kind: {"name": call.name, body[call.kind == "custom"]: call.arguments},
+        }
         for call in message.tool_calls
     ]
 

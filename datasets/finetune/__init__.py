@@ -1,0 +1,1 @@
+"""Fine-tuning jobs: upload, launch once, follow, deploy."""
