@@ -6,7 +6,7 @@ Only `put`, `remove` and `empty` write the index; the first two within the trans
 from collections.abc import Collection, Iterable
 from typing import Any, cast
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.expressions import BaseExpression, Combinable
 
 from completions.conversation import Texts
@@ -40,21 +40,27 @@ def put(rows: Iterable[tuple[int, Texts | None, Texts | None]], *, using: str = 
     The old texts must be those of the last `put`, since one of the engines can only take back what it is told.
     """
     changed = [row for row in rows if row[1] != row[2]]
-    remove(((pk, old) for pk, old, _ in changed if old is not None), using=using)
-    connection = connections[using]
+    old = [(pk, texts) for pk, texts, _ in changed if texts is not None]
     new = [(pk, texts) for pk, _, texts in changed if texts is not None]
-    with connection.cursor() as cursor:
-        for start in range(0, len(new), BATCH):
-            _engine(connection).add(cursor, new[start : start + BATCH])
+    _write(old, new, using)
 
 
 def remove(rows: Iterable[tuple[int, Texts]], *, using: str = "default") -> None:
     """Take completions out of the index: (id, the texts that were put)."""
+    _write(list(rows), [], using)
+
+
+def _write(old: list[tuple[int, Texts]], new: list[tuple[int, Texts]], using: str) -> None:
     connection = connections[using]
-    gone = list(rows)
-    with connection.cursor() as cursor:
-        for start in range(0, len(gone), BATCH):
-            _engine(connection).remove(cursor, gone[start : start + BATCH])
+    engine = _engine(connection)
+    # A savepoint of its own: FTS5 keeps unwritten words in memory, and up to SQLite 3.40 it damages them when the
+    # beginning of a word is searched and the same row is then written again, all in one transaction. A savepoint
+    # makes it write them down.
+    with transaction.atomic(using=using), connection.cursor() as cursor:
+        for start in range(0, len(old), BATCH):
+            engine.remove(cursor, old[start : start + BATCH])
+        for start in range(0, len(new), BATCH):
+            engine.add(cursor, new[start : start + BATCH])
 
 
 def forget(bodies: models.QuerySet[Any], *, using: str = "default") -> None:
