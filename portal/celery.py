@@ -1,6 +1,7 @@
 """The Celery app: named queues, and a beat that only rings."""
 
 import os
+import warnings
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -9,15 +10,17 @@ from celery import Celery
 from celery.beat import PersistentScheduler
 from django.conf import settings
 from django.utils import timezone
-from kombu import Queue
+from kombu import Exchange, Queue
 from kombu.utils.scheduling import round_robin_cycle
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+# In a container root is usual, and messages are JSON, which runs nothing.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.task_queues = [Queue(name) for name in settings.QUEUES]
+app.conf.task_queues = [Queue(name, Exchange("portal"), routing_key=name) for name in settings.QUEUES]
 
 
 def _every(task: str, seconds: float, lifetime: float | None = None) -> dict[str, Any]:
@@ -45,9 +48,14 @@ class HouseFirst(round_robin_cycle):  # type: ignore[misc]  # kombu has no types
 
 
 class Scheduler(PersistentScheduler):  # type: ignore[misc]  # celery has no types
-    """Celery's file-backed schedule, which also tells the health page that beat is alive."""
+    """Celery's file-backed schedule, due at once after a start; tells the health page that beat is alive."""
 
     _told = 0.0
+
+    def setup_schedule(self) -> None:
+        super().setup_schedule()
+        for entry in self.schedule.values():
+            entry.last_run_at -= entry.schedule.run_every
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         pause: float = super().tick(*args, **kwargs)

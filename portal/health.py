@@ -36,9 +36,14 @@ def last_seen(name: str) -> datetime | None:
     return Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
 
 
+def age(seen: datetime) -> timedelta:
+    """How long ago that was."""
+    return timezone.now() - seen
+
+
 def _fresh(name: str) -> bool:
     seen = last_seen(name)
-    return seen is not None and timezone.now() - seen <= FRESH
+    return seen is not None and age(seen) <= FRESH
 
 
 def database_answers() -> bool:

@@ -291,6 +291,8 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any]
 if BROKER_URL.startswith("filesystem:"):
     _letters = DATA_DIR / "broker"
+    for _folder in ("queue", "control"):
+        (_letters / _folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(_letters / "queue"),
         "data_folder_out": str(_letters / "queue"),
@@ -335,12 +337,19 @@ LOG_LEVEL = env.str("LOG_LEVEL", "INFO").upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {
+        # "Not ready" is what /readyz is for, not an error of the site.
+        "not_a_probe": {
+            "()": "django.utils.log.CallbackFilter",
+            "callback": lambda record: getattr(getattr(record, "request", None), "path", "") != "/readyz",
+        }
+    },
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False},
-        "django.request": {"level": "ERROR"},  # a 404 is not news
+        "django.request": {"level": "ERROR", "filters": ["not_a_probe"]},  # a 404 is not news
         # These write every request, its address included, at INFO.
         "httpx": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
@@ -357,3 +366,8 @@ LOGGING = {
 OPERATION_BACKOFF_SECONDS = env.float("OPERATION_BACKOFF_SECONDS", 5)
 # Message requests in flight per connection; lowered while upstream says 429, raised again afterwards. At most 32.
 SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
+
+# --- Upstream ------------------------------------------------------------------------------------------------
+
+# Who gives Microsoft Entra ID tokens; another value for a national cloud.
+ENTRA_AUTHORITY = env.str("ENTRA_AUTHORITY", "https://login.microsoftonline.com").rstrip("/")
