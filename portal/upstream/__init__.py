@@ -1,0 +1,49 @@
+"""The only door to what lies outside: everything that asks an endpoint goes through here.
+
+with connect(connection) as upstream:
+    page = upstream.list_stored()
+"""
+
+from portal.models import Connection
+from portal.upstream.checkup import Finding, test_connection
+from portal.upstream.client import Upstream
+from portal.upstream.errors import UpstreamError
+from portal.upstream.records import (
+    ChatAnswer,
+    CheckpointInfo,
+    DeploymentInfo,
+    EventInfo,
+    FileInfo,
+    Item,
+    JobInfo,
+    Messages,
+    ModelInfo,
+    Page,
+)
+
+__all__ = [
+    "ChatAnswer",
+    "CheckpointInfo",
+    "DeploymentInfo",
+    "EventInfo",
+    "FileInfo",
+    "Finding",
+    "Item",
+    "JobInfo",
+    "Messages",
+    "ModelInfo",
+    "Page",
+    "Upstream",
+    "UpstreamError",
+    "connect",
+    "test_connection",
+]
+
+
+def connect(connection: Connection) -> Upstream:
+    """The endpoint of `connection`; nothing is sent yet.
+
+    Raises UpstreamError with kind "credentials" if the connection lacks what it needs to sign in, or "blocked" if its
+    address is not one that this server may call.
+    """
+    return Upstream(connection)

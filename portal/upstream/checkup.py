@@ -1,0 +1,167 @@
+"""Test a connection and say in words what works, what is missing and what to do about it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from portal.models import Connection
+from portal.upstream import hints
+from portal.upstream.client import Upstream
+from portal.upstream.errors import UpstreamError
+
+Check = Literal["reachable", "authenticated", "read", "write", "fine_tune", "deploy"]
+_NOT_REACHED = frozenset(("network", "timeout", "tls", "dns", "blocked", "redirect", "unreadable", "server"))
+# Nothing has these ids, so asking to change them changes nothing; a right that is missing is refused before
+# that.
+PROBE = "chatcmpl-portal-check"
+PROBE_JOB = "ftjob-portal-check"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `ok` is None where it could not be found out."""
+
+    check: Check
+    ok: bool | None
+    text: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def test_connection(connection: Connection) -> list[Finding]:
+    """Ask the endpoint for one of everything. Changes nothing upstream and never raises UpstreamError."""
+    try:
+        upstream = Upstream(connection)
+    except UpstreamError as error:
+        check: Check = "reachable" if error.kind == "blocked" else "authenticated"
+        return [Finding(check, False, error.message, error.hint)]
+    with upstream:
+        return _ask(upstream)
+
+
+test_connection.__test__ = False  # type: ignore[attr-defined]  # its name is the product's, not a test's
+
+
+def _ask(upstream: Upstream) -> list[Finding]:
+    where = str(upstream.connection.base_url)
+    listing = _failure(lambda: upstream.list_stored(limit=1))
+    models = _failure(upstream.models)
+    worst = listing or models
+    # Where the models are listed although the completions are not, the address and the credential are right.
+    answered = listing is None or models is None
+    if not answered and worst is not None and worst.kind in _NOT_REACHED:
+        return [Finding("reachable", False, worst.message, worst.hint)]
+    if not answered and worst is not None and worst.kind == "credentials":
+        return [Finding("authenticated", False, worst.message, worst.hint)]
+    findings = [Finding("reachable", True, f"{where} answers.")]
+    refused = next((error for error in (listing, models) if error is not None and error.kind == "auth"), None)
+    if refused is not None and not answered:
+        findings.append(
+            Finding("authenticated", False, f"It does not know us: {refused.message}", refused.hint)
+        )
+        return findings
+    findings.append(Finding("authenticated", True, "The credential is accepted."))
+    findings.append(_reading(listing))
+    findings.append(_writing(upstream))
+    findings.append(_fine_tuning(upstream))
+    if upstream.connection.is_azure:
+        findings.append(_deploying(upstream))
+    return findings
+
+
+def _reading(error: UpstreamError | None) -> Finding:
+    if error is None:
+        return Finding("read", True, "Stored completions can be listed (read).")
+    if error.kind in ("auth", "forbidden"):
+        return Finding(
+            "read",
+            False,
+            f"Stored completions may not be listed: {error.message}",
+            error.hint or _right(hints.READ),
+        )
+    if error.kind in ("not_found", "bad_request"):
+        return Finding(
+            "read",
+            False,
+            f"The endpoint has no list of stored completions: {error.message}",
+            error.hint
+            or "Check the base URL and the API version, and that storing is switched on for the resource.",
+        )
+    return Finding(
+        "read", None, f"Whether stored completions can be listed is not known: {error.message}", error.hint
+    )
+
+
+def _writing(upstream: Upstream) -> Finding:
+    error = _failure(lambda: upstream.update_metadata(PROBE, {"source": "portal-check"}))
+    return _probed(
+        "write",
+        error,
+        hints.ACTION,
+        "Stored completions can be changed (action).",
+        "Stored completions may not be changed",
+    )
+
+
+def _fine_tuning(upstream: Upstream) -> Finding:
+    listing = _failure(lambda: next(iter(upstream.list_jobs()), None))
+    if listing is not None and listing.kind in ("auth", "forbidden"):
+        return Finding("fine_tune", False, f"Fine-tuning is not permitted: {listing.message}", listing.hint)
+    if listing is not None and listing.kind in ("not_found", "bad_request"):
+        return Finding(
+            "fine_tune",
+            False,
+            "The endpoint offers no fine-tuning.",
+            "Datasets can still be built and downloaded.",
+        )
+    error = _failure(lambda: upstream.cancel_job(PROBE_JOB))
+    return _probed(
+        "fine_tune",
+        error,
+        hints.FINE_TUNE,
+        "Fine-tuning jobs can be started.",
+        "Fine-tuning is not permitted",
+    )
+
+
+def _deploying(upstream: Upstream) -> Finding:
+    if not upstream.connection.can_deploy:
+        return Finding(
+            "deploy",
+            None,
+            "Deploying is not set up.",
+            "To deploy a fine-tuned model from here, enter subscription, resource group and account name.",
+        )
+    error = _failure(upstream.list_deployments)
+    if error is None:
+        return Finding(
+            "deploy", True, "Deployments can be listed; the right to create one shows when one is created."
+        )
+    if error.kind in _NOT_REACHED:
+        return Finding(
+            "deploy", None, f"Azure's management plane cannot be reached: {error.message}", error.hint
+        )
+    return Finding("deploy", False, f"Deployments may not be managed: {error.message}", error.hint)
+
+
+def _probed(check: Check, error: UpstreamError | None, action: str, fine: str, refused: str) -> Finding:
+    """What asking for the impossible says about the right to ask."""
+    if error is None or error.kind in ("not_found", "bad_request", "conflict"):
+        return Finding(check, True, fine)
+    if error.kind in ("auth", "forbidden"):
+        return Finding(check, False, f"{refused}: {error.message}", error.hint or _right(action))
+    return Finding(check, None, f"This could not be tried: {error.message}", error.hint)
+
+
+def _right(action: str) -> str:
+    return hints.missing_right(action)
+
+
+def _failure(call: Callable[[], Any]) -> UpstreamError | None:
+    try:
+        call()
+    except UpstreamError as error:
+        return error
+    return None

@@ -1,0 +1,517 @@
+"""An endpoint as our verbs: stored completions, files, fine-tuning jobs, models, chat, deployments."""
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from time import monotonic, sleep
+from typing import IO, Any, Self, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import httpx2
+
+from portal.models import Connection, Kind
+from portal.upstream import cutting, hints, pager
+from portal.upstream.credentials import SCOPE_MANAGEMENT, Credential, credential_of
+from portal.upstream.errors import UpstreamError, clean, error_from_answer
+from portal.upstream.management import Management, management_root
+from portal.upstream.records import (
+    ChatAnswer,
+    CheckpointInfo,
+    DeploymentInfo,
+    EventInfo,
+    FileInfo,
+    Item,
+    JobInfo,
+    Messages,
+    ModelInfo,
+    Page,
+    chat_answer,
+    checkpoint_info,
+    event_info,
+    file_info,
+    job_info,
+    look,
+    model_info,
+)
+from portal.upstream.wire import AGENT, Answer, SdkTransport, Wire
+
+READ_SECONDS = 30.0
+READ_TRIES = 4
+READ_BUDGET = 40.0  # a try is not begun later than this after the first
+LONGEST_NAP = 2.0  # a longer wait is the caller's to plan
+MOST_MESSAGE_PAGES = 200
+MOST_EVENT_PAGES = 50
+DATED_VERSION = "2025-04-01-preview"
+
+T = TypeVar("T")
+
+
+def api_root(connection: Connection) -> str:
+    """The address below which the API's paths begin, without a slash at its end."""
+    return connection.base_url.rstrip("/")
+
+
+class Upstream:
+    """One connection's endpoint. Safe to share between threads; close it, or use it in a `with` statement.
+
+    Reads are tried again inside (four times within about 40 seconds, and never after a wait of more than
+    two); writes are sent once. Every failure is an UpstreamError.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._credential = credential_of(connection)
+        root = api_root(connection)
+        self._wire = Wire(root)
+        self._base = urlsplit(root).path
+        version = connection.api_version or (DATED_VERSION if connection.kind == Kind.AZURE_DATED else "")
+        self._version = {"api-version": version} if version else {}
+        self._sdk_client: Any = None
+        self._management: tuple[Wire, Credential] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._wire.close()
+        if self._management is not None:
+            self._management[0].close()
+
+    # Stored completions: https://platform.openai.com/docs/api-reference/chat/list
+
+    def list_stored(
+        self,
+        *,
+        after: str = "",
+        order: str = "asc",
+        limit: int = 100,
+        model: str = "",
+        metadata: Mapping[str, str] | None = None,
+    ) -> Page:
+        """One page, one request. Metadata pairs with an empty value are not sent, as services drop them: check again."""
+        query = {
+            "limit": str(limit),
+            "order": order,
+        }  # order always: its default differs between API surfaces
+        if after:
+            query["after"] = after
+        if model:
+            query["model"] = model
+        for key, value in (metadata or {}).items():
+            if value:
+                query[f"metadata[{key}]"] = value
+        return self._get("/chat/completions", query, cutting.cut_page, action=hints.READ)
+
+    def stored_pages(
+        self,
+        *,
+        after: str = "",
+        order: str = "asc",
+        limit: int = 100,
+        model: str = "",
+        metadata: Mapping[str, str] | None = None,
+        fall_back: Sequence[str] = (),
+    ) -> Iterator[Page]:
+        """Every page behind `after`; see `pager.pages_of` for how it ends."""
+
+        def fetch(cursor: str, size: int) -> Page:
+            return self.list_stored(after=cursor, order=order, limit=size, model=model, metadata=metadata)
+
+        return pager.pages_of(fetch, after=after, limit=limit, fall_back=fall_back)
+
+    def messages(self, completion_id: str) -> Messages:
+        """All input messages in order. A service that gives them no ids is asked once for a longer page."""
+        path = f"/chat/completions/{quote(completion_id, safe='')}/messages"
+        bodies: list[bytes] = []
+        items: list[dict[str, Any]] = []
+        after, limit, cursors = "", 100, set[str]()
+        for _ in range(MOST_MESSAGE_PAGES):
+            query = {"limit": str(limit), "order": "asc"} | ({"after": after} if after else {})
+            body, page = self._get(path, query, _messages_page, action=hints.READ)
+            if isinstance(page, str):
+                return Messages((*bodies, body), tuple(items), page)
+            found = [item for item in page["data"] if isinstance(item, dict)]
+            more, total = look(page, "has_more"), page.get("total")
+            if not found and (bodies or not more):
+                if more:
+                    raise pager.stalled()
+                return Messages((*bodies, body) if not bodies else tuple(bodies), tuple(items))
+            last = found[-1].get("id") if found else None
+            if after and (last in cursors or last == after):
+                if more is None:
+                    break
+                raise pager.loop()
+            bodies.append(body)
+            items += found
+            complete = len(items) >= total if isinstance(total, int) and more is None else not more
+            if more is None and not isinstance(total, int):
+                complete = len(found) < min(limit, 20)
+            if complete:
+                break
+            # Azure's dated API may give null, or the completion's own id, as the id of every message.
+            if not isinstance(last, str) or last == completion_id:
+                if limit > 100:
+                    return Messages(
+                        tuple(bodies), tuple(items), "the service does not let all messages be read"
+                    )
+                bodies, items, limit = [], [], 1000
+                continue
+            cursors.add(last)
+            after = last
+        return Messages(tuple(bodies), tuple(items))
+
+    def get_stored(self, completion_id: str) -> Item:
+        path = f"/chat/completions/{quote(completion_id, safe='')}"
+        return self._get(path, {}, cutting.cut_one, action=hints.READ)
+
+    def update_metadata(self, completion_id: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+        """Set the metadata; services replace or merge, so compare the answer's `metadata` with what was wanted."""
+        return self._write(
+            lambda sdk: sdk.chat.completions.with_raw_response.update(completion_id, metadata=dict(metadata)),
+            action=hints.ACTION,
+        )
+
+    def delete_stored(self, completion_id: str) -> None:
+        """Delete upstream; one that is gone already counts as deleted."""
+        try:
+            self._write(
+                lambda sdk: sdk.chat.completions.with_raw_response.delete(completion_id), action=hints.ACTION
+            )
+        except UpstreamError as error:
+            if error.kind != "not_found":
+                raise
+
+    # Models, chat, embeddings
+
+    def chat(
+        self,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        store: bool,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+        **params: Any,
+    ) -> ChatAnswer:
+        """One answer, asked for once. `store` has no default: what is not said may be stored."""
+        extra = dict(params) | ({"metadata": dict(metadata)} if metadata else {})
+        return chat_answer(
+            self._write(
+                lambda sdk: sdk.chat.completions.with_raw_response.create(
+                    model=model, messages=list(messages), store=store, extra_body=extra, timeout=timeout
+                ),
+                action=hints.ACTION if store else "",
+            )
+        )
+
+    def embeddings(self, model: str, texts: Sequence[str]) -> list[list[float]]:
+        answer = self._write(
+            lambda sdk: sdk.embeddings.with_raw_response.create(
+                model=model, input=list(texts), encoding_format="float"
+            )
+        )
+        rows = [row for row in answer.get("data") or () if isinstance(row, dict)]
+        rows.sort(key=lambda row: row.get("index") if isinstance(row.get("index"), int) else 0)
+        found = [[float(number) for number in row.get("embedding") or ()] for row in rows]
+        if len(found) != len(texts):
+            raise UpstreamError("unreadable", f"{len(texts)} texts were sent, {len(found)} vectors came.")
+        return found
+
+    def models(self) -> list[ModelInfo]:
+        page = self._get("/models", {}, cutting.cut_page)
+        return [model_info(item.value) for item in page.items if item.value is not None and item.id]
+
+    # Files: https://platform.openai.com/docs/api-reference/files
+
+    def upload_file(self, name: str, fileobj: IO[bytes], purpose: str) -> FileInfo:
+        return file_info(
+            self._write(
+                lambda sdk: sdk.files.with_raw_response.create(
+                    file=(name, fileobj, "application/octet-stream"), purpose=purpose, timeout=600.0
+                ),
+                action=hints.FINE_TUNE,
+                again=False,
+            )
+        )
+
+    def get_file(self, file_id: str) -> FileInfo:
+        return file_info(self._get_object(f"/files/{quote(file_id, safe='')}", hints.FINE_TUNE))
+
+    def list_files(self, purpose: str) -> list[FileInfo]:
+        rows = self._rows("/files", {"purpose": purpose}, limit=0, action=hints.FINE_TUNE)
+        return [file_info(row) for row in rows]
+
+    def delete_file(self, file_id: str) -> None:
+        try:
+            self._write(lambda sdk: sdk.files.with_raw_response.delete(file_id), action=hints.FINE_TUNE)
+        except UpstreamError as error:
+            if error.kind != "not_found":
+                raise
+
+    def file_content(self, file_id: str) -> bytes:
+        path = f"/files/{quote(file_id, safe='')}/content"
+        return self._get(path, {}, lambda body, _: body, action=hints.FINE_TUNE, timeout=120.0)
+
+    # Fine-tuning: https://platform.openai.com/docs/api-reference/fine-tuning
+
+    def create_job(self, body: Mapping[str, Any]) -> JobInfo:
+        """Start a job with exactly one POST: after an error with `outcome_unknown`, list the jobs before another."""
+        rest = {key: value for key, value in body.items() if key not in ("model", "training_file")}
+        return job_info(
+            self._write(
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.create(
+                    model=body["model"], training_file=body["training_file"], extra_body=rest, timeout=60.0
+                ),
+                action=hints.FINE_TUNE,
+                again=False,
+            )
+        )
+
+    def get_job(self, job_id: str) -> JobInfo:
+        return job_info(self._get_object(f"/fine_tuning/jobs/{quote(job_id, safe='')}", hints.FINE_TUNE))
+
+    def list_jobs(self, since: int | None = None) -> Iterator[JobInfo]:
+        """Jobs, newest first; those created before `since` (unix seconds) end the walk."""
+        for page in self._pages("/fine_tuning/jobs", {}, limit=100, action=hints.FINE_TUNE):
+            found = [job_info(item.value) for item in page.items if item.value is not None]
+            yield from (job for job in found if since is None or job.created is None or job.created >= since)
+            if since is not None and any(job.created is not None and job.created < since for job in found):
+                return
+
+    def cancel_job(self, job_id: str) -> JobInfo:
+        return job_info(
+            self._write(
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.cancel(job_id), action=hints.FINE_TUNE
+            )
+        )
+
+    def job_events(self, job_id: str) -> list[EventInfo]:
+        """Events in the order in which they happened; services list them in either."""
+        path = f"/fine_tuning/jobs/{quote(job_id, safe='')}/events"
+        found = [event_info(row) for row in self._rows(path, {}, limit=100, action=hints.FINE_TUNE)]
+        descending = len(found) > 1 and (found[0].created or 0) > (found[-1].created or 0)
+        return sorted(reversed(found) if descending else found, key=lambda event: event.created or 0)
+
+    def job_checkpoints(self, job_id: str) -> list[CheckpointInfo]:
+        path = f"/fine_tuning/jobs/{quote(job_id, safe='')}/checkpoints"
+        found = [checkpoint_info(row) for row in self._rows(path, {}, limit=10, action=hints.FINE_TUNE)]
+        return sorted(found, key=lambda checkpoint: checkpoint.step or 0)
+
+    # Deployments, on Azure's management plane
+
+    def put_deployment(self, name: str, body: Mapping[str, Any]) -> DeploymentInfo:
+        return self._manage().put(name, body)
+
+    def get_deployment(self, name: str) -> DeploymentInfo:
+        return self._manage().get(name)
+
+    def list_deployments(self) -> list[DeploymentInfo]:
+        return self._manage().all()
+
+    def delete_deployment(self, name: str) -> None:
+        self._manage().delete(name)
+
+    # How a request is made
+
+    def _get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        parse: Callable[[bytes, str], T],
+        *,
+        action: str = "",
+        timeout: float = READ_SECONDS,
+    ) -> T:
+        """GET below the API's root, tried again where that is of use; `parse(body, content type)` reads the answer."""
+        pairs = {**self._version, **query}
+        target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
+        answer: T = _patiently(
+            lambda: self._wire.exchange("GET", target, self._headers(self._credential), timeout=timeout),
+            parse,
+            self._credential,
+            action,
+        )
+        return answer
+
+    @staticmethod
+    def _headers(credential: Credential) -> dict[str, str]:
+        return {
+            "accept": "application/json",
+            "accept-encoding": "gzip",
+            "user-agent": AGENT,
+            **credential.headers(),
+        }
+
+    def _get_object(self, path: str, action: str) -> dict[str, Any]:
+        return self._get(path, {}, _object, action=action)
+
+    def _pages(self, path: str, query: Mapping[str, str], *, limit: int, action: str) -> Iterator[Page]:
+        def fetch(after: str, size: int) -> Page:
+            paging = ({"limit": str(size)} if limit else {}) | ({"after": after} if after else {})
+            return self._get(path, {**query, **paging}, cutting.cut_page, action=action)
+
+        return pager.pages_of(fetch, limit=limit or 100)
+
+    def _rows(
+        self, path: str, query: Mapping[str, str], *, limit: int, action: str
+    ) -> Iterable[dict[str, Any]]:
+        for number, page in enumerate(self._pages(path, query, limit=limit, action=action)):
+            yield from (item.value for item in page.items if item.value is not None)
+            if number >= MOST_EVENT_PAGES:
+                return
+
+    def _write(self, call: Callable[[Any], Any], *, action: str = "", again: bool = True) -> dict[str, Any]:
+        """One call of the SDK, sent once; `again` allows one more after a 401, with a fresh token."""
+        import openai
+
+        try:
+            response = call(self._sdk())
+        except openai.APIStatusError as failure:
+            status, headers = failure.response.status_code, dict(failure.response.headers)
+            error = error_from_answer(
+                status,
+                headers,
+                failure.response.content,
+                action=action,
+                write=True,
+                secrets=self._credential.secrets,
+            )
+            if error.kind == "auth" and self._credential.forget() and again:
+                return self._write(call, action=action, again=False)
+            raise error from None  # the SDK's own error carries the request and its headers
+        except openai.OpenAIError as failure:
+            raise UpstreamError(
+                "unreadable", clean(str(failure), self._credential.secrets, 300), outcome_unknown=True
+            ) from None
+        except (TypeError, ValueError) as failure:
+            raise UpstreamError("bad_request", clean(str(failure), self._credential.secrets, 300)) from None
+        try:
+            return _object(response.content, response.headers.get("content-type", ""))
+        except UpstreamError as error:
+            error.outcome_unknown = True
+            raise
+
+    def _sdk(self) -> Any:
+        """The SDK over our wire. Nothing is left for it to look up in the environment, and it retries nothing."""
+        if self._sdk_client is None:
+            import openai  # half a second that a mirror's reading does not need
+
+            http_client = httpx2.Client(
+                transport=SdkTransport(self._wire, self._credential.headers),
+                trust_env=False,
+                follow_redirects=False,
+                timeout=READ_SECONDS,
+            )
+            given: dict[str, Any] = {
+                "api_key": "replaced by our transport",
+                "base_url": api_root(self.connection),
+                "http_client": http_client,
+                "max_retries": 0,
+                "organization": "",
+                "project": "",
+                "webhook_secret": "",
+            }
+            if self.connection.kind == Kind.AZURE_DATED:
+                # Its class puts the deployment's name into the path.
+                self._sdk_client = openai.AzureOpenAI(api_version=self._version["api-version"], **given)
+            else:
+                self._sdk_client = openai.OpenAI(default_query=self._version, **given)
+        return self._sdk_client
+
+    def _manage(self) -> Management:
+        if self._management is None:
+            credential = credential_of(self.connection, scope=SCOPE_MANAGEMENT)
+            self._management = (Wire(management_root(self.connection)), credential)
+        wire, credential = self._management
+
+        def send(method: str, target: str, body: bytes | None = None) -> Answer:
+            def once() -> Answer:
+                headers = self._headers(credential) | ({"content-type": "application/json"} if body else {})
+                return wire.exchange(method, target, headers, body)
+
+            if method == "GET":
+                return _patiently(once, lambda answer, _: answer, credential, hints.DEPLOY, whole=True)
+            answer = once()
+            if answer.status >= 400:
+                raise error_from_answer(
+                    answer.status,
+                    answer.headers,
+                    answer.body,
+                    action=hints.DEPLOY,
+                    write=True,
+                    secrets=credential.secrets,
+                )
+            return answer
+
+        return Management(self.connection, send, lambda answer: _object(answer.body, ""))
+
+
+def _patiently(
+    once: Callable[[], Answer],
+    parse: Callable[..., Any],
+    credential: Credential,
+    action: str,
+    *,
+    whole: bool = False,
+) -> Any:
+    """Ask until there is a readable answer or no hope of one."""
+    begun, tries, refreshed = monotonic(), 0, False
+    while True:
+        try:
+            answer = once()
+            if answer.status < 400:
+                return parse(answer if whole else answer.body, answer.headers.get("content-type", ""))
+            error = error_from_answer(
+                answer.status, answer.headers, answer.body, action=action, secrets=credential.secrets
+            )
+            if answer.headers.get("x-should-retry") == "false":
+                tries = READ_TRIES
+        except UpstreamError as caught:
+            error = caught
+        if error.kind == "auth" and not refreshed and credential.forget():
+            refreshed = True
+            continue
+        tries += 1
+        nap = _nap(error, tries)
+        if nap is None or monotonic() - begun + nap > READ_BUDGET:
+            raise error
+        sleep(nap)
+
+
+def _nap(error: UpstreamError, tries: int) -> float | None:
+    """Seconds to wait before another try; None to give up."""
+    if error.kind == "throttled":
+        wait = 1.0 if error.retry_after is None else error.retry_after
+        return wait + random.random() * 0.1 if wait <= LONGEST_NAP and tries <= 2 else None
+    if error.permanent or tries >= READ_TRIES or error.kind in ("stalled", "loop", "throttled"):
+        return None
+    backoff = 0.25 * 2.0 ** (tries - 1) * (0.5 + random.random())
+    told = error.retry_after or 0.0
+    return max(backoff, told) if told <= LONGEST_NAP else None
+
+
+def _object(body: bytes, content_type: str) -> dict[str, Any]:
+    item = cutting.cut_one(body, content_type)
+    if item.value is None:
+        raise UpstreamError("unreadable", f"The answer is {item.problem}.", code="not_json")
+    return item.value
+
+
+def _messages_page(body: bytes, content_type: str) -> tuple[bytes, dict[str, Any] | str]:
+    text = cutting.text_of(body, content_type)
+    try:
+        page = json.loads(text)
+    except json.JSONDecodeError:
+        raise cutting.not_json(text) from None
+    except RecursionError:
+        return body, "nested too deeply"
+    except ValueError:
+        return body, "holds a number that is too long"
+    if not isinstance(page, dict) or not isinstance(page.get("data"), list):
+        raise UpstreamError("unreadable", "The answer is not a list of messages.", code="no_data")
+    if text.count("{") + text.count("[") > cutting.DEEPEST and cutting.too_deep(page):
+        return body, "nested too deeply"
+    return body, page
