@@ -30,9 +30,9 @@ def wants_fragment(request: HttpRequest) -> bool:
 
 
 def fragment(request: HttpRequest, template: str, names: Collection[str]) -> str:
-    """The template to render: the partial whose element htmx wants to fill, if it is one of `names`, else the page.
+    """The template to render: the partial named like the element that htmx fills, if it is one of `names`.
 
-    A partial has the name of the element's id.
+    Otherwise the whole page.
     """
     target = request.htmx.target if wants_fragment(request) else None  # type: ignore[attr-defined]  # as above
     return f"{template}#{target}" if target in names else template
@@ -59,8 +59,7 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
 
 
 class Fragments:
-    """Middleware after django_htmx's: caches keep pages and fragments apart, and a sign-in page never lands in a
-    fragment."""
+    """Middleware: caches keep pages and fragments apart, and a sign-in page never lands inside a page."""
 
     def __init__(self, respond: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.respond = respond

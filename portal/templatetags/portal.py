@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
@@ -15,6 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from portal import rendering, wording
 from portal.charts import Chart
 from portal.querysets import is_operator
 
@@ -41,10 +41,10 @@ def words(text: str) -> list[str]:
 @register.simple_tag
 def script_url(name: str) -> str:
     """The address of one of our ES modules."""
-    return static(f"js/{name}.js")
+    return str(static(f"js/{name}.js"))
 
 
-# -- the frame -------------------------------------------------------------------------------------------------------
+# -- the frame ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def _located(place: Place, path: str) -> Place | None:
 def initials(user: Any) -> str:
     """Two letters for a person's round picture."""
     full = user.get_full_name().split() or user.get_username().replace(".", " ").replace("-", " ").split()
-    return (full[0][:1] + full[-1][:1] if len(full) > 1 else user.get_username()[:2]).upper()
+    return str(full[0][:1] + full[-1][:1] if len(full) > 1 else user.get_username()[:2]).upper()
 
 
-# -- forms -----------------------------------------------------------------------------------------------------------
+# -- forms -------------------------------------------------------------------------------------------------
 
 
 @register.inclusion_tag("components/field.html")
@@ -127,107 +127,65 @@ def chart(chart: Chart) -> dict[str, Any]:
     return {"chart": chart}
 
 
-# -- moments and amounts ---------------------------------------------------------------------------------------------
+# -- moments and amounts -----------------------------------------------------------------------------------
 
-
-def _moment(value: Any) -> datetime | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return datetime.fromtimestamp(value, UTC)
-    if isinstance(value, datetime):
-        return value if timezone.is_aware(value) else timezone.make_aware(value)
-    return None
-
-
-def spoken_age(seconds: float) -> str:
-    """How long ago, in the shortest words that are still right."""
-    if seconds < 45:
-        return "just now"
-    for size, name in ((86400 * 365, "y"), (86400 * 30, "mo"), (86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {name} ago"
-    return "1 min ago"
+register.filter("duration", wording.duration)
+register.filter("thousands", wording.thousands)
+register.filter("compact", wording.compact)
+register.filter("size", wording.size)
+register.filter("percent", wording.percent)
 
 
 @register.filter
 def ago(value: Any) -> SafeString | str:
-    """A moment as "5 min ago"; the reader's own clock time is in its title. Takes a datetime or Unix seconds."""
-    moment = _moment(value)
-    if moment is None:
+    """A datetime or Unix seconds as "5 min ago"; the reader's own clock time is in its title."""
+    at = wording.as_moment(value)
+    if at is None:
         return "never"
-    seconds = (timezone.now() - moment).total_seconds()
-    text = spoken_age(seconds) if seconds >= 0 else f"in {duration(-seconds)}"
+    seconds = (timezone.now() - at).total_seconds()
+    text = wording.age(seconds) if seconds >= 0 else f"in {wording.duration(-seconds)}"
     return format_html(
-        '<time datetime="{}" title="{}" data-ago>{}</time>', moment.isoformat(), _utc(moment), text
+        '<time datetime="{}" title="{}" data-ago>{}</time>', at.isoformat(), wording.full_clock(at), text
     )
 
 
 @register.filter
 def moment(value: Any) -> SafeString | str:
-    """A moment as "20 Nov 10:41", turned to the reader's own zone by script. Takes a datetime or Unix seconds."""
-    at = _moment(value)
+    """A datetime or Unix seconds as "20 Nov 10:41", turned to the reader's own zone by script."""
+    at = wording.as_moment(value)
     if at is None:
-        return "–"
-    utc = at.astimezone(UTC)
-    text = f"{utc.day} {utc:%b} {utc:%H:%M}" if utc.year == timezone.now().year else f"{utc.day} {utc:%b} {utc.year}"
-    return format_html('<time datetime="{}" title="{}" data-moment>{}</time>', at.isoformat(), _utc(at), text)
+        return wording.NOTHING
+    return format_html(
+        '<time datetime="{}" title="{}" data-moment>{}</time>',
+        at.isoformat(),
+        wording.full_clock(at),
+        wording.clock(at),
+    )
 
 
-def _utc(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
-    return f"{utc.day} {utc:%B %Y %H:%M:%S} UTC"
-
-
-@register.filter
-def duration(value: Any) -> str:
-    """Seconds or a timedelta as "2 min 5 s"."""
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if not isinstance(value, int | float):
-        return "–"
-    if value < 10:
-        return f"{value:.1f} s".replace(".0 s", " s")
-    seconds = round(value)
-    parts = []
-    for size, name in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        amount, seconds = divmod(seconds, size)
-        if amount:
-            parts.append(f"{amount} {name}")
-    return " ".join(parts[:2])
+# -- untrusted text ----------------------------------------------------------------------------------------
 
 
 @register.filter
-def thousands(value: Any) -> str:
-    """A whole number with separators: 12,480."""
-    return f"{value:,}" if isinstance(value, int) else "–" if value is None else str(value)
+def rich(text: str | None) -> SafeString:
+    """What a model or a user wrote, as markdown."""
+    return rendering.rich(text or "")
 
 
 @register.filter
-def compact(value: Any) -> str:
-    """A number in four signs or so: 1.28 M."""
-    if not isinstance(value, int | float):
-        return "–"
-    for size, name in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            amount = value / (1e3 if name == "k" else size)
-            return f"{amount:.3g} {name}" if amount < 1000 else f"{amount:,.0f} {name}"
-    return f"{value:,}"
+def plain(text: str | None) -> SafeString:
+    """What a model or a user wrote, as it is, with its line breaks."""
+    return rendering.plain(text or "")
 
 
 @register.filter
-def size(value: Any) -> str:
-    """Bytes as "4.2 MB"."""
-    if not isinstance(value, int | float):
-        return "–"
-    for step, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
-        if abs(value) >= step:
-            return f"{value / step:.1f} {name}"
-    return f"{value:.0f} B"
+def line(text: str | None, length: int = 300) -> SafeString:
+    """One line of what a model or a user wrote, for lists."""
+    return rendering.line(text or "", length)
 
 
-@register.filter
-def percent(value: Any, digits: int = 0) -> str:
-    """A share between 0 and 1 as "93%"."""
-    return f"{value * 100:.{digits}f}%" if isinstance(value, int | float) else "–"
+register.filter("json_text", rendering.json_text)
+register.filter("json_tree", rendering.json_tree)
 
 
 @register.filter

@@ -1,0 +1,245 @@
+"""Untrusted text to safe HTML.
+
+Everything a model or a user wrote goes through here on its way to a page: markdown without HTML, colours for
+code, and the sanitiser last, with a short list of what may stay. No images, no relative links, nothing that a
+script listens to.
+"""
+
+import html
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import nh3
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import get_lexer_by_name
+from pygments.token import STANDARD_TYPES
+from pygments.util import ClassNotFound
+
+from portal.hidden import hold, show
+
+RICH_BYTES: Final = 64_000
+RICH_PIPES: Final = 2_000
+PLAIN_CHARACTERS: Final = 500_000
+COLOURED_CHARACTERS: Final = 20_000
+TREE_NODES: Final = 3_000
+TREE_DEPTH: Final = 40
+TREE_STRING: Final = 4_000
+
+_CLASSES = frozenset(STANDARD_TYPES.values()) - {""} | {"hl", "host"}
+_FORMAT = HtmlFormatter(nowrap=True)
+
+
+def rich(text: str) -> SafeString:
+    """Markdown as HTML; text too big to render in a reasonable time is shown plain and says so."""
+    if len(text.encode(errors="replace")) > RICH_BYTES or text.count("|") > RICH_PIPES:
+        return plain(text, note="Shown without formatting because it is long.")
+    return mark_safe(_rich(text))  # noqa: S308  # nh3 sanitised it, show() adds only our own chips
+
+
+def plain(text: str, note: str = "") -> SafeString:
+    """The text as it is, line breaks kept."""
+    cut = len(text) - PLAIN_CHARACTERS
+    if cut > 0:
+        text, note = text[:PLAIN_CHARACTERS], f"{cut:,} more characters are not shown here."
+    tail = f'<p class="cut">{html.escape(note)}</p>' if note else ""
+    body = f'<pre class="untrusted plain" dir="auto">{escaped(text)}</pre>'
+    return mark_safe(body + tail)  # noqa: S308  # escaped above
+
+
+def line(text: str, length: int = 300) -> SafeString:
+    """One line of a long text, for lists."""
+    short = " ".join(text[: length * 4].split())
+    short = short if len(short) <= length else f"{short[: length - 1]}…"
+    return mark_safe(f'<bdi dir="auto">{escaped(short)}</bdi>')  # noqa: S308  # escaped
+
+
+def escaped(text: str) -> str:
+    """`text` as HTML text, hidden characters as chips."""
+    return show(html.escape(hold(text)))
+
+
+# -- markdown ----------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _rich(text: str) -> str:
+    try:
+        raw = _markdown().render(hold(text))
+    except RecursionError:
+        raw = f"<pre>{html.escape(hold(text))}</pre>"
+    return f'<div class="untrusted" dir="auto">{show(_CLEANER.clean(raw))}</div>'
+
+
+def _allowed(tag: str, attribute: str, value: str) -> str | None:
+    if attribute == "class":
+        return value if set(value.split()) <= _CLASSES else None
+    if attribute == "tabindex":
+        return "0"
+    if attribute == "start":
+        return value if value.isdecimal() else None
+    return value
+
+
+_CLEANER = nh3.Cleaner(
+    tags={
+        *(
+            "p",
+            "br",
+            "hr",
+            "em",
+            "strong",
+            "s",
+            "del",
+            "code",
+            "pre",
+            "span",
+            "ul",
+            "ol",
+            "li",
+            "blockquote",
+            "a",
+        ),
+        *("h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
+    },
+    attributes={
+        "a": {"href"},
+        "span": {"class"},
+        "pre": {"class", "tabindex"},
+        "table": {"tabindex"},
+        "ol": {"start"},
+    },
+    attribute_filter=_allowed,
+    url_schemes={"http", "https", "mailto"},
+    url_relative="deny",
+    link_rel="noopener noreferrer nofollow",
+    set_tag_attribute_values={"a": {"target": "_blank"}},
+    generic_attribute_prefixes=set(),
+)
+
+
+@lru_cache(maxsize=1)
+def _markdown() -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False, "highlight": _coloured, "maxNesting": 40})
+    markdown.enable(["table", "strikethrough"])
+    markdown.add_render_rule("link_close", _close_link)
+    markdown.add_render_rule("image", _link_instead_of_image)
+    markdown.add_render_rule("code_block", _code_block)
+    markdown.add_render_rule("table_open", lambda *_: '<table tabindex="0">')
+    return markdown
+
+
+def _coloured(code: str, language: str, _attributes: str) -> str:
+    if language and len(code) <= COLOURED_CHARACTERS:
+        try:
+            code = highlight(code, get_lexer_by_name(language, stripnl=False), _FORMAT)
+        except ClassNotFound:
+            code = html.escape(code)
+    else:
+        code = html.escape(code)
+    return f'<pre class="hl" tabindex="0"><code>{code}</code></pre>'
+
+
+def _code_block(_self: RendererHTML, tokens: Sequence[Token], place: int, *_: Any) -> str:
+    return f'<pre tabindex="0"><code>{html.escape(tokens[place].content)}</code></pre>'
+
+
+def _close_link(_self: RendererHTML, tokens: Sequence[Token], place: int, *_: Any) -> str:
+    """Say where a link leads, unless its text already is the address."""
+    opened = next((token for token in reversed(tokens[:place]) if token.type == "link_open"), None)
+    href = str(opened.attrGet("href") or "") if opened else ""
+    text = "".join(token.content for token in tokens[place - 1 : place])
+    return "</a>" if text == href else f"</a>{_host(href)}"
+
+
+def _link_instead_of_image(_self: RendererHTML, tokens: Sequence[Token], place: int, *_: Any) -> str:
+    href = str(tokens[place].attrGet("src") or "")
+    text = html.escape(tokens[place].content or "image")
+    return f'<a href="{html.escape(href)}">{text}</a>{_host(href, "image on ")}'
+
+
+def _host(href: str, before: str = "") -> str:
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return ""
+    where = parts.path if parts.scheme == "mailto" else parts.netloc.rpartition("@")[2]
+    return f' <span class="host">({html.escape(before + where)})</span>' if where else ""
+
+
+# -- JSON --------------------------------------------------------------------------------------------------
+
+
+def load_json(text: str) -> Any:
+    """The value in a JSON text; raises ValueError for everything that is none, too deep ones included."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def json_text(value: Any) -> SafeString:
+    """A value as indented, coloured JSON; text that is no JSON is shown as it is."""
+    try:
+        value = load_json(value) if isinstance(value, str) else value
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError, TypeError):
+        return plain(str(value))
+    cut = len(text) - PLAIN_CHARACTERS
+    text = hold(text[:PLAIN_CHARACTERS])
+    small = len(text) <= RICH_BYTES
+    body = highlight(text, get_lexer_by_name("json"), _FORMAT) if small else html.escape(text)
+    tail = f'<p class="cut">{cut:,} more characters are not shown here.</p>' if cut > 0 else ""
+    page = f'<pre class="untrusted mono hl" tabindex="0">{show(body)}</pre>{tail}'
+    return mark_safe(page)  # noqa: S308  # Pygments escapes, show() adds only our own chips
+
+
+def json_tree(value: Any) -> SafeString:
+    """A value as nested <details>; text that is no JSON is shown as it is."""
+    try:
+        value = load_json(value) if isinstance(value, str) else value
+    except ValueError:
+        return plain(str(value))
+    budget = [TREE_NODES]
+    rows = "".join(_nodes(None, value, 0, budget))
+    return mark_safe(f'<div class="json untrusted" tabindex="0">{rows}</div>')  # noqa: S308  # escaped in _nodes
+
+
+def _nodes(key: str | int | None, value: Any, depth: int, budget: list[int]) -> Iterator[str]:
+    budget[0] -= 1
+    label = "" if key is None else f'<span class="k">{escaped(str(key))}</span>: '
+    if not isinstance(value, dict | list) or not value:
+        yield f'<div class="row">{label}{_scalar(value)}</div>'
+        return
+    children: Iterator[tuple[str | int, Any]] = iter(
+        value.items() if isinstance(value, dict) else enumerate(value)
+    )
+    brackets = "{}" if isinstance(value, dict) else "[]"
+    unfolded = " open" if depth < 2 and len(value) <= 50 else ""
+    length = f'<span class="len">{brackets[0]}{len(value)}{brackets[1]}</span>'
+    yield f"<details{unfolded}><summary>{label}{length}</summary><div>"
+    for shown, (name, child) in enumerate(children):
+        if budget[0] <= 0 or depth >= TREE_DEPTH:
+            yield f'<div class="row len">… {len(value) - shown:,} more, see the raw JSON</div>'
+            break
+        yield from _nodes(name, child, depth + 1, budget)
+    yield "</div></details>"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        cut = len(value) - TREE_STRING
+        rest = f' <span class="len">… {cut:,} more characters</span>' if cut > 0 else ""
+        return f'<span class="s">"{escaped(value[:TREE_STRING])}"</span>{rest}'
+    if value is None or isinstance(value, bool):
+        return f'<span class="w">{json.dumps(value)}</span>'
+    if isinstance(value, dict | list):
+        return f'<span class="len">{"{}" if isinstance(value, dict) else "[]"}</span>'
+    return f'<span class="n">{html.escape(str(value)[:TREE_STRING])}</span>'
