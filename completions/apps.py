@@ -14,7 +14,7 @@ class CompletionsConfig(AppConfig):
 
 
 def _empty_the_index_of_nothing(*, using: str, **_: Any) -> None:
-    """No model owns the text index, so `flush` leaves its words behind: without completions they mean nothing."""
+    """No model owns the text index, so `flush` leaves its words; without completions they mean nothing."""
     from completions import search  # models are there only now
     from completions.models import StoredCompletion
 

@@ -63,7 +63,7 @@ def make_completion(
     item: dict[str, Any] | None = None,
     **fields: Any,
 ) -> StoredCompletion:
-    """One stored completion with body, terms, postings and words. `messages` and `item` replace what was made up."""
+    """A stored completion with body, terms, postings and words; `messages`, `item` replace what is made up."""
     number = next(_numbers)
     connection = connection or Connection.objects.first() or globals()["connection"]()
     if messages is None:
@@ -83,7 +83,11 @@ def make_completion(
                 "message": {"role": "assistant", "content": answer},
             }
         ],
-        "usage": {"prompt_tokens": (tokens or 0) // 2, "completion_tokens": (tokens or 0) // 2, "total_tokens": tokens},
+        "usage": {
+            "prompt_tokens": (tokens or 0) // 2,
+            "completion_tokens": (tokens or 0) // 2,
+            "total_tokens": tokens,
+        },
     } | (item or {})
     page = json.dumps({"object": "list", "data": messages, "has_more": False})
     talk = parse(raw_item, messages)
@@ -114,7 +118,11 @@ def make_completion(
         | fields
     )
     Body.objects.create(
-        completion=made, system_text=texts.system, prompt_text=texts.prompt, answer_text=texts.answer, raw=packed
+        completion=made,
+        system_text=texts.system,
+        prompt_text=texts.prompt,
+        answer_text=texts.answer,
+        raw=packed,
     )
     held = [(Term.Kind.METADATA, key, value) for key, value in made.metadata.items()]
     held += [(Term.Kind.FLAG, "", flag) for flag in made.flags]

@@ -4,7 +4,7 @@ Only `put`, `remove` and `empty` write the index; the first two within the trans
 """
 
 from collections.abc import Collection, Iterable
-from typing import Any, cast
+from typing import Any
 
 from django.db import connections, models, transaction
 from django.db.models.expressions import BaseExpression, Combinable
@@ -37,7 +37,7 @@ BATCH = 500
 def put(rows: Iterable[tuple[int, Texts | None, Texts | None]], *, using: str = "default") -> None:
     """Index completions: (id, the texts indexed until now or None, the texts to index or None).
 
-    The old texts must be those of the last `put`, since one of the engines can only take back what it is told.
+    The old texts must be those of the last `put`: one of the engines can only take back what it is told.
     """
     changed = [row for row in rows if row[1] != row[2]]
     old = [(pk, texts) for pk, texts, _ in changed if texts is not None]
@@ -53,9 +53,9 @@ def remove(rows: Iterable[tuple[int, Texts]], *, using: str = "default") -> None
 def _write(old: list[tuple[int, Texts]], new: list[tuple[int, Texts]], using: str) -> None:
     connection = connections[using]
     engine = _engine(connection)
-    # A savepoint of its own: FTS5 keeps unwritten words in memory, and up to SQLite 3.40 it damages them when the
-    # beginning of a word is searched and the same row is then written again, all in one transaction. A savepoint
-    # makes it write them down.
+    # A savepoint of its own: FTS5 keeps new words in memory, and SQLite 3.40 damages them when the beginning of a
+    # word is searched and the same row is then written again, all in one transaction. A savepoint makes it write
+    # them down.
     with transaction.atomic(using=using), connection.cursor() as cursor:
         for start in range(0, len(old), BATCH):
             engine.remove(cursor, old[start : start + BATCH])
@@ -136,7 +136,7 @@ class Matches(BaseExpression, Combinable):
         summarize: bool = False,  # noqa: FBT001, FBT002  # Django's own signature
         for_save: bool = False,  # noqa: FBT001, FBT002  # Django's own signature
     ) -> "Matches":
-        resolved = cast(Matches, super().resolve_expression(query, allow_joins, reuse, summarize, for_save))
+        resolved = super().resolve_expression(query, allow_joins, reuse, summarize, for_save)
         resolved.row = models.F("pk").resolve_expression(query, allow_joins, reuse, summarize, for_save)
         return resolved
 
@@ -146,10 +146,10 @@ class Matches(BaseExpression, Combinable):
     def set_source_expressions(self, exprs: Any) -> None:
         (self.row,) = exprs
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         engine = _engine(connection)
         row, params = compiler.compile(self.row)
-        return f"{row} IN ({engine.IDS})", [*params, engine.expression(self.query)]
+        return f"{row} IN ({engine.IDS})", (*params, engine.expression(self.query))
 
     def get_group_by_cols(self) -> list[Any]:
         return []

@@ -1,6 +1,6 @@
 """Words in PostgreSQL: a table of tsvectors beside the completions, with a GIN index.
 
-The tsvector is written from our own words; no text search configuration takes part. The columns are its weights.
+The tsvector is written from our own words; no text search configuration takes part. Columns are its weights.
 """
 
 from collections.abc import Iterable
@@ -14,15 +14,18 @@ IDS = "SELECT completion_id FROM completions_textindex WHERE document @@ %s::tsq
 # Offset 0 keeps the planner from walking every document of the table in the order of the ids.
 IDS_AMONG = (
     "SELECT completion_id FROM (SELECT completion_id, document FROM completions_textindex"
-    " WHERE completion_id = ANY(%s) OFFSET 0) AS some WHERE document @@ %s::tsquery"
+    " WHERE completion_id = ANY(%s) OFFSET 0) AS candidate WHERE document @@ %s::tsquery"
 )
 _WEIGHTS: dict[Column, str] = {"prompt": "A", "answer": "B", "system": "C"}
 _STEP = 2  # free positions between two columns, so that no phrase reaches from one into the next
-_SINGLY: dict[Column, int] = {"prompt": 16_379, "answer": 16_381, "system": 16_383}  # for words beyond PHRASE_WORDS
+# Where words beyond PHRASE_WORDS stand, which are found singly.
+_SINGLY: dict[Column, int] = {"prompt": 16_379, "answer": 16_381, "system": 16_383}
 
 
 def remove(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
-    cursor.execute("DELETE FROM completions_textindex WHERE completion_id = ANY(%s)", [[pk for pk, _ in rows]])
+    cursor.execute(
+        "DELETE FROM completions_textindex WHERE completion_id = ANY(%s)", [[pk for pk, _ in rows]]
+    )
 
 
 def add(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
@@ -58,5 +61,5 @@ def expression(query: TextQuery) -> str:
 
 def _term(term: TextTerm) -> str:
     weights = "".join(_WEIGHTS[column] for column in term.columns)
-    *first, last = term.words
-    return " <-> ".join([*(f"'{word}':{weights}" for word in first), f"'{last}':{'*' if term.prefix else ''}{weights}"])
+    *first, last = (f"'{word}':" for word in term.words)
+    return " <-> ".join([*(word + weights for word in first), last + "*" * term.prefix + weights])

@@ -1,6 +1,6 @@
 """Words in SQLite: one contentless FTS5 table whose rowid is the completion's id.
 
-A contentless table keeps no text, so words leave it only by the 'delete' command with the text they came from.
+A contentless table keeps no text: words leave it only by the 'delete' command with the text they came from.
 https://www.sqlite.org/fts5.html#the_delete_command
 """
 

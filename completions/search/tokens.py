@@ -1,7 +1,7 @@
 """Text to the words that both search engines index, so that they agree to the letter.
 
-Words are runs of letters, digits and the marks that belong to them, without case and without accents. Scripts that
-write no spaces are indexed by the character, so that a query of several of them is a phrase.
+Words are runs of letters, digits and the marks that belong to them, without case and without accents. Scripts
+that write no spaces are indexed by the character, so that a query of several of them is a phrase.
 """
 
 import re
@@ -23,14 +23,15 @@ REPEATS = {"prompt": 110, "answer": 110, "system": 35}  # positions of one word 
 LEXEME_BYTES = 900_000  # a tsvector is smaller than 1 MB
 WORD_CHARS = 100  # longer runs are no words; both index and query cut them here
 
-# Stands where a word is left out, so that its neighbours do not become neighbours of each other. No word contains it.
+# Stands where a word is left out, so that the words around it do not become neighbours. No word contains it.
 GAP = "_"
 
 _ACCENTS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 # Han, kana and their kin; Thai, Lao, Khmer, Myanmar.
 _UNSPACED = (
-    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x2FDF), (0x3005, 0x3007), (0x3041, 0x30FF),
-    (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
+    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x2FDF),
+    (0x3005, 0x3007),
+    (0x3041, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
 )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What is indexed of one completion: words with gaps per column, and the words beyond the last position."""
+    """What is indexed of a completion: words with gaps per column, and the words beyond the last position."""
 
     columns: dict[Column, list[str]]
     beyond: dict[Column, list[str]]
@@ -102,7 +103,7 @@ def document(texts: Texts) -> Document:
 
 
 def fits(texts: Texts) -> bool:
-    """Whether every word of these texts is indexed with its place; otherwise the row is flagged `text_cut`."""
+    """Whether every word of these texts is indexed with its place; else the row is flagged `text_cut`."""
     if len(texts.system) + len(texts.prompt) + len(texts.answer) <= PHRASE_WORDS:
         return True  # a word has at least one character
     return document(texts).whole
@@ -127,7 +128,9 @@ class TextQuery:
         return bool(self.terms)
 
 
-def term(text: str, *, prefix: bool = False, columns: Sequence[Column] = ("prompt", "answer")) -> TextTerm | None:
+def term(
+    text: str, *, prefix: bool = False, columns: Sequence[Column] = ("prompt", "answer")
+) -> TextTerm | None:
     """A term of the query from what somebody typed; None if it holds no word at all."""
     found = tuple(words(text))
     return TextTerm(found, prefix, tuple(columns)) if found else None
@@ -140,7 +143,9 @@ def _normal(text: str) -> tuple[str, ...]:
 
 def holds(texts: Texts, query: TextQuery) -> bool:
     """The same question without an index, for a single completion that is at hand."""
-    return all(any(_stands(wanted, getattr(texts, column)) for column in wanted.columns) for wanted in query.terms)
+    return all(
+        any(_stands(wanted, getattr(texts, column)) for column in wanted.columns) for wanted in query.terms
+    )
 
 
 def _stands(wanted: TextTerm, text: str) -> bool:
@@ -151,5 +156,6 @@ def _places(wanted: TextTerm, text: tuple[str, ...]) -> Iterator[int]:
     *first, last = wanted.words
     for start in range(len(text) - len(first)):
         end = text[start + len(first)]
-        if (end.startswith(last) if wanted.prefix else end == last) and list(text[start : start + len(first)]) == first:
+        fits_last = end.startswith(last) if wanted.prefix else end == last
+        if fits_last and list(text[start : start + len(first)]) == first:
             yield start

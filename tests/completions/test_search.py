@@ -30,8 +30,7 @@ def found(*terms: object) -> set[int]:
 
 
 def index(*texts: Texts) -> list[int]:
-    rows = [make_completion(prompt=each.prompt, answer=each.answer, system=each.system).pk for each in texts]
-    return rows
+    return [make_completion(prompt=each.prompt, answer=each.answer, system=each.system).pk for each in texts]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def index(*texts: Texts) -> list[int]:
         ("a\x00b\ud800c\u202ed", ["a", "b", "c", "d"]),
         ("x" * 300, ["x" * 100]),
         ("''\\\":*&|!()<->{}^", []),
-        ("½ ①2", ["1⁄2".split("⁄")[0], "2", "12"]),
+        ("½ ①2", ["1", "2", "12"]),
     ],
 )
 def test_words_ignore_case_accents_and_punctuation(text: str, expected: list[str]) -> None:
@@ -102,8 +101,19 @@ def test_forgetting_takes_every_word_of_the_bodies() -> None:
 
 
 def test_operators_of_the_engines_are_plain_words() -> None:
-    (row,) = index(Texts("", "this AND that OR those NOT near", "it's \"quoted\" \\ back%s"))
-    for text in ("AND", "OR", "NOT", "near", "it's", '"quoted"', "back%s", "\\ back", "AND that OR", "(that)", "that:*"):
+    (row,) = index(Texts("", "this AND that OR those NOT near", 'it\'s "quoted" \\ back%s'))
+    for text in (
+        "AND",
+        "OR",
+        "NOT",
+        "near",
+        "it's",
+        '"quoted"',
+        "back%s",
+        "\\ back",
+        "AND that OR",
+        "(that):*",
+    ):
         assert found(term(text)) == {row}, text
     for text in ("prompt:", "answer", "a' | 'b", "NEAR(this that)", "{system}: that"):
         assert found(term(text)) == set(), text
@@ -146,19 +156,23 @@ def test_more_distinct_words_than_one_row_can_hold_do_not_fail() -> None:
 
 def test_many_ids_with_holes_between_them_are_probed_rightly() -> None:
     rows = index(*(Texts("", f"number {n} {'odd' if n % 2 else 'even'}", "x") for n in range(40)))
-    assert search.among(rows[::3], query(term("odd"))) == {row for n, row in enumerate(rows) if n % 3 == 0 and n % 2}
+    odd = {row for n, row in enumerate(rows) if n % 3 == 0 and n % 2}
+    assert search.among(rows[::3], query(term("odd"))) == odd
     assert search.among([], query(term("odd"))) == set()
     assert all(a < b for a, b in pairwise(rows))
 
 
 PIECES = st.text(
-    st.one_of(st.sampled_from("abAB _-'\"*:é検索\u0301\x00%\\"), st.characters(exclude_categories=[])), max_size=24
+    st.one_of(st.sampled_from("abAB _-'\"*:é検索\u0301\x00%\\"), st.characters(exclude_categories=[])),
+    max_size=24,
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(PIECES, PIECES, PIECES), min_size=1, max_size=6), PIECES, st.booleans())
-def test_the_engine_agrees_with_a_search_by_hand(rows: list[tuple[str, str, str]], asked: str, prefix: bool) -> None:
+def test_the_engine_agrees_with_a_search_by_hand(
+    rows: list[tuple[str, str, str]], asked: str, prefix: bool
+) -> None:
     texts = {1000 + n: Texts(*row) for n, row in enumerate(rows)}
     wanted = term(asked, prefix=prefix, columns=("prompt", "answer", "system"))
     search.put((pk, None, each) for pk, each in texts.items())
