@@ -24,7 +24,11 @@ CLIENTS = {
 def key_rights(personality: Personality) -> dict[str, frozenset[str]]:
     """The keys of a resource; the full one first."""
     stem = f"sandbox-{personality.name}"
-    return {f"{stem}-key": ALL_RIGHTS, f"{stem}-read-only-key": READER_RIGHTS, f"{stem}-user-key": USER_RIGHTS}
+    return {
+        f"{stem}-key": ALL_RIGHTS,
+        f"{stem}-read-only-key": READER_RIGHTS,
+        f"{stem}-user-key": USER_RIGHTS,
+    }
 
 
 class Tokens:
@@ -39,7 +43,11 @@ class Tokens:
         self.issued += 1
         expires = int(now + seconds)
         body: Json = {"aud": audience, "appid": client, "iat": now, "exp": expires, "uti": self.issued}
-        payload = _pack(json.dumps({"typ": "JWT", "alg": "HS256"}).encode()) + "." + _pack(json.dumps(body).encode())
+        payload = (
+            _pack(json.dumps({"typ": "JWT", "alg": "HS256"}).encode())
+            + "."
+            + _pack(json.dumps(body).encode())
+        )
         return f"{payload}.{self._sign(payload)}", expires
 
     def read(self, token: str) -> Json | None:
@@ -52,7 +60,12 @@ class Tokens:
 
     def rights(self, token: str, audience: str, now: float, valid_from: float = 0.0) -> frozenset[str] | None:
         claims = self.read(token)
-        if claims is None or claims["aud"] != audience or not valid_from < claims["iat"] or now >= claims["exp"]:
+        if (
+            claims is None
+            or claims["aud"] != audience
+            or not valid_from < claims["iat"]
+            or now >= claims["exp"]
+        ):
             return None
         return CLIENTS.get(claims["appid"])
 

@@ -132,7 +132,9 @@ class App:
             return self._finish(request, first, path, Reply(personality.error(error), 404), Faults())
         faults = self.faults.strike(first, request.method, path)
         if first not in ("identity", "management"):
-            return self._finish(request, "", path, Reply(b"<h1>Not Found</h1>", 404, content_type="text/html"), faults)
+            return self._finish(
+                request, "", path, Reply(b"<h1>Not Found</h1>", 404, content_type="text/html"), faults
+            )
         refused = damage.before(self, request, faults, None)
         if refused is not None:
             return self._finish(request, first, path, refused, faults)
@@ -222,9 +224,16 @@ class App:
             guid = f"{identity[:8]}-{identity[8:12]}-{identity[12:]}-8000-{identity[:12]}"
             headers = [("apim-request-id", guid), ("x-ms-region", "Sandbox"), ("x-request-id", guid)]
             if reply.status == 200:
-                headers += [("x-ratelimit-remaining-requests", "999"), ("x-ratelimit-remaining-tokens", "99999")]
+                headers += [
+                    ("x-ratelimit-remaining-requests", "999"),
+                    ("x-ratelimit-remaining-tokens", "99999"),
+                ]
             return headers
-        headers = [("x-request-id", f"req_{identity * 2}"), ("openai-processing-ms", "5"), ("openai-version", "2020-10-01")]
+        headers = [
+            ("x-request-id", f"req_{identity * 2}"),
+            ("openai-processing-ms", "5"),
+            ("openai-version", "2020-10-01"),
+        ]
         if reply.status == 200:
             headers += [
                 ("x-ratelimit-limit-requests", "10000"),
@@ -247,7 +256,11 @@ def _route(call: Call) -> Handler:
         if call.method == "POST" and rest == ("embeddings",):
             return catalog.embeddings
         raise call.personality.no_route(call.method, call.request.path)
-    if call.personality.dated and call.method == "POST" and parts in (["chat", "completions"], ["embeddings"]):
+    if (
+        call.personality.dated
+        and call.method == "POST"
+        and parts in (["chat", "completions"], ["embeddings"])
+    ):
         raise call.personality.no_route(call.method, call.request.path)
     if parts[0] == "models" and len(parts) > 1:
         handlers: dict[str, Handler] = {"GET": catalog.model, "DELETE": catalog.delete}
@@ -269,4 +282,3 @@ def _refusal(personality: Personality, error: ApiError) -> Reply:
 
 def _answer(reply: Reply) -> Answer:
     return Answer(reply.status, reply.encode(), reply.content_type, reply.headers, reply.stream)
-

@@ -71,7 +71,9 @@ def weak(problem: Problem, key: str) -> str:
         words = problem.answer.split()
         return draw.pick(
             (
-                "Sure! Here is the translation you asked for: " + " ".join(words[: max(1, len(words) // 3)]) + " ...",
+                "Sure! Here is the translation you asked for: "
+                + " ".join(words[: max(1, len(words) // 3)])
+                + " ...",
                 text_of(problem.content).rpartition("\n\n")[2],
             )
         )
@@ -83,7 +85,9 @@ def weak(problem: Problem, key: str) -> str:
             )
         )
     if problem.kind == "vision":
-        return draw.pick(("It looks like a small image with a plain background.", "A coloured square, I believe."))
+        return draw.pick(
+            ("It looks like a small image with a plain background.", "A coloured square, I believe.")
+        )
     if problem.kind == "review":
         return draw.pick(
             (
@@ -111,7 +115,9 @@ def _improvise(skill: Skill, messages: list[Json], schema: Json | None) -> Said:
     sentence = re.split(r"(?<=[.!?。])\s", " ".join(asked.split()), maxsplit=1)[0][:240]
     if not sentence:
         return Said("There was nothing to answer.")
-    return Said(f"In short: {sentence}" if able else "That depends. Could you tell me more about what you need?")
+    return Said(
+        f"In short: {sentence}" if able else "That depends. Could you tell me more about what you need?"
+    )
 
 
 def fill(schema: Json, text: str, able: bool, depth: int = 0) -> Any:
@@ -127,7 +133,11 @@ def fill(schema: Json, text: str, able: bool, depth: int = 0) -> Any:
         kind = kind[0]
     if kind == "object" or "properties" in schema:
         properties = schema.get("properties", {})
-        return {name: fill(part, text, able, depth + 1) for name, part in properties.items()} if depth < 20 else {}
+        return (
+            {name: fill(part, text, able, depth + 1) for name, part in properties.items()}
+            if depth < 20
+            else {}
+        )
     if kind == "array":
         items = schema.get("items")
         return [fill(items, text, able, depth + 1)] if isinstance(items, dict) and depth < 20 else []

@@ -78,7 +78,9 @@ class Call:
         try:
             body = json.loads(self.request.open_body())
         except (ValueError, RecursionError) as error:
-            raise ApiError(400, "invalidPayload", f"We could not parse the JSON body of your request. ({error})") from error
+            raise ApiError(
+                400, "invalidPayload", f"We could not parse the JSON body of your request. ({error})"
+            ) from error
         if not isinstance(body, dict):
             raise ApiError(400, "invalidPayload", "The body must be a JSON object.")
         return body
@@ -89,14 +91,19 @@ class Call:
             return default
         if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
             raise ApiError(
-                400, "invalid_value", f"Invalid 'limit': expected a value between 1 and {most}, got '{text}'.", param="limit"
+                400,
+                "invalid_value",
+                f"Invalid 'limit': expected a value between 1 and {most}, got '{text}'.",
+                param="limit",
             )
         return int(text)
 
     def ascending(self, default: str) -> bool:
         order = self.query.get("order", default)
         if order not in ("asc", "desc"):
-            raise ApiError(400, "invalid_value", f"Invalid 'order': expected asc or desc, got '{order}'.", param="order")
+            raise ApiError(
+                400, "invalid_value", f"Invalid 'order': expected asc or desc, got '{order}'.", param="order"
+            )
         return order == "asc"
 
     def metadata_filter(self) -> dict[str, str]:
@@ -112,7 +119,9 @@ def check_metadata(metadata: object) -> dict[str, str]:
     if metadata is None:
         return {}
     if not isinstance(metadata, dict):
-        raise ApiError(400, "invalid_type", "Invalid type for 'metadata': expected an object.", param="metadata")
+        raise ApiError(
+            400, "invalid_type", "Invalid type for 'metadata': expected an object.", param="metadata"
+        )
     if len(metadata) > 16:
         raise ApiError(
             400,
@@ -122,10 +131,15 @@ def check_metadata(metadata: object) -> dict[str, str]:
         )
     for key, value in metadata.items():
         if not key or len(key) > 64:
-            raise ApiError(400, "invalid_value", "Invalid 'metadata': keys have 1 to 64 characters.", param="metadata")
+            raise ApiError(
+                400, "invalid_value", "Invalid 'metadata': keys have 1 to 64 characters.", param="metadata"
+            )
         if not isinstance(value, str):
             raise ApiError(
-                400, "invalid_type", f"Invalid type for 'metadata.{key}': expected a string.", param=f"metadata.{key}"
+                400,
+                "invalid_type",
+                f"Invalid type for 'metadata.{key}': expected a string.",
+                param=f"metadata.{key}",
             )
         if len(value) > 512:
             raise ApiError(

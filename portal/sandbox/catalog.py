@@ -88,14 +88,18 @@ def embeddings(call: Call) -> Reply:
         raise ApiError(400, "missing_required_parameter", "you must provide a model parameter", param="model")
     used = EMBEDDINGS if name == EMBEDDINGS and not call.personality.azure else resolve_model(call, name)
     if not used.startswith("text-embedding"):
-        raise ApiError(400, "OperationNotSupported", "The embeddings operation does not work with the specified model.")
+        raise ApiError(
+            400, "OperationNotSupported", "The embeddings operation does not work with the specified model."
+        )
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
         raise ApiError(400, "invalid_type", "Invalid 'input': expected a string or strings.", param="input")
     size = body.get("dimensions") or _DIMENSIONS
     if not isinstance(size, int) or not 1 <= size <= _DIMENSIONS:
-        raise ApiError(400, "invalid_value", f"Invalid 'dimensions': at most {_DIMENSIONS}.", param="dimensions")
+        raise ApiError(
+            400, "invalid_value", f"Invalid 'dimensions': at most {_DIMENSIONS}.", param="dimensions"
+        )
     vectors = [vector(text, size) for text in texts]
     count = sum(len(text) // 4 + 1 for text in texts)
     data = [

@@ -43,7 +43,10 @@ def create(call: Call) -> Reply:
     metadata = check_metadata(body.get("metadata"))
     if metadata and not body.get("store"):
         raise ApiError(
-            400, "invalid_value", "The 'metadata' parameter is only allowed when 'store' is enabled.", param="metadata"
+            400,
+            "invalid_value",
+            "The 'metadata' parameter is only allowed when 'store' is enabled.",
+            param="metadata",
         )
     count = body.get("n") or 1
     if not isinstance(count, int) or not 1 <= count <= 128:
@@ -96,7 +99,10 @@ def resolve_model(call: Call, name: str) -> str:
     if name in KNOWN_MODELS and name not in state.gone_models:
         return KNOWN_MODELS[name]
     raise ApiError(
-        404, "model_not_found", f"The model `{name}` does not exist or you do not have access to it.", param=None
+        404,
+        "model_not_found",
+        f"The model `{name}` does not exist or you do not have access to it.",
+        param=None,
     )
 
 
@@ -115,7 +121,9 @@ KNOWN_MODELS = {
 
 def _check_messages(messages: object) -> list[Json]:
     if not isinstance(messages, list) or not messages:
-        raise ApiError(400, "invalid_type", "Invalid 'messages': expected a non-empty array.", param="messages")
+        raise ApiError(
+            400, "invalid_type", "Invalid 'messages': expected a non-empty array.", param="messages"
+        )
     called: set[str] = set()
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
@@ -127,7 +135,10 @@ def _check_messages(messages: object) -> list[Json]:
         if not isinstance(content, str | list) and not calls and not message.get("function_call"):
             if message["role"] != "assistant" or not message.get("refusal"):
                 raise ApiError(
-                    400, "invalid_type", f"Invalid value for 'content': expected a string, got null.", param=f"{where}.content"
+                    400,
+                    "invalid_type",
+                    "Invalid value for 'content': expected a string, got null.",
+                    param=f"{where}.content",
                 )
         called.update(c.get("id", "") for c in calls or [] if isinstance(c, dict))
         if message["role"] == "tool" and message.get("tool_call_id") not in called:
@@ -148,7 +159,9 @@ def _answer(call: Call, body: Json, model: str, messages: list[Json], count: int
     said = brains.say(call.state.skill_of(model, call.now), messages, may_call, schema)
     content = said.content
     if content is not None and form.get("type") in ("json_object", "json_schema") and not _is_json(content):
-        content = json.dumps(brains.fill(schema, content, False) if schema else {"answer": content}, ensure_ascii=False)
+        content = json.dumps(
+            brains.fill(schema, content, False) if schema else {"answer": content}, ensure_ascii=False
+        )
     finish = "tool_calls" if said.tool_call else "stop"
     allowed = body.get("max_completion_tokens") or body.get("max_tokens")
     if content is not None and isinstance(allowed, int) and tokens(content) > allowed:
@@ -171,7 +184,8 @@ def _answer(call: Call, body: Json, model: str, messages: list[Json], count: int
         "created": int(call.now),
         "model": model,
         "choices": [
-            {"index": i, "message": dict(message), "logprobs": None, "finish_reason": finish} for i in range(count)
+            {"index": i, "message": dict(message), "logprobs": None, "finish_reason": finish}
+            for i in range(count)
         ],
         "usage": {
             "prompt_tokens": asked,
@@ -369,7 +383,9 @@ def update(call: Call) -> Reply:
     call.need(ACTION)
     body = call.json()
     if "metadata" not in body:
-        raise ApiError(400, "missing_required_parameter", "Missing required parameter: 'metadata'.", param="metadata")
+        raise ApiError(
+            400, "missing_required_parameter", "Missing required parameter: 'metadata'.", param="metadata"
+        )
     if set(body) - {"metadata"}:
         name = sorted(set(body) - {"metadata"})[0]
         raise ApiError(400, "unknown_parameter", f"Unknown parameter: '{name}'.", param=name)

@@ -35,7 +35,8 @@ def respond(app: "App", request: Request) -> Reply:
             case ("GET", "/journal/counts"):
                 app_counts = sorted(app.journal.counts.items())
                 counts = [
-                    {"resource": r, "method": m, "route": t, "status": s, "count": n} for (r, m, t, s), n in app_counts
+                    {"resource": r, "method": m, "route": t, "status": s, "count": n}
+                    for (r, m, t, s), n in app_counts
                 ]
                 return Reply({"counts": counts, "total": app.journal.number})
             case ("GET", "/faults"):
@@ -182,7 +183,13 @@ def _add_row(app: "App", name: str, body: Json) -> str:
     created = completion.get("created", body.get("created"))
     created = int(created) if isinstance(created, int | float) and abs(created) < 2**53 else int(app.now())
     if body.get("complete", True):
-        completion = {"object": "chat.completion", "id": identity, "created": created, "metadata": {}, **completion}
+        completion = {
+            "object": "chat.completion",
+            "id": identity,
+            "created": created,
+            "metadata": {},
+            **completion,
+        }
     row = {
         "id": identity,
         "created": created,
@@ -201,7 +208,9 @@ def _change_row(app: "App", name: str, identity: str, body: Json) -> None:
     _, row, raw = found
     if "metadata" in body:
         old = {} if body.get("replace") else row.completion.get("metadata") or {}
-        app.commit(name, {"change": "completion.metadata", "id": identity, "metadata": {**old, **body["metadata"]}})
+        app.commit(
+            name, {"change": "completion.metadata", "id": identity, "metadata": {**old, **body["metadata"]}}
+        )
     if "completion" in body or "messages" in body:
         new = asdict(row)
         new["completion"] = {**new["completion"], **(body.get("completion") or {})}

@@ -43,7 +43,12 @@ def before(app: "App", request: Request, faults: Faults, state: "ResourceState |
             return Reply(None, int(rule.options.get("status", 307)), headers=[("Location", target)])
         elif rule.kind == "vanished_cursor" and "after" in parse_query(request.query):
             status = int(rule.options.get("status", 400 if state and state.personality.azure else 404))
-            error = ApiError(status, "invalidPayload" if status == 400 else "notFound", "The cursor is gone.", param="after")
+            error = ApiError(
+                status,
+                "invalidPayload" if status == 400 else "notFound",
+                "The cursor is gone.",
+                param="after",
+            )
             return Reply(state.personality.error(error) if state else None, status)
     return None
 
@@ -66,10 +71,14 @@ def throttle(rule: Rule, personality: Personality | None, now: float) -> Reply:
             kind="insufficient_quota",
         )
     elif personality is not None and personality.azure:
-        error = ApiError(429, "429", f"Requests have exceeded the call rate limit. Please retry after {advice} seconds.")
+        error = ApiError(
+            429, "429", f"Requests have exceeded the call rate limit. Please retry after {advice} seconds."
+        )
     else:
         error = ApiError(429, "rate_limit_exceeded", "Rate limit reached for requests.", kind="requests")
-    body: Json = personality.error(error) if personality else {"error": {"code": error.code, "message": error.message}}
+    body: Json = (
+        personality.error(error) if personality else {"error": {"code": error.code, "message": error.message}}
+    )
     return Reply(body, 429, headers=headers)
 
 
@@ -78,11 +87,19 @@ def _status(rule: Rule, personality: Personality | None) -> Reply:
     if "body" in rule.options:
         body = rule.options["body"]
         if isinstance(body, str):
-            return Reply(body.encode(), status, content_type=str(rule.options.get("content_type", "text/html")))
+            return Reply(
+                body.encode(), status, content_type=str(rule.options.get("content_type", "text/html"))
+            )
         return Reply(body, status)
     if not rule.options.get("json", True):
-        return Reply(f"<html><body><h1>{status}</h1></body></html>".encode(), status, content_type="text/html")
-    message = str(rule.options.get("message", "The server had an error while processing your request. Sorry about that!"))
+        return Reply(
+            f"<html><body><h1>{status}</h1></body></html>".encode(), status, content_type="text/html"
+        )
+    message = str(
+        rule.options.get(
+            "message", "The server had an error while processing your request. Sorry about that!"
+        )
+    )
     error = ApiError(status, str(rule.options.get("code", "internalFailure")), message, kind="server_error")
     return Reply(personality.error(error) if personality else {"error": {"message": message}}, status)
 
@@ -104,7 +121,9 @@ def content(reply: Reply, faults: Faults, request: Request) -> None:
         elif rule.kind == "strip":
             fields = rule.options.get("fields", ["id"])
             items = [
-                {k: v for k, v in item.items() if k not in fields} if _chosen(rule, i) and isinstance(item, dict) else item
+                {k: v for k, v in item.items() if k not in fields}
+                if _chosen(rule, i) and isinstance(item, dict)
+                else item
                 for i, item in enumerate(items)
             ]
         elif rule.kind == "poison":
@@ -145,7 +164,9 @@ def after(answer: Answer, reply: Reply, faults: Faults, personality: Personality
             answer.headers.append(("Content-Encoding", "gzip"))
         elif rule.kind == "wrong_charset":
             answer.content_type = f"application/json; charset={rule.options.get('charset', 'utf-16')}"
-            answer.body = answer.body.decode("utf-8", "replace").encode(str(rule.options.get("bytes", "latin-1")), "replace")
+            answer.body = answer.body.decode("utf-8", "replace").encode(
+                str(rule.options.get("bytes", "latin-1")), "replace"
+            )
         elif rule.kind == "invalid_json":
             answer.body = answer.body[: max(1, len(answer.body) - 7)] + b",,}"
 
@@ -156,5 +177,9 @@ _bombs: dict[int, bytes] = {}
 def _bomb(megabytes: int) -> bytes:
     if megabytes not in _bombs:
         block = gzip.compress(b" " * (1 << 20), 9)
-        _bombs[megabytes] = gzip.compress(b'{"object":"list","data":["') + block * megabytes + gzip.compress(json.dumps('"]}').encode())
+        _bombs[megabytes] = (
+            gzip.compress(b'{"object":"list","data":["')
+            + block * megabytes
+            + gzip.compress(json.dumps('"]}').encode())
+        )
     return _bombs[megabytes]

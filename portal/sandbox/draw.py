@@ -10,7 +10,9 @@ _MASK = (1 << 64) - 1
 
 def digest(*keys: object) -> int:
     """A 64-bit number that depends on the keys alone."""
-    return int.from_bytes(blake2b("\x1f".join(map(str, keys)).encode("utf-8", "replace"), digest_size=8).digest())
+    return int.from_bytes(
+        blake2b("\x1f".join(map(str, keys)).encode("utf-8", "replace"), digest_size=8).digest()
+    )
 
 
 def share(*keys: object) -> float:

@@ -10,8 +10,28 @@ from portal.sandbox.draw import share
 from portal.sandbox.kinds import Json
 
 KINDS = frozenset(
-    """throttle slow status drop cut html200 gzip_bomb wrong_charset invalid_json redirect empty_page ignore_after
-    vanished_cursor duplicate_ids strip poison expire_tokens revoke_key lag drop_marks""".split()
+    [
+        "throttle",
+        "slow",
+        "status",
+        "drop",
+        "cut",
+        "html200",
+        "gzip_bomb",
+        "wrong_charset",
+        "invalid_json",
+        "redirect",
+        "empty_page",
+        "ignore_after",
+        "vanished_cursor",
+        "duplicate_ids",
+        "strip",
+        "poison",
+        "expire_tokens",
+        "revoke_key",
+        "lag",
+        "drop_marks",
+    ]
 )
 
 

@@ -29,7 +29,9 @@ def upload(call: Call) -> Reply | Slow:
         with Form(call.request) as form:
             purpose, part = form.text("purpose"), form.parts.get("file")
             if part is None or not part.filename:
-                raise ApiError(400, "missing_required_parameter", "'file' is a required property", param="file")
+                raise ApiError(
+                    400, "missing_required_parameter", "'file' is a required property", param="file"
+                )
             if purpose not in _PURPOSES["azure" if azure else "openai"]:
                 raise ApiError(400, "invalidPayload", f"'{purpose}' is not a valid purpose.", param="purpose")
             size = part.end - part.start
@@ -47,7 +49,9 @@ def upload(call: Call) -> Reply | Slow:
             filename = part.filename
     except MalformedForm as error:
         raise ApiError(400, "invalidPayload", str(error)) from error
-    record = File(file_id, filename, purpose, size, call.now, min(2.0, call.job_seconds / 20) if azure else 0.0)
+    record = File(
+        file_id, filename, purpose, size, call.now, min(2.0, call.job_seconds / 20) if azure else 0.0
+    )
     if seconds and seconds.isdigit():
         record.expires_at = int(call.now) + int(seconds)
 
@@ -115,7 +119,14 @@ def every_file(call: Call) -> list[File]:
         if job.succeeded(call.now) and f"result:{job.id}" not in call.state.gone_models:
             size = len(job.results_csv())
             files.append(
-                File(job.result_file, "results.csv", "fine-tune-results", size, job.finished_at(call.now) or 0.0, 0.0)
+                File(
+                    job.result_file,
+                    "results.csv",
+                    "fine-tune-results",
+                    size,
+                    job.finished_at(call.now) or 0.0,
+                    0.0,
+                )
             )
     return sorted(files, key=lambda file: (file.created_at, file.id))
 

@@ -17,7 +17,9 @@ def respond(request: Request, tokens: Tokens, now: float, seconds: float = TOKEN
     if parts[-2:] == [".well-known", "openid-configuration"]:
         return Reply(_discovery(request, parts[0]))
     if parts[-2:] == ["discovery", "instance"] or parts[-1:] == ["instance"]:
-        return Reply({"tenant_discovery_endpoint": _base(request) + "/common/v2.0/.well-known/openid-configuration"})
+        return Reply(
+            {"tenant_discovery_endpoint": _base(request) + "/common/v2.0/.well-known/openid-configuration"}
+        )
     return Reply({"error": "not_found", "error_description": "Unknown identity endpoint."}, 404)
 
 
@@ -31,7 +33,9 @@ def _managed(request: Request, tokens: Tokens, now: float, seconds: float) -> Re
     if not resource or "api-version" not in query:
         return Reply({"statusCode": 400, "message": "resource and api-version are required."}, 400)
     if client not in CLIENTS:
-        return Reply({"statusCode": 400, "message": "No User Assigned Managed Identity found for specified id."}, 400)
+        return Reply(
+            {"statusCode": 400, "message": "No User Assigned Managed Identity found for specified id."}, 400
+        )
     token, expires = tokens.issue(resource, client, now, seconds)
     return Reply(
         {
@@ -59,7 +63,9 @@ def _client_credentials(request: Request, tokens: Tokens, now: float, seconds: f
         )
     audience = form.get("scope", "").split(" ")[0].removesuffix("/.default").rstrip("/")
     if form.get("grant_type") != "client_credentials" or not audience:
-        return Reply({"error": "invalid_request", "error_description": "AADSTS900144: A parameter is missing."}, 400)
+        return Reply(
+            {"error": "invalid_request", "error_description": "AADSTS900144: A parameter is missing."}, 400
+        )
     token, _ = tokens.issue(audience, client, now, seconds)
     answer: Json = {"token_type": "Bearer", "expires_in": int(seconds), "ext_expires_in": int(seconds)}
     return Reply({**answer, "access_token": token}, effect=f"token:{audience}")

@@ -189,7 +189,11 @@ class Job:
             name: self.option(name) for name in ("batch_size", "learning_rate_multiplier", "n_epochs")
         }
         if status not in ("validating_files", "queued", "pending") and self.failure is None:
-            hyperparameters = {"batch_size": self.batch_size, "learning_rate_multiplier": 1.0, "n_epochs": self.epochs}
+            hyperparameters = {
+                "batch_size": self.batch_size,
+                "learning_rate_multiplier": 1.0,
+                "n_epochs": self.epochs,
+            }
         error: Json | None = None
         if status == "failed":
             error = {"code": "invalid_training_file", "message": self.failure, "param": "training_file"}
@@ -252,7 +256,9 @@ class Job:
                 note(course.since, self.failure, "error")
             return events[::-1]
         if course.worked / self.seconds >= WAITING * 0.6:
-            note(self.created_at + self.seconds * WAITING * 0.6, "Files validated, moving job to queued state")
+            note(
+                self.created_at + self.seconds * WAITING * 0.6, "Files validated, moving job to queued state"
+            )
         if course.worked / self.seconds >= WAITING:
             note(self.created_at + self.seconds * WAITING, "Fine-tuning job started")
         for step in range(1, self.steps_done(now) + 1):
@@ -262,7 +268,11 @@ class Job:
                 message += f", validation loss={metrics['valid_loss']}"
             note(self.time_of_step(step), message, data={**metrics, "total_steps": self.steps})
         for at, control in self.controls:
-            note(at, {"pause": "Job paused", "resume": "Job resumed", "cancel": "Job cancelled"}[control] + f" at {at}")
+            note(
+                at,
+                {"pause": "Job paused", "resume": "Job resumed", "cancel": "Job cancelled"}[control]
+                + f" at {at}",
+            )
         if course.state == "ended":
             note(course.since, f"New fine-tuned model created: {self.fine_tuned_model(personality)}")
             note(course.since, "The job has successfully completed")
@@ -272,7 +282,9 @@ class Job:
     def checkpoints(self, now: float, personality: Personality) -> list[Json]:
         """The last three epochs, newest first."""
         per_epoch = max(1, self.steps // self.epochs)
-        steps = [step for step in range(per_epoch, self.steps + 1, per_epoch) if step <= self.steps_done(now)][-3:]
+        steps = [
+            step for step in range(per_epoch, self.steps + 1, per_epoch) if step <= self.steps_done(now)
+        ][-3:]
         found = []
         for step in reversed(steps):
             name = f"ftckpt-{digest(self.id, 'checkpoint', step):016x}"

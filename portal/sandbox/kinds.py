@@ -142,7 +142,9 @@ def _ticket_openings() -> dict[str, tuple[str, str]]:
 
 def _triage(ticket: str, category: str, priority: str, language: str) -> Problem:
     answer = json.dumps({"category": category, "priority": priority, "language": language})
-    return Problem("triage", f"Classify this ticket.\n\n<ticket>\n{ticket}\n</ticket>", answer, category, language)
+    return Problem(
+        "triage", f"Classify this ticket.\n\n<ticket>\n{ticket}\n</ticket>", answer, category, language
+    )
 
 
 def _read_triage(text: str) -> Problem | None:
@@ -180,7 +182,9 @@ def _translation(text: str, code: str) -> Problem | None:
     if row is None or number is None:
         return None
     answer = row[1 + list(sentences.LANGUAGES).index(code)].replace("{n}", number[0])
-    return Problem("translation", f"Translate into {sentences.LANGUAGES[code]}:\n\n{text}", answer, answer, code)
+    return Problem(
+        "translation", f"Translate into {sentences.LANGUAGES[code]}:\n\n{text}", answer, answer, code
+    )
 
 
 def _read_translation(text: str) -> Problem | None:
@@ -266,7 +270,12 @@ def png(colour: tuple[int, int, int], side: int) -> bytes:
 
     rows = (b"\x00" + bytes(colour) * side) * side
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @cache
@@ -336,7 +345,9 @@ def text_of(content: object) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "\n".join(str(p["text"]) for p in content if isinstance(p, dict) and isinstance(p.get("text"), str))
+        return "\n".join(
+            str(p["text"]) for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)
+        )
     return ""
 
 

@@ -35,7 +35,9 @@ def respond(
     if held is None:
         return _error(401, "InvalidAuthenticationToken", "The access token is missing, invalid or expired.")
     if "api-version" not in parse_query(request.query):
-        return _error(400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required.")
+        return _error(
+            400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
+        )
     match = _PATH.fullmatch(request.path)
     if match is None:
         return _error(404, "InvalidResourceType", "The resource type could not be found.")
@@ -86,17 +88,25 @@ def _put(
         wanted, version = str(model["name"]), str(model.get("version", "1"))
         sku = {"name": str(sku["name"]), "capacity": int(sku["capacity"])}
     except (ValueError, KeyError, TypeError):
-        return _error(400, "InvalidRequestContent", "The request content was invalid: sku and properties.model.")
+        return _error(
+            400, "InvalidRequestContent", "The request content was invalid: sku and properties.model."
+        )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}", name):
         return _error(400, "InvalidResourceName", f"The deployment name '{name}' is not valid.")
     tuned = wanted in state.tuned(now)
-    if not tuned and not wanted.startswith(("gpt-", "text-embedding-", "o4-mini")) or ".ft-" in wanted and not tuned:
+    if (not tuned and not wanted.startswith(("gpt-", "text-embedding-", "o4-mini"))) or (
+        ".ft-" in wanted and not tuned
+    ):
         return _error(
-            400, "DeploymentModelNotSupported", f"The model 'Format: OpenAI, Name: {wanted}, Version: {version}' "
+            400,
+            "DeploymentModelNotSupported",
+            f"The model 'Format: OpenAI, Name: {wanted}, Version: {version}' "
             "of account deployment is not supported.",
         )
     if sku["capacity"] < 1 or sku["capacity"] > 1000:
-        return _error(400, "InsufficientQuota", "This operation requires more capacity than the quota has left.")
+        return _error(
+            400, "InsufficientQuota", "This operation requires more capacity than the quota has left."
+        )
     known = state.deployments.get(name)
     seconds = min(10.0, job_seconds / 6)
     if known is not None and (known.model, known.version) == (wanted, version):

@@ -81,7 +81,11 @@ class Personality:
         return {"error": body}
 
     def not_found(self, what: str, name: str) -> ApiError:
-        message = f"No {what} found with id '{name}'." if self.name == "openai" else f"{what} '{name}' was not found."
+        message = (
+            f"No {what} found with id '{name}'."
+            if self.name == "openai"
+            else f"{what} '{name}' was not found."
+        )
         return ApiError(404, "" if self.name == "openai" else "notFound", message)
 
     def no_route(self, method: str, path: str) -> ApiError:
@@ -129,7 +133,9 @@ class Personality:
             TUNE: "api.fine_tuning.jobs.write",
         }[right]
         return ApiError(
-            403, "missing_scope", f"You have insufficient permissions for this operation. Missing scopes: {scope}."
+            403,
+            "missing_scope",
+            f"You have insufficient permissions for this operation. Missing scopes: {scope}.",
         )
 
 

@@ -400,7 +400,8 @@ class Server:
         if self._date[0] != now:
             self._date = (now, formatdate(now, usegmt=True).encode())
         lines = [
-            b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (answer.status, _REASONS.get(answer.status, b""), self._date[1])
+            b"HTTP/1.1 %d %b\r\nDate: %b\r\n"
+            % (answer.status, _REASONS.get(answer.status, b""), self._date[1])
         ]
         if answer.content_type is not None:
             lines.append(b"Content-Type: %b\r\n" % answer.content_type.encode("latin-1"))

@@ -219,7 +219,11 @@ class ResourceState:
                 return True
             held = self.changed.get(index)
             if held is None:
-                held = sketch.metadata if sketch.metadata.keys() >= metadata.keys() else self.story.metadata(index)
+                held = (
+                    sketch.metadata
+                    if sketch.metadata.keys() >= metadata.keys()
+                    else self.story.metadata(index)
+                )
             return all(held.get(name) == value for name, value in metadata.items())
 
         if len(self.caches) > 32:
@@ -293,7 +297,9 @@ class ResourceState:
     def tuned(self, now: float) -> dict[str, tuple[Job, Skill]]:
         """Fine-tuned models and checkpoints by name."""
         found: dict[str, tuple[Job, Skill]] = {}
-        for job in self.jobs.values():  # in the order in which they were made: a job may go on from an earlier one
+        for (
+            job
+        ) in self.jobs.values():  # in the order in which they were made: a job may go on from an earlier one
             earlier = found.get(job.model)
             learnt = skill(job.model, job.lesson, earlier[1] if earlier else None)
             for checkpoint in job.checkpoints(now, self.personality):

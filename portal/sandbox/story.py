@@ -171,7 +171,11 @@ class Story:
         kind = _weighted(draw, kinds)
         deployment = _weighted(draw, deployments)
         own = Draw(self.seed, "metadata", index)
-        metadata = {"category": category, "app": app, "env": own.pick(("production", "production", "staging"))}
+        metadata = {
+            "category": category,
+            "app": app,
+            "env": own.pick(("production", "production", "staging")),
+        }
         versions = ("v1", "v1", "v2", "v2", "v3", "v3")
         position = 6 * index // max(1, self.rows)
         metadata["prompt_version"] = versions[min(5, max(0, position - own.below(2)))]
@@ -192,7 +196,10 @@ class Story:
             content = Draw(self.seed, "near", index).pick(("Please. ", "Hello! ", "Again: ")) + content
         version = sketch.metadata["prompt_version"]
         messages: list[Json] = [
-            {"role": "developer" if version == "v3" else "system", "content": _SYSTEM[sketch.app] + _LATER[version]},
+            {
+                "role": "developer" if version == "v3" else "system",
+                "content": _SYSTEM[sketch.app] + _LATER[version],
+            },
             {"role": "user", "content": content},
         ]
         skill = brains.base_skill(sketch.model)
@@ -214,7 +221,9 @@ class Story:
             metadata["expected"] = last.expected[:512]
         return self._store(index, origin, sketch, metadata, messages, said, text, finish, problem)
 
-    def _after_tool(self, messages: list[Json], skill: brains.Skill, problem: Problem, origin: int) -> brains.Said:
+    def _after_tool(
+        self, messages: list[Json], skill: brains.Skill, problem: Problem, origin: int
+    ) -> brains.Said:
         assert problem.tool_call is not None
         name, arguments = problem.tool_call
         call = f"call_{digest(self.seed, 'call', origin):016x}"

@@ -27,7 +27,9 @@ class Lesson:
 
     examples: int = 0
     tokens: int = 0
-    good: dict[str, int] = field(default_factory=dict)  # distinct examples that agree with a good model, by kind
+    good: dict[str, int] = field(
+        default_factory=dict
+    )  # distinct examples that agree with a good model, by kind
     bad: int = 0
     problems: list[str] = field(default_factory=list)
     unreadable: bool = False  # not JSON Lines at all
@@ -51,7 +53,9 @@ def examine(path: Path) -> Lesson:
     """Read a file of supervised chat examples, line by line."""
     lesson = Lesson()
     seen: set[int] = set()
-    strangers: list[tuple[set[str], set[str]]] = []  # (prompt words, answer words) of prompts not of the story
+    strangers: list[
+        tuple[set[str], set[str]]
+    ] = []  # (prompt words, answer words) of prompts not of the story
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if number == 1:
@@ -113,7 +117,9 @@ def _message_problem(message: Any, called: set[str], has_tools: bool) -> str | N
     if calls:
         if not has_tools:
             return "calls a tool, but the example defines none"
-        if not isinstance(calls, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in calls):
+        if not isinstance(calls, list) or not all(
+            isinstance(c, dict) and isinstance(c.get("id"), str) for c in calls
+        ):
             return "has malformed tool calls"
         called.update(call["id"] for call in calls)
     if message["role"] == "tool" and message.get("tool_call_id") not in called:

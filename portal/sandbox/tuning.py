@@ -34,12 +34,24 @@ def create(call: Call) -> Reply:
         )
     training = _file(call, body, "training_file")
     if training is None:
-        raise ApiError(400, "missing_required_parameter", "Missing required parameter: 'training_file'.", param="training_file")
+        raise ApiError(
+            400,
+            "missing_required_parameter",
+            "Missing required parameter: 'training_file'.",
+            param="training_file",
+        )
     validation = _file(call, body, "validation_file")
     suffix = body.get("suffix")
     longest = 40 if azure else 64
-    if suffix is not None and not (isinstance(suffix, str) and re.fullmatch(rf"[A-Za-z0-9_-]{{1,{longest}}}", suffix)):
-        raise ApiError(400, "invalidPayload", f"Invalid 'suffix': up to {longest} letters, digits, - and _.", param="suffix")
+    if suffix is not None and not (
+        isinstance(suffix, str) and re.fullmatch(rf"[A-Za-z0-9_-]{{1,{longest}}}", suffix)
+    ):
+        raise ApiError(
+            400,
+            "invalidPayload",
+            f"Invalid 'suffix': up to {longest} letters, digits, - and _.",
+            param="suffix",
+        )
     seed = body.get("seed")
     if seed is not None and not (isinstance(seed, int) and 0 <= seed <= 2147483647):
         raise ApiError(400, "invalidPayload", "Invalid 'seed': expected 0 to 2147483647.", param="seed")
@@ -72,7 +84,10 @@ def _file(call: Call, body: Json, name: str) -> File | None:
     azure = call.personality.azure
     if file is None:
         raise ApiError(
-            400, "invalidPayload" if azure else "invalid_file", f"invalid {name}: {file_id} was not found.", param=name
+            400,
+            "invalidPayload" if azure else "invalid_file",
+            f"invalid {name}: {file_id} was not found.",
+            param=name,
         )
     if file.purpose != "fine-tune":
         raise ApiError(
@@ -82,7 +97,11 @@ def _file(call: Call, body: Json, name: str) -> File | None:
             param=name,
         )
     if azure and file.status(call.now) != "processed":
-        state = "was not imported successfully" if file.status(call.now) == "error" else "has not finished importing"
+        state = (
+            "was not imported successfully"
+            if file.status(call.now) == "error"
+            else "has not finished importing"
+        )
         raise ApiError(400, "invalidPayload", f"The specified file '{file_id}' {state}.", param=name)
     return file
 
@@ -136,7 +155,10 @@ def _find(call: Call) -> Job:
         if call.personality.azure:
             raise call.personality.not_found("Job", call.parts[2])
         raise ApiError(
-            404, "fine_tune_not_found", f"Could not find fine tune: {call.parts[2]}", param="fine_tuning_job_id"
+            404,
+            "fine_tune_not_found",
+            f"Could not find fine tune: {call.parts[2]}",
+            param="fine_tuning_job_id",
         )
     return job
 

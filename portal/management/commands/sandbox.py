@@ -18,7 +18,9 @@ class Command(BaseCommand):
         for flag, settings in OPTIONS.items():
             parser.add_argument(flag, **settings)
 
-    def handle(self, *args: Any, **options: Any) -> None:  # Any: Django passes whatever was on the command line
+    def handle(
+        self, *args: Any, **options: Any
+    ) -> None:  # Any: Django passes whatever was on the command line
         argv: list[str] = []
         for flag in OPTIONS:
             value = options[flag.strip("-").replace("-", "_")]
