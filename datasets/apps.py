@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class DatasetsConfig(AppConfig):
     name = "datasets"
     verbose_name = "Datasets, fine-tunes and evaluations"
+
+    def ready(self) -> None:
+        # Importing registers the handlers of their operations.
+        from datasets.build import build  # noqa: F401
+        from datasets.finetune import cancel, deploy, follow, launch  # noqa: F401

@@ -371,3 +371,13 @@ SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
 
 # Who gives Microsoft Entra ID tokens; another value for a national cloud.
 ENTRA_AUTHORITY = env.str("ENTRA_AUTHORITY", "https://login.microsoftonline.com").rstrip("/")
+
+# --- Distill -------------------------------------------------------------------------------------------------
+
+# When nobody knows whether a paid request arrived: how often to look for what came of it, and how many times and
+# how long nothing may be found before a person is asked.
+RECONCILE_EVERY_SECONDS = env.float("RECONCILE_EVERY_SECONDS", 30)
+RECONCILE_LISTINGS = env.int("RECONCILE_LISTINGS", 3)
+RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", 900)
+FILE_POLL_SECONDS = env.float("FILE_POLL_SECONDS", 5)  # while the provider processes a training file
+DEPLOY_POLL_SECONDS = env.float("DEPLOY_POLL_SECONDS", 10)  # while a deployment is made and warms up

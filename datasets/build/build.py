@@ -1,8 +1,8 @@
 """Build a version of a dataset: the operation that turns a frozen selection into a file and its rows.
 
 Rows are taken in the order of the frozen selection, in chunks. A chunk's bytes are on the disk before its
-rows and the cursor are committed; a worker that takes over writes the same bytes at the same offset. So a build
-that was killed anywhere ends in the same file as one that was not.
+rows and the cursor are committed; a worker that takes over writes the same bytes at the same offset. A build that
+was killed anywhere ends in the same file as one that was not.
 """
 
 import hashlib
@@ -94,10 +94,27 @@ def operation_of(version: DatasetVersion) -> Operation | None:
     return found
 
 
-@operations.handler(KIND, queue="dataset")
+def _ended(operation: Operation) -> None:
+    """A build that was cancelled leaves a draft; one that failed can be begun again."""
+    version = DatasetVersion.objects.filter(
+        pk=operation.subject_id, state=DatasetVersion.State.BUILDING
+    ).first()
+    if version is None:
+        return
+    cancelled = operation.state == Operation.State.CANCELLED
+    version.state = version.State.DRAFT if cancelled else version.State.FAILED
+    version.save(update_fields=["state"])
+    if cancelled:
+        version.examples.all().delete()
+        transaction.on_commit(lambda: files.discard(version), robust=True)
+
+
+@operations.handler(KIND, queue="dataset", ended=_ended)
 def run(work: operations.Working) -> operations.Done | operations.Again:
     """One step of a build."""
     version = _version_of(work.operation)
+    if version.state in (version.State.READY, version.State.REFUSED):
+        return operations.Done({"rows": version.rows, "sha256": version.sha256})
     cursor = Cursor(**work.operation.cursor)
     if not cursor.sealed:
         if not _write_rows(work, version, cursor):
@@ -141,7 +158,6 @@ def _write_rows(work: operations.Working, version: DatasetVersion, cursor: Curso
     ids = islice(selection.ids_of(frozen), cursor.position, None)
     while chunk := list(islice(ids, CHUNK)):
         if work.cancelled():
-            _give_up(version)
             raise operations.Cancelled
         if not work.time_left():
             return False
@@ -156,8 +172,8 @@ def _start_over(work: operations.Working, version: DatasetVersion, cursor: Curso
         version.examples.all().delete()
         version.counts = {"selected": version.frozen_selection.count, "written": 0, "tokens": 0}
         version.counts |= {"tokens_estimated": 0, "left_out": {}, "problems": {}}
-        version.problems = []
-        version.save(update_fields=["counts", "problems"])
+        version.problems, version.state = [], version.State.BUILDING
+        version.save(update_fields=["counts", "problems", "state"])
         work.advance(cursor=asdict(cursor), step="writing", done=0, total=version.counts["selected"])
 
 
@@ -314,12 +330,3 @@ def _finish(work: operations.Working, version: DatasetVersion, cursor: Cursor) -
             rows=version.rows,
             sha256=version.sha256,
         )
-
-
-def _give_up(version: DatasetVersion) -> None:
-    with transaction.atomic():
-        version.examples.all().delete()
-        DatasetVersion.objects.filter(pk=version.pk, state=version.State.BUILDING).update(
-            state=version.State.DRAFT
-        )
-    files.discard(version)

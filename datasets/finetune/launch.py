@@ -150,6 +150,14 @@ def _ended(operation: Operation) -> None:
 def run(work: operations.Working) -> operations.Done | operations.Wait | operations.Again:
     """One step of a launch."""
     tune = _tune_of(work.operation)
+    if (
+        tune.state in (State.FAILED, State.CANCELLED)
+        and not tune.remote_id
+        and work.operation.pk != tune.operation_id
+    ):
+        # Tried again from the page of the operation.
+        tune.state, tune.operation, tune.error, tune.finished = State.UPLOADING, work.operation, {}, None
+        tune.save(update_fields=["state", "operation", "error", "finished"])
     if tune.state not in SETTING_UP:
         return operations.Done({"state": tune.state})
     with connect(tune.connection) as upstream:
@@ -286,7 +294,7 @@ def open_action(tune: FineTune) -> RemoteAction | None:
 
 
 def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
-    """What a person says where the machine may not go on: look, again, stop or adopt. False if it is too late."""
+    """What a person says where the machine may not go on: look, again, stop, adopt. False if it is too late."""
     with transaction.atomic():
         tune = (
             FineTune.objects.select_for_update(of=("self",))
