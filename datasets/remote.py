@@ -1,9 +1,9 @@
 """Do something paid or irreversible upstream once, whatever happens to the process that does it.
 
 The intent is a row, committed as `sending` before the one request is made. What came of it is written
-after. Where nobody knows (the process died, the line was cut, the answer was a 5xx) the row is `unknown`: the machine
-then only looks, it never sends again. It adopts what it finds by its marks; if nothing is found for long enough, a
-person decides.
+after. Where nobody knows (the process died, the line was cut, the answer was a 5xx) the row is `unknown`:
+the machine then only looks, it never sends again. It adopts what it finds by its marks; if nothing is found
+for long enough, a person decides.
 """
 
 import hashlib
@@ -85,7 +85,7 @@ def plan(
     user: Any,
     operation: Any = None,
 ) -> RemoteAction:
-    """The action that holds this key, made now if there is none; call it in the transaction of what asks for it."""
+    """The action that holds this key, made now if there is none. Call it in the transaction that asks for it."""
     holding = RemoteAction.objects.filter(
         connection=connection, kind=kind, dedupe_key=dedupe_key, state__in=RemoteAction.HOLDING
     )
@@ -190,7 +190,7 @@ def is_refusal(error: UpstreamError) -> bool:
 
 
 def confirm(action: RemoteAction, found: Found) -> None:
-    """Write down what the action made; an answer that comes late is the truth and changes later states too."""
+    """Write down what the action made; an answer that comes late is true and changes later states too."""
     _move(
         action,
         (State.SENDING, State.UNKNOWN, State.NOT_FOUND),

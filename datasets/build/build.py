@@ -1,8 +1,8 @@
 """Build a version of a dataset: the operation that turns a frozen selection into a file and its rows.
 
 Rows are taken in the order of the frozen selection, in chunks. A chunk's bytes are on the disk before its
-rows and the cursor are committed; a worker that takes over writes the same bytes at the same offset. A build that
-was killed anywhere ends in the same file as one that was not.
+rows and the cursor are committed; a worker that takes over writes the same bytes at the same offset. A
+build that was killed anywhere ends in the same file as one that was not.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from completions import raw, selection
+from completions import raw
 from completions.conversation import Conversation, parse
 from completions.models import MessagesState, StoredCompletion
 from datasets.build import convert, files, validate
@@ -155,7 +155,7 @@ def _write_rows(work: operations.Working, version: DatasetVersion, cursor: Curso
     path = files.growing(version)
     if cursor.position == 0 or files.size_of(path) < cursor.offset:
         _start_over(work, version, cursor)
-    ids = islice(selection.ids_of(frozen), cursor.position, None)
+    ids = islice(import_string("completions.selection.ids_of")(frozen), cursor.position, None)
     while chunk := list(islice(ids, CHUNK)):
         if work.cancelled():
             raise operations.Cancelled

@@ -1,4 +1,4 @@
-"""Give a fine-tuned model a name under which it answers: on Azure a deployment is made once and waited for."""
+"""Give a fine-tuned model a name under which it answers: on Azure, make a deployment once and wait for it."""
 
 import re
 from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Taken(Exception):
 
 
 def begin(tune: FineTune, user: Any, *, model: str, name: str, sku: str, capacity: int) -> Deployment:
-    """Deploy a model of this fine-tune under `name`; the same request twice is one deployment. Raises Taken."""
+    """Deploy a model of this fine-tune as `name`; the same request twice is one deployment. Raises Taken."""
     with transaction.atomic():
         deployment, made = Deployment.objects.select_for_update().get_or_create(
             connection=tune.connection,
@@ -200,7 +200,7 @@ def _may_create(deployment: Deployment, upstream: Upstream, work: operations.Wor
     if there.model != deployment.model:
         raise operations.Failed(
             "name_taken",
-            f"A deployment of this name serves {there.model or 'another model'} already. Choose another name.",
+            f"A deployment of this name serves {there.model or 'another model'}. Choose another name.",
         )
 
 
@@ -276,7 +276,7 @@ def _warm(
 
 
 def decide(deployment: Deployment, choice: str, user: Any) -> bool:
-    """What a person says where nobody knows whether it was made: look, again or stop. False if it is too late."""
+    """What a person says where nobody knows whether it was made: look, again or stop. False if too late."""
     with transaction.atomic():
         deployment = (
             Deployment.objects.select_for_update(of=("self",))

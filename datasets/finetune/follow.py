@@ -106,7 +106,8 @@ def look_at(tune: FineTune, upstream: Upstream, job: JobInfo | None) -> None:
         except UpstreamError as error:
             if error.kind != "not_found":
                 raise
-            return _not_there(tune)
+            _not_there(tune)
+            return
     events = upstream.job_events(tune.remote_id)
     checkpoints = _checkpoints(upstream, tune)
     ended = ENDS.get(job.status)
@@ -196,7 +197,7 @@ def _not_there(tune: FineTune) -> None:
     since = tune.error.get("since") if tune.error.get("kind") == "lost" else None
     error = {
         "kind": "lost",
-        "message": "The job is not there any more: it was deleted upstream, or is not visible to this connection.",
+        "message": "The job is not there any more: it was deleted upstream, or this connection may not see it.",
         "since": since or now.timestamp(),
     }
     lost = now.timestamp() - float(error["since"]) > LOST_AFTER.total_seconds()

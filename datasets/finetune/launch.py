@@ -294,7 +294,7 @@ def open_action(tune: FineTune) -> RemoteAction | None:
 
 
 def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
-    """What a person says where the machine may not go on: look, again, stop, adopt. False if it is too late."""
+    """What a person says where the machine may not go on: look, again, stop or adopt. False if too late."""
     with transaction.atomic():
         tune = (
             FineTune.objects.select_for_update(of=("self",))
