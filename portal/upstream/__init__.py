@@ -43,7 +43,7 @@ __all__ = [
 def connect(connection: Connection) -> Upstream:
     """The endpoint of `connection`; nothing is sent yet.
 
-    Raises UpstreamError with kind "credentials" if the connection lacks what it needs to sign in, or "blocked" if its
-    address is not one that this server may call.
+    Raises UpstreamError with kind "credentials" if the connection lacks what it needs to sign in, "blocked"
+    if its address is not one that this server may call.
     """
     return Upstream(connection)

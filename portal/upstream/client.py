@@ -11,6 +11,7 @@ import httpx2
 
 from portal.models import Connection, Kind
 from portal.upstream import cutting, hints, pager
+from portal.upstream.addresses import api_root
 from portal.upstream.credentials import SCOPE_MANAGEMENT, Credential, credential_of
 from portal.upstream.errors import UpstreamError, clean, error_from_answer
 from portal.upstream.management import Management, management_root
@@ -33,6 +34,9 @@ from portal.upstream.records import (
     look,
     model_info,
 )
+from portal.upstream.records import (
+    number as integer,
+)
 from portal.upstream.wire import AGENT, Answer, SdkTransport, Wire
 
 READ_SECONDS = 30.0
@@ -46,11 +50,6 @@ DATED_VERSION = "2025-04-01-preview"
 T = TypeVar("T")
 
 
-def api_root(connection: Connection) -> str:
-    """The address below which the API's paths begin, without a slash at its end."""
-    return connection.base_url.rstrip("/")
-
-
 class Upstream:
     """One connection's endpoint. Safe to share between threads; close it, or use it in a `with` statement.
 
@@ -61,7 +60,7 @@ class Upstream:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._credential = credential_of(connection)
-        root = api_root(connection)
+        root = api_root(connection.kind, connection.base_url)
         self._wire = Wire(root)
         self._base = urlsplit(root).path
         version = connection.api_version or (DATED_VERSION if connection.kind == Kind.AZURE_DATED else "")
@@ -91,7 +90,10 @@ class Upstream:
         model: str = "",
         metadata: Mapping[str, str] | None = None,
     ) -> Page:
-        """One page, one request. Metadata pairs with an empty value are not sent, as services drop them: check again."""
+        """One page, one request.
+
+        A metadata pair with an empty value is left out, as services ignore it: check such rows again.
+        """
         query = {
             "limit": str(limit),
             "order": order,
@@ -168,7 +170,7 @@ class Upstream:
         return self._get(path, {}, cutting.cut_one, action=hints.READ)
 
     def update_metadata(self, completion_id: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """Set the metadata; services replace or merge, so compare the answer's `metadata` with what was wanted."""
+        """Set the metadata; services replace or merge, so compare the answer's `metadata`."""
         return self._write(
             lambda sdk: sdk.chat.completions.with_raw_response.update(completion_id, metadata=dict(metadata)),
             action=hints.ACTION,
@@ -214,8 +216,8 @@ class Upstream:
             )
         )
         rows = [row for row in answer.get("data") or () if isinstance(row, dict)]
-        rows.sort(key=lambda row: row.get("index") if isinstance(row.get("index"), int) else 0)
-        found = [[float(number) for number in row.get("embedding") or ()] for row in rows]
+        rows.sort(key=lambda row: integer(row, "index") or 0)
+        found = [[float(value) for value in row.get("embedding") or ()] for row in rows]
         if len(found) != len(texts):
             raise UpstreamError("unreadable", f"{len(texts)} texts were sent, {len(found)} vectors came.")
         return found
@@ -258,7 +260,7 @@ class Upstream:
     # Fine-tuning: https://platform.openai.com/docs/api-reference/fine-tuning
 
     def create_job(self, body: Mapping[str, Any]) -> JobInfo:
-        """Start a job with exactly one POST: after an error with `outcome_unknown`, list the jobs before another."""
+        """Start a job with exactly one POST; after an error with `outcome_unknown`, look among the jobs."""
         rest = {key: value for key, value in body.items() if key not in ("model", "training_file")}
         return job_info(
             self._write(
@@ -325,7 +327,7 @@ class Upstream:
         action: str = "",
         timeout: float = READ_SECONDS,
     ) -> T:
-        """GET below the API's root, tried again where that is of use; `parse(body, content type)` reads the answer."""
+        """GET below the API's root, tried again where that helps; `parse(body, content type)` reads it."""
         pairs = {**self._version, **query}
         target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
         answer: T = _patiently(
@@ -395,7 +397,7 @@ class Upstream:
             raise
 
     def _sdk(self) -> Any:
-        """The SDK over our wire. Nothing is left for it to look up in the environment, and it retries nothing."""
+        """The SDK over our wire: the environment has no say, and it never retries."""
         if self._sdk_client is None:
             import openai  # half a second that a mirror's reading does not need
 
@@ -407,7 +409,7 @@ class Upstream:
             )
             given: dict[str, Any] = {
                 "api_key": "replaced by our transport",
-                "base_url": api_root(self.connection),
+                "base_url": api_root(self.connection.kind, self.connection.base_url),
                 "http_client": http_client,
                 "max_retries": 0,
                 "organization": "",
@@ -433,7 +435,10 @@ class Upstream:
                 return wire.exchange(method, target, headers, body)
 
             if method == "GET":
-                return _patiently(once, lambda answer, _: answer, credential, hints.DEPLOY, whole=True)
+                answer: Answer = _patiently(
+                    once, lambda whole, _: whole, credential, hints.DEPLOY, whole=True
+                )
+                return answer
             answer = once()
             if answer.status >= 400:
                 raise error_from_answer(

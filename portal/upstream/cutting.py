@@ -20,7 +20,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def text_of(body: bytes, content_type: str = "") -> str:
-    """The text of a JSON body; bytes that are not UTF-8 survive as surrogate escapes, or by the charset named."""
+    """The text of a JSON body; bytes that are not UTF-8 survive as surrogate escapes, or by their charset."""
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return body.decode("utf-16", "replace")
     if body.startswith(codecs.BOM_UTF8):
@@ -31,9 +31,11 @@ def text_of(body: bytes, content_type: str = "") -> str:
         named = re.search(r"charset=\"?([\w.:-]+)", content_type, re.I)
         if named and named[1].lower() not in ("utf-8", "utf8"):
             try:
-                return body.decode(named[1])
-            except (LookupError, UnicodeDecodeError):
-                pass
+                text = body.decode(named[1])
+            except (LookupError, ValueError):
+                text = ""
+            if text.lstrip()[:1] in ("{", "["):  # a charset may be named and not be meant
+                return text
         return body.decode("utf-8", "surrogateescape")
 
 

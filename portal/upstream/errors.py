@@ -230,7 +230,7 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 
 def wait_told(headers: Mapping[str, str], message: str = "") -> float | None:
-    """Seconds that the service asks to wait, from `retry-after-ms`, `Retry-After` (number or date) or its words."""
+    """Seconds that the service asks to wait: `retry-after-ms`, `Retry-After` (number or date), or words."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if not value:

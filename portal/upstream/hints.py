@@ -23,11 +23,11 @@ def hint_for(
     if kind == "auth":
         if "audience" in words or "scope" in words:
             return f"The token is meant for another audience. Set the connection's scope: {_SCOPES}."
-        return "The key or token was not accepted. Check that it belongs to this resource and was not replaced or revoked."
+        return "Check that the key or identity belongs to this resource and was not replaced or revoked."
     if kind == "forbidden":
         if any(phrase in words for phrase in _NETWORK_RULE):
             return (
-                "The resource's network rules refuse this machine. Add its address, or reach the resource through its"
+                "The resource's network rules refuse this machine. Add its address there, or use the"
                 " private endpoint."
             )
         return missing_right(action)
@@ -56,7 +56,7 @@ def missing_right(action: str) -> str:
     """How to get the right for `action`."""
     right = RIGHTS.get(action)
     if right is None:
-        return "The identity lacks a role on this resource. New role assignments take about five minutes to work."
+        return "The identity lacks a role on this resource. A new role works after about five minutes."
     role = (
         "Cognitive Services Contributor on the resource"
         if action == DEPLOY

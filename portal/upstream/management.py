@@ -25,7 +25,7 @@ def management_root(connection: Connection) -> str:
 
 
 class Management:
-    """The deployments of one account; `send(method, target, body)` carries a request and raises on a refusal."""
+    """The deployments of one account; `send(method, target, body)` raises on a refusal."""
 
     def __init__(self, connection: Connection, send: Send, read: Callable[[Answer], dict[str, Any]]) -> None:
         if not connection.can_deploy:
@@ -57,7 +57,8 @@ class Management:
         self.send("DELETE", self._target(name))
 
     def all(self) -> list[DeploymentInfo]:
-        target, found, seen = self._target(), [], set()
+        target, seen = self._target(), set[str]()
+        found: list[DeploymentInfo] = []
         while target not in seen and len(seen) < 100:
             seen.add(target)
             answer = self.read(self.send("GET", target))

@@ -85,7 +85,7 @@ def allowed_origin(url: str) -> Origin:
     if host not in HOSTS and not host.endswith(SUFFIXES):
         raise _blocked(
             f"{_shown(host)} is not the name of a known provider.",
-            f"Whoever runs this portal can allow it: add {_shown(host)}:{port} to UPSTREAM_ALLOW and restart.",
+            f"The operator can allow it: add {_shown(host)}:{port} to UPSTREAM_ALLOW and restart.",
         )
     return Origin("https", host, port, excepted=False)
 
@@ -111,13 +111,13 @@ def checked_addresses(origin: Origin) -> list[tuple[int, str]]:
             if not is_public(address):
                 raise _blocked(
                     f"{_shown(origin.host)} resolves to {address}, which is not a public address.",
-                    f"For a private endpoint add {_shown(origin.host)}:{origin.port} to UPSTREAM_ALLOW and restart.",
+                    f"If that is meant, add {_shown(origin.host)}:{origin.port} to UPSTREAM_ALLOW.",
                 )
     return addresses
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the public internet; IPv4 hidden inside IPv6 counts only behind NAT64."""
+    """Whether an IP address is on the public internet; IPv4 hidden inside IPv6 counts only behind NAT64."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -130,7 +130,7 @@ class DeploymentInfo:
 
 
 def look(value: Mapping[str, Any], name: str) -> Any:
-    """`value[name]`, or its camelCase spelling, which some versions of the dated API use; None if neither is there."""
+    """`value[name]`, or its camelCase spelling, which the dated API may use; None if neither is there."""
     found = value.get(name)
     if found is None and "_" in name:
         head, *tail = name.split("_")
