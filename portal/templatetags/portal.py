@@ -110,9 +110,10 @@ def initials(user: Any) -> str:
 
 
 @register.inclusion_tag("components/field.html")
-def field(bound: BoundField) -> dict[str, Any]:
+def field(bound: BoundField, label: str = "") -> dict[str, Any]:
     """One form field with its label, help and errors."""
-    return {"field": bound, "box": isinstance(bound.field.widget, CheckboxInput)}
+    box = isinstance(bound.field.widget, CheckboxInput)
+    return {"field": bound, "label": label or bound.label, "box": box}
 
 
 @register.inclusion_tag("components/fields.html")
