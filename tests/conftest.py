@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import django
 import pytest
@@ -17,14 +17,13 @@ django.setup()
 from django.core.cache import cache  # noqa: E402  # models and settings are there only now
 from django.test import Client  # noqa: E402
 
-from portal.models import Connection, User  # noqa: E402
+from portal.models import Connection, Kind, User  # noqa: E402
+from portal.sandbox import Sandbox, access, management  # noqa: E402
+from portal.sandbox.personality import PERSONALITIES  # noqa: E402
 from tests import factories  # noqa: E402
 from tests.workers import Worker  # noqa: E402
 
-if TYPE_CHECKING:
-    from portal.sandbox import Sandbox
-
-PERSONALITIES = {"azure-v1": "azure_v1", "azure-dated": "azure_dated", "openai": "openai"}
+KINDS = {"azure-v1": Kind.AZURE_V1, "azure-dated": Kind.AZURE_DATED, "openai": Kind.OPENAI}
 
 
 @pytest.fixture(scope="session")
@@ -94,32 +93,39 @@ def client_of() -> Callable[[User], Client]:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path, settings: Any) -> "Iterator[Sandbox]":
-    """An empty stand-in provider that answers at once; connections may reach it."""
-    from portal.sandbox import Sandbox
+def sandbox(request: pytest.FixtureRequest, tmp_path: Path, settings: Any) -> Iterator[Sandbox]:
+    """A stand-in provider that answers at once; connections may reach it.
 
-    with Sandbox(tmp_path / "sandbox") as running:
+    `@pytest.mark.sandbox(rows=300, job_seconds=2)` sets what its class takes.
+    """
+    marker = request.node.get_closest_marker("sandbox")
+    options = {"rows": 40, "rows_elsewhere": 20, "job_seconds": 1} | (marker.kwargs if marker else {})
+    with Sandbox(tmp_path / "sandbox", **options) as running:
         settings.UPSTREAM_ALLOW = [*settings.UPSTREAM_ALLOW, f"127.0.0.1:{running.port}"]
-        previous = os.environ.get("UPSTREAM_ALLOW")
-        os.environ["UPSTREAM_ALLOW"] = ",".join(settings.UPSTREAM_ALLOW)  # for a worker that starts later
-        yield running
-        if previous is None:
-            del os.environ["UPSTREAM_ALLOW"]
-        else:
-            os.environ["UPSTREAM_ALLOW"] = previous
+        with pytest.MonkeyPatch.context() as patch:  # for a worker that starts later, and for azure-identity
+            patch.setenv("UPSTREAM_ALLOW", ",".join(settings.UPSTREAM_ALLOW))
+            patch.setenv("IDENTITY_ENDPOINT", f"{running.url}/identity/token")
+            patch.setenv("IDENTITY_HEADER", access.IDENTITY_HEADER)
+            yield running
 
 
 @pytest.fixture
 def connect_to(db: None) -> Callable[..., Connection]:
     """`connect_to(sandbox, "azure-v1", key=…, **fields)`: a saved connection to that personality."""
 
-    def connect(running: "Sandbox", personality: str = "azure-v1", **fields: Any) -> Connection:
+    def connect(running: Sandbox, personality: str = "azure-v1", **fields: Any) -> Connection:
         values: dict[str, Any] = {
-            "kind": PERSONALITIES[personality],
-            "base_url": running.base_url(personality),
+            "kind": KINDS[personality],
+            "base_url": running.url + PERSONALITIES[personality].prefix,
+            "secret": fields.pop("key", f"sandbox-{personality}-key"),
         }
-        if "key" in fields:
-            values["secret"] = fields.pop("key")
+        if personality != "openai":
+            values |= {
+                "management_url": f"{running.url}/management",
+                "subscription_id": management.SUBSCRIPTION,
+                "resource_group": management.RESOURCE_GROUP,
+                "account_name": personality,
+            }
         return factories.connection(**values | fields)
 
     return connect
@@ -158,4 +164,4 @@ def worker(transactional_db: None, broker: str) -> Iterator[Worker]:
     """A running worker with beat, processes of their own: `worker.kill()`, `.start()`, `.wait_for(…)`."""
     running = Worker().start()
     yield running
-    running.stop()
+    running.destroy()

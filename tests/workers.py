@@ -1,6 +1,7 @@
 """A real Celery worker and beat, as processes of their own, on the database and broker of the test."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +65,12 @@ class Worker:
         """End both, the worker after its current tasks."""
         self._end("beat", signal.SIGTERM)
         self._end("worker", signal.SIGTERM)
+
+    def destroy(self) -> None:
+        """End both at once, for when a test is over."""
+        self._end("beat", signal.SIGKILL)
+        self._end("worker", signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def text(self) -> str:
         """Everything both have written so far."""

@@ -35,9 +35,7 @@ def test_strangers_get_the_strict_policy_everywhere(client: Client, db: None, pa
     assert answer["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize(
-    "path", ["/account/", "/admin/", "/admin/auth/group/", "/accounts/password/change/"]
-)
+@pytest.mark.parametrize("path", ["/account/", "/admin/", "/admin/auth/group/", "/accounts/password/change/"])
 def test_pages_of_a_person_are_never_cached(client_of: Callable[[User], Client], path: str, db: None) -> None:
     boss = User.objects.create_superuser("boss", "boss@example.org", PASSWORD)
     answer = client_of(boss).get(path)
