@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 FINISHED_JOBS = frozenset(("succeeded", "failed", "cancelled"))
@@ -173,12 +174,16 @@ def chat_answer(raw: dict[str, Any]) -> ChatAnswer:
 def model_info(raw: dict[str, Any]) -> ModelInfo:
     fine_tune = mapping(raw, "capabilities").get("fine_tune")
     created = number(raw, "created")
+    retired = number(mapping(raw, "deprecation"), "inference")
+    shutdown = words(raw, "shutdown_date")
+    if not shutdown and retired is not None and 0 < retired < 10**10:
+        shutdown = datetime.fromtimestamp(retired, UTC).date().isoformat()
     return ModelInfo(
         id=words(raw, "id"),
         created=created if created is not None else number(raw, "created_at"),
         fine_tunable=fine_tune if isinstance(fine_tune, bool) else None,
         lifecycle=words(raw, "lifecycle_status"),
-        shutdown_date=words(raw, "shutdown_date"),
+        shutdown_date=shutdown,
         raw=raw,
     )
 
