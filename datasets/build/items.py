@@ -1,4 +1,4 @@
-"""A stored conversation as one line of an evaluation file: `{"item": {…}}`, in the names that graders use. Pure.
+"""A stored conversation as one line of an evaluation file, in the names that graders use. Pure.
 
 https://platform.openai.com/docs/api-reference/evals (a file of items, source `file_id`)
 """
@@ -23,7 +23,7 @@ class Row(Protocol):
 def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, Any]) -> Line | Refusal:
     """The item of one completion, or the reason why there is none.
 
-    `recipe["reference"]` is `meta:<key>`, `answer` (the stored answer) or empty for items without a reference.
+    `recipe["reference"]` is `meta:<key>`, `answer` (the stored answer) or empty for no reference.
     A conversation that cannot be sent to a model again still makes an item, as its stored answer can be
     measured; `item["unsendable"]` then says why a fresh answer cannot be had.
     """

@@ -17,7 +17,8 @@ class Evaluation(models.Model):
         max_length=220, blank=True, help_text="meta:<key>, answer (the stored answer), or empty for none."
     )
     setup = models.JSONField(
-        default=dict, help_text="What the wizard was told so far: steps, targets, tried; then the next run's default."
+        default=dict,
+        help_text="What the wizard was told so far: steps, targets, tried; then the next run's default.",
     )
     owner = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,198 @@
+"""A run from its start to its report: items, calls, answers, verdicts, numbers.
+
+The operation's cursor names the stage; each stage goes on where the last one stopped.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from datasets.build import build
+from datasets.evaluate import calls, tally
+from datasets.evaluate.grading import grade_all
+from datasets.evaluate.targets import Target, problem_of, read
+from datasets.models import Call, Evaluation, Example, Result, Run
+from portal import audit, operations
+from portal.crashpoints import crashpoint
+from portal.models import Connection, Operation
+
+KIND = "run.answer"
+ROWS_AT_ONCE = 1000
+LOOK_AGAIN = 1.0
+
+
+class Refused(Exception):
+    """A run that may not or cannot be started; the text says why."""
+
+
+def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
+    """Begin a run, and the build of the items if there are none yet."""
+    if not targets or not evaluation.graders.exists():
+        raise Refused("A run needs something to measure and a grader.")
+    if problem := problem_of(evaluation.reference, targets):
+        raise Refused(problem)
+    with transaction.atomic():
+        evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+        version = evaluation.version
+        if version.state == version.State.DRAFT:
+            build.begin(version, user)
+        last = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
+        run = Run.objects.create(
+            evaluation=evaluation,
+            number=last + 1,
+            targets=[target.as_dict() for target in targets],
+            created_by=user,
+        )
+        asked = {target.connection for target in targets if target.connection is not None}
+        run.connections.set({*evaluation.connections.values_list("pk", flat=True), *asked})
+        _begin(run, user)
+        audit.record(user, "run.started", run, targets=len(targets), items=version.rows or None)
+    return run
+
+
+def retry_failed(run: Run, user: Any) -> int:
+    """Ask again for the answers that failed, keep everything else; returns how many those are."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(pk=run.pk)
+        failed = Call.objects.filter(run=run, state=Call.State.FAILED)
+        again = list(failed.values_list("example", "target"))
+        for target in {target for _, target in again}:
+            examples = [example for example, of in again if of == target]
+            for start_at in range(0, len(examples), ROWS_AT_ONCE):
+                part = examples[start_at : start_at + ROWS_AT_ONCE]
+                Result.objects.filter(run=run, target=target, example__in=part).delete()
+        failed.update(state=Call.State.PENDING, tries=0, error={})
+        _begin(run, user)
+        audit.record(user, "run.retried", run, calls=len(again))
+    return len(again)
+
+
+def _begin(run: Run, user: Any) -> Operation:
+    asked = list(run.connections.all()[:2])
+    operation = operations.begin(
+        KIND,
+        title=f"Run {run.number} of {run.evaluation}"[:200],
+        dedupe_key=f"run:{run.pk}",
+        connection=asked[0] if len(asked) == 1 else None,
+        requested_by=user,
+        subject=run,
+        cursor={"stage": "items"},
+    )
+    run.operation, run.state, run.finished = operation, Run.State.WAITING, None
+    run.save(update_fields=["operation", "state", "finished"])
+    return operation
+
+
+def _ended(operation: Operation) -> None:
+    """The operation failed or was cancelled: so did the run."""
+    state = Run.State.CANCELLED if operation.state == Operation.State.CANCELLED else Run.State.FAILED
+    Run.objects.filter(pk=operation.subject_id).update(state=state, finished=timezone.now())
+
+
+@operations.handler(KIND, queue="eval", ended=_ended)
+def answer(work: operations.Working) -> operations.Outcome:
+    """One step of a run."""
+    run = _run_of(work)
+    targets = read(run.targets)
+    _check_rights(work, run, targets)
+    stage = work.operation.cursor.get("stage", "items")
+    if stage == "items":
+        if wait := _wait_for_items(work, run):
+            return wait
+        stage = _enter(work, "calls", step="preparing")
+    if stage == "calls":
+        if not _make_calls(work, run, targets):
+            return operations.Again()
+        stage = _enter(work, "answers", step="answering", note="")
+    fresh = [target for target in targets if target.is_fresh]
+    if stage == "answers":
+        calls.recover(work, run)
+        if fresh and (pause := calls.Asking(work, run, fresh).go()) is not None:
+            return pause
+        stage = _enter(work, "grades", step="grading", note="")
+    if not grade_all(work, run, targets):
+        return operations.Again()
+    return _finish(work, run)
+
+
+def _run_of(work: operations.Working) -> Run:
+    run: Run | None = (
+        Run.objects.select_related("evaluation__version__dataset", "created_by")
+        .filter(pk=work.operation.subject_id)
+        .first()
+    )
+    if run is None:
+        raise operations.Failed("gone", "The run was deleted.")
+    if run.state != Run.State.RUNNING or run.operation_id != work.operation.pk:
+        run.state, run.operation, run.finished = Run.State.RUNNING, work.operation, None
+        run.save(update_fields=["state", "operation", "finished"])
+    return run
+
+
+def _check_rights(work: operations.Working, run: Run, targets: Sequence[Target]) -> None:
+    """Whoever asked for the run must still be allowed to; a right that was taken away ends it."""
+    user = work.operation.requested_by
+    asked = {target.connection for target in targets if target.connection is not None}
+    may = Evaluation.objects.actionable_by(user).filter(pk=run.evaluation_id).exists()
+    reach = set(Connection.objects.actionable_by(user).filter(pk__in=asked).values_list("pk", flat=True))
+    if may and reach == asked:
+        return
+    audit.record(user, "run.refused", run, reason="the right was withdrawn")
+    raise operations.Failed(
+        "forbidden", "Whoever started this run may no longer act on every connection that it uses."
+    )
+
+
+def _enter(work: operations.Working, stage: str, **fields: Any) -> str:
+    with transaction.atomic():
+        work.advance(cursor={**work.operation.cursor, "stage": stage, "after": 0, "graded": 0}, **fields)
+    crashpoint(f"run.{stage}")
+    return stage
+
+
+def _wait_for_items(work: operations.Working, run: Run) -> operations.Wait | None:
+    version = run.evaluation.version
+    if version.state == version.State.READY:
+        return None
+    if version.state == version.State.REFUSED:
+        raise operations.Failed("no_items", f"There is nothing to measure. {version.refusal}")
+    building = build.operation_of(version)
+    if building is not None and not building.is_live and building.pk > work.operation.pk:
+        raise operations.Failed("no_items", f"The items were not written. {building.error_text}".strip())
+    if building is None or not building.is_live:
+        # It was cancelled or failed before somebody tried this run again.
+        build.begin(version, work.operation.requested_by)
+    return operations.Wait(LOOK_AGAIN, "The items are being written.")
+
+
+def _make_calls(work: operations.Working, run: Run, targets: Sequence[Target]) -> bool:
+    """One row for every call that is to be made; False when the step's time is up first."""
+    fresh = [target for target in targets if target.is_fresh]
+    examples = Example.objects.filter(version=run.evaluation.version, line__isnull=False).order_by("line")
+    cursor = dict(work.operation.cursor)
+    while fresh and (batch := list(examples.filter(line__gt=cursor.get("after", 0))[:ROWS_AT_ONCE])):
+        if work.cancelled():
+            raise operations.Cancelled
+        if not work.time_left():
+            return False
+        cursor["after"] = batch[-1].line
+        rows = [Call(run=run, example=example, target=target.key) for example in batch for target in fresh]
+        with transaction.atomic():
+            work.advance(cursor=cursor, step="preparing")
+            Call.objects.bulk_create(rows, ignore_conflicts=True)
+        crashpoint("run.calls.made")
+    return True
+
+
+def _finish(work: operations.Working, run: Run) -> operations.Done:
+    summary = tally.summarise(run)
+    with transaction.atomic():
+        work.advance(step="done", note="")
+        run.refresh_from_db(fields=["repeated_calls"])
+        run.summary, run.state, run.finished = summary, Run.State.DONE, timezone.now()
+        run.save(update_fields=["summary", "state", "finished"])
+        audit.record(work.operation.requested_by, "run.finished", run, items=summary["items"])
+    return operations.Done({"items": summary["items"], "repeated_calls": run.repeated_calls})
