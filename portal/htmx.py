@@ -52,10 +52,12 @@ def redraw(response: HttpResponse, event: str) -> HttpResponse:
 
 
 def go(request: HttpRequest, url: str) -> HttpResponse:
-    """Send the browser to another page: a redirect, in the form that htmx follows as a whole page."""
-    response = HttpResponseClientRedirect(url) if wants_fragment(request) else HttpResponse(status=303)
-    response["Location"] = url
-    return response
+    """Send the browser to another page of this site, in the form that htmx follows as a whole page too."""
+    if not url.startswith("/") or url.startswith("//"):
+        raise ValueError(f"not the path of a page of this site: {url}")
+    if wants_fragment(request):
+        return HttpResponseClientRedirect(url)
+    return HttpResponse(status=303, headers={"Location": url})
 
 
 class Fragments:

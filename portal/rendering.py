@@ -7,7 +7,7 @@ script listens to.
 
 import html
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -32,6 +32,8 @@ COLOURED_CHARACTERS: Final = 20_000
 TREE_NODES: Final = 3_000
 TREE_DEPTH: Final = 40
 TREE_STRING: Final = 4_000
+
+Render = Callable[[str], SafeString]
 
 _CLASSES = frozenset(STANDARD_TYPES.values()) - {""} | {"hl", "host"}
 _FORMAT = HtmlFormatter(nowrap=True)
