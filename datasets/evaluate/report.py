@@ -1,0 +1,283 @@
+"""A run's counts as the numbers, sentences and pictures of its report. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets.evaluate.statistics import Interval, mcnemar, paired_difference, wilson
+
+SIGNIFICANT = 0.05
+ERROR_KINDS = {
+    "throttled": "Too many requests",
+    "timeout": "No answer in time",
+    "server": "Error of the service",
+    "network": "No connection",
+    "bad_request": "Refused as invalid",
+    "content_filter": "Stopped by the content filter",
+    "unsendable": "Cannot be sent again",
+    "unreadable": "Unreadable answer",
+    "conflict": "Conflict",
+    "unexpected": "Unexpected",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One column of a distribution, in the units of its drawing."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One target under one grader."""
+
+    target: str
+    label: str
+    passed: int
+    failed: int
+    ungraded: int
+    mean: float | None
+    bins: Sequence[int]
+
+    @property
+    def judged(self) -> int:
+        return self.passed + self.failed
+
+    @property
+    def rate(self) -> float | None:
+        return self.passed / self.judged if self.judged else None
+
+    @property
+    def interval(self) -> Interval | None:
+        return wilson(self.passed, self.judged)
+
+    @property
+    def whisker(self) -> dict[str, float] | None:
+        """The rate and its interval on a line of 100 units."""
+        interval, rate = self.interval, self.rate
+        if interval is None or rate is None:
+            return None
+        low, high = 100 * interval.low, 100 * interval.high
+        return {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "rate": round(100 * rate, 2)}
+
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """Passed, failed and ungraded as parts of a bar of 100 units."""
+        total = self.judged + self.ungraded
+        made, at = [], 0.0
+        for name, n in (("passed", self.passed), ("failed", self.failed), ("ungraded", self.ungraded)):
+            if n:
+                width = 100 * n / total
+                made.append({"name": name, "n": n, "x": round(at, 3), "width": round(width, 3)})
+                at += width
+        return made
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The distribution of scores, 200 units wide and 48 high."""
+        most = max(self.bins, default=0)
+        if not most:
+            return []
+        width = 200 / len(self.bins)
+        return [
+            Bar(
+                x=round(place * width + 0.5, 2),
+                y=round(48 - 48 * n / most, 2),
+                width=round(width - 1, 2),
+                height=round(48 * n / most, 2),
+                label=f"{place / len(self.bins):.2f} to {(place + 1) / len(self.bins):.2f}: {n:,}",
+            )
+            for place, n in enumerate(self.bins)
+            if n
+        ]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A target against the first one, on the items judged for both."""
+
+    first: str
+    second: str
+    items: int
+    only_first: int
+    only_second: int
+
+    @property
+    def points(self) -> float:
+        return 100 * (self.only_second - self.only_first) / self.items if self.items else 0.0
+
+    @property
+    def interval(self) -> Interval | None:
+        return paired_difference(self.only_first, self.only_second, self.items)
+
+    @property
+    def p(self) -> float:
+        return mcnemar(self.only_first, self.only_second)
+
+    @property
+    def is_clear(self) -> bool:
+        return self.items > 0 and self.p < SIGNIFICANT
+
+    @property
+    def tone(self) -> str:
+        return "none" if not self.is_clear else "ok" if self.points > 0 else "bad"
+
+    @property
+    def in_points(self) -> str:
+        return f"{signed(self.points)} points"
+
+    @property
+    def range(self) -> str:
+        """The interval in points, in words."""
+        interval = self.interval
+        return f"{signed(100 * interval.low)} to {signed(100 * interval.high)}" if interval else "unknown"
+
+    @property
+    def chance(self) -> str:
+        return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}" if self.p < 0.1 else f"p = {self.p:.2f}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One grader over all targets; id 0 is all graders together."""
+
+    id: int
+    name: str
+    cells: tuple[Cell, ...]
+    differences: tuple[Difference, ...]
+    threshold: float | None = None
+    explained: str = ""
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether scores are more than passed and failed."""
+        return self.threshold is not None
+
+    @property
+    def threshold_x(self) -> float:
+        return round(200 * (self.threshold or 0), 2)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything on the page above the rows."""
+
+    items: int
+    left_out: int
+    targets: tuple[Mapping[str, Any], ...]
+    graders: tuple[Judged, ...]
+    ungraded: tuple[Mapping[str, Any], ...]
+
+    @property
+    def chief(self) -> Judged | None:
+        """What the headline speaks of: all graders together if there are several."""
+        return self.graders[-1] if self.graders else None
+
+    @property
+    def fresh(self) -> list[Mapping[str, Any]]:
+        return [target for target in self.targets if target["kind"] == "fresh"]
+
+    @property
+    def failed_calls(self) -> int:
+        return sum(int(target["failed"]) for target in self.fresh)
+
+    @property
+    def headline(self) -> str:
+        """The result as a sentence."""
+        chief = self.chief
+        if chief is None or not any(cell.judged for cell in chief.cells):
+            return "Nothing could be judged."
+        where = "every grader" if chief.id == 0 else f"“{chief.name}”"
+        compared = [difference for difference in chief.differences if difference.items]
+        if compared:
+            return " ".join(_compare(difference, chief, where) for difference in compared)
+        cell = next(cell for cell in chief.cells if cell.judged)
+        return f"“{cell.label}” passes {where} on {_share(cell)}."
+
+
+def read(summary: Mapping[str, Any], graders: Mapping[int, Mapping[str, Any]]) -> Report:
+    """The report of a saved summary. `graders` has, by id, what each one's `threshold` and definition are."""
+    labels = {target["key"]: target["label"] for target in summary.get("targets", ())}
+    return Report(
+        items=summary.get("items", 0),
+        left_out=summary.get("left_out", 0),
+        targets=tuple({**target, "errors": _errors(target)} for target in summary.get("targets", ())),
+        graders=tuple(
+            _judged(entry, labels, graders.get(entry["id"], {})) for entry in summary.get("graders", ())
+        ),
+        ungraded=tuple(summary.get("ungraded", ())),
+    )
+
+
+def signed(number: float) -> str:
+    """A number with one decimal and its sign, as print writes it."""
+    text = f"{abs(number):.1f}"
+    return text if text == "0.0" else f"{'+' if number > 0 else '−'}{text}"  # noqa: RUF001  # a minus sign is meant
+
+
+def _errors(target: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {**error, "label": ERROR_KINDS.get(error["kind"], error["kind"])}
+        for error in target.get("errors", ())
+    ]
+
+
+def _judged(entry: Mapping[str, Any], labels: Mapping[str, str], grader: Mapping[str, Any]) -> Judged:
+    return Judged(
+        id=entry["id"],
+        name=entry["name"],
+        cells=tuple(
+            Cell(
+                target=cell["target"],
+                label=labels.get(cell["target"], cell["target"]),
+                passed=cell["passed"],
+                failed=cell["failed"],
+                ungraded=cell["ungraded"],
+                mean=cell["mean"],
+                bins=tuple(cell["bins"]),
+            )
+            for cell in entry["cells"]
+        ),
+        differences=tuple(
+            Difference(
+                first=labels.get(pair["first"], pair["first"]),
+                second=labels.get(pair["second"], pair["second"]),
+                items=pair["both_judged"],
+                only_first=pair["only_first"],
+                only_second=pair["only_second"],
+            )
+            for pair in entry["pairs"]
+        ),
+        threshold=grader.get("threshold"),
+        explained=grader.get("explained", ""),
+    )
+
+
+def _share(cell: Cell) -> str:
+    interval = cell.interval
+    assert interval is not None
+    return (
+        f"{100 * cell.passed / cell.judged:.1f}% of {cell.judged:,} {'item' if cell.judged == 1 else 'items'}"
+        f" (95% interval {100 * interval.low:.1f} to {100 * interval.high:.1f}%)"
+    )
+
+
+def _compare(difference: Difference, chief: Judged, where: str) -> str:
+    rates = {cell.label: cell.rate or 0.0 for cell in chief.cells}
+    first, second = difference.first, difference.second
+    told = f"95% interval {difference.range}, {difference.items:,} items, {difference.chance}"
+    if difference.is_clear:
+        word = "more" if difference.points > 0 else "less"
+        points = f"{abs(difference.points):.1f} points {word} often"
+        return f"“{second}” passes {where} {points} than “{first}” ({told})."
+    if difference.only_first == difference.only_second == 0:
+        return f"“{second}” and “{first}” pass {where} on the same items ({difference.items:,} compared)."
+    return (
+        f"No difference can be told: “{second}” passes {where} on {100 * rates[second]:.1f}% of the items,"
+        f" “{first}” on {100 * rates[first]:.1f}% ({told})."
+    )

@@ -1,0 +1,129 @@
+"""From verdicts to the numbers and sentences of a report; no database."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from datasets.evaluate.report import Report, read, signed
+from datasets.evaluate.tally import OVERALL, Verdicts
+
+TARGETS = ["first", "second"]
+Row = tuple[int, str, int, float | None, bool | None, str]
+
+
+def rows(outcomes: list[tuple[str, str]], grader: int = 1) -> Iterator[Row]:
+    """One item per pair of letters: p passed, f failed, u ungraded, - no verdict at all."""
+    meaning: dict[str, tuple[float | None, bool | None, str]] = {
+        "p": (0.9, True, ""),
+        "f": (0.1, False, ""),
+        "u": (None, None, "There is no item.reference."),
+    }
+    for item, pair in enumerate(outcomes):
+        for target, letter in zip(TARGETS, pair, strict=True):
+            if letter in meaning:
+                yield (item, target, grader, *meaning[letter])
+
+
+def report(outcomes: list[tuple[str, str]], names: tuple[str, str] = ("teacher", "student")) -> Report:
+    verdicts = Verdicts(TARGETS, [1])
+    verdicts.add_all(rows(outcomes))
+    targets = [
+        {"key": key, "label": name, "kind": "stored"} for key, name in zip(TARGETS, names, strict=True)
+    ]
+    graders = [{"id": 1, "name": "Close", "cells": verdicts.cells(1), "pairs": verdicts.pairs(1)}]
+    return read(
+        {"items": len(outcomes), "left_out": 0, "targets": targets, "graders": graders, "ungraded": []},
+        {1: {"threshold": 0.5}},
+    )
+
+
+def test_verdicts_are_counted_and_the_ungraded_apart() -> None:
+    made = report([("p", "p"), ("p", "f"), ("f", "f"), ("u", "p"), ("p", "-")])
+    first, second = made.graders[0].cells
+    assert (first.passed, first.failed, first.ungraded, first.judged) == (3, 1, 1, 4)
+    assert (second.passed, second.failed, second.ungraded) == (2, 2, 0)
+    assert first.rate == 0.75
+
+
+def test_a_pair_counts_only_where_both_were_judged() -> None:
+    (difference,) = (
+        report([("p", "p"), ("p", "f"), ("f", "p"), ("p", "f"), ("u", "p"), ("p", "u")])
+        .graders[0]
+        .differences
+    )
+    assert (difference.items, difference.only_first, difference.only_second) == (4, 2, 1)
+    assert difference.points == -25
+
+
+def test_a_clear_difference_is_said_with_its_interval_and_chance() -> None:
+    made = report([("p", "f")] * 20 + [("p", "p")] * 70 + [("f", "p")] * 2 + [("f", "f")] * 8)
+    assert made.headline == (
+        "“student” passes “Close” 18.0 points less often than “teacher”"
+        " (95% interval −26.4 to −8.9, 100 items, p < 0.001)."  # noqa: RUF001  # a minus sign is meant
+    )
+    assert made.graders[0].differences[0].tone == "bad"
+
+
+def test_a_difference_that_may_be_chance_is_not_claimed() -> None:
+    made = report([("p", "f")] * 3 + [("f", "p")] * 2 + [("p", "p")] * 95)
+    assert made.headline.startswith(
+        "No difference can be told: “student” passes “Close” on 97.0% of the items,"
+    )
+    assert made.graders[0].differences[0].tone == "none"
+
+
+def test_equal_targets_are_called_equal() -> None:
+    assert "on the same items (2 compared)" in report([("p", "p"), ("f", "f")]).headline
+
+
+def test_a_run_in_which_nothing_could_be_judged_says_so() -> None:
+    made = report([("u", "u")])
+    assert made.headline == "Nothing could be judged."
+    assert made.graders[0].cells[0].whisker is None
+
+
+def test_one_target_is_reported_alone() -> None:
+    verdicts = Verdicts(["stored"], [1])
+    verdicts.add_all([(n, "stored", 1, 1.0, n < 8, "") for n in range(10)])
+    summary: dict[str, Any] = {
+        "items": 10,
+        "targets": [{"key": "stored", "label": "Stored answers", "kind": "stored"}],
+        "graders": [{"id": 1, "name": "Equal", "cells": verdicts.cells(1), "pairs": verdicts.pairs(1)}],
+    }
+    assert read(summary, {}).headline == (
+        "“Stored answers” passes “Equal” on 80.0% of 10 items (95% interval 49.0 to 94.3%)."
+    )
+
+
+def test_an_item_passes_overall_only_if_it_passes_every_grader() -> None:
+    verdicts = Verdicts(["stored"], [1, 2])
+    pairs = [(True, True), (True, False), (False, None), (True, None)]
+    verdicts.add_all(
+        (item, "stored", grader, None, passed, "")
+        for item, both in enumerate(pairs)
+        for grader, passed in zip((1, 2), both, strict=True)
+    )
+    (cell,) = verdicts.cells(OVERALL)
+    assert (cell["passed"], cell["failed"], cell["ungraded"]) == (1, 2, 1)
+
+
+def test_scores_fall_into_twenty_equal_parts() -> None:
+    verdicts = Verdicts(["stored"], [1])
+    verdicts.add_all(
+        [(n, "stored", 1, score, True, "") for n, score in enumerate((0.0, 0.049, 0.05, 0.5, 1.0))]
+    )
+    (cell,) = verdicts.cells(1)
+    assert [place for place, n in enumerate(cell["bins"]) for _ in range(n)] == [0, 0, 1, 10, 19]
+    assert cell["mean"] == pytest.approx(0.3198)
+
+
+def test_a_distribution_fills_its_drawing() -> None:
+    cell = report([("p", "p")] * 3 + [("f", "f")]).graders[0].cells[0]
+    assert [(bar.x, bar.height) for bar in cell.bars] == [(20.5, 16), (180.5, 48)]
+    assert sum(part["width"] for part in cell.parts) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(("number", "text"), [(1.25, "+1.2"), (-3.04, "−3.0"), (0.04, "0.0"), (-0.04, "0.0")])  # noqa: RUF001  # a minus sign is meant
+def test_differences_carry_their_sign(number: float, text: str) -> None:
+    assert signed(number) == text
