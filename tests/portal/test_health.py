@@ -7,6 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from portal import health
+from portal.celery import app
 from portal.models import Heartbeat
 
 pytestmark = pytest.mark.engines
@@ -48,8 +49,8 @@ def test_an_old_sign_of_life_does_not_count(client: Client, db: None, broker: st
 def test_a_broker_that_is_away_is_named(
     client: Client, db: None, settings: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health.app.conf, "broker_url", "redis://127.0.0.1:1/0")
-    monkeypatch.setattr(health.app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app.conf, "broker_url", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(app.conf, "broker_write_url", "redis://127.0.0.1:1/0")
     assert client.get("/readyz").json()["checks"]["broker"] is False
 
 
