@@ -10,6 +10,8 @@ class CompletionsConfig(AppConfig):
     verbose_name = "Stored completions"
 
     def ready(self) -> None:
+        from completions import sync  # noqa: F401  # importing registers what workers can do
+
         post_migrate.connect(_empty_the_index_of_nothing, sender=self)
 
 

@@ -311,6 +311,11 @@ else:
         "socket_keepalive": not BROKER_URL.startswith("redis+socket:"),
         "health_check_interval": 10,
         "queue_order_strategy": "portal.celery:HouseFirst",
+        # A ring that meets no broker gives up in milliseconds, not after 2 + 4 seconds: nobody waits for it.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.05,
+        "interval_max": 0.1,
     }
 
 # Exact host:port pairs that connections may reach although they are neither https nor a known provider.
