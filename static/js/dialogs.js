@@ -45,7 +45,7 @@ document.addEventListener("htmx:confirm", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   const dialog = event.detail.target;
-  if (!dialog.matches?.("[data-dialog-host]")) return;
+  if (!dialog?.matches?.("[data-dialog-host]")) return;
   const filled = dialog.childElementCount > 0;
   if (filled && !dialog.open) dialog.showModal();
   if (!filled && dialog.open) dialog.close();

@@ -51,7 +51,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (event.detail.target.id === "drawer") {
+  if (event.detail.target?.id === "drawer") {
     mark(keyed(drawer()?.dataset.key));
     if (!slot().contains(document.activeElement)) drawer()?.querySelector("h2")?.focus({ preventScroll: true });
   } else if (drawer()) mark(keyed(drawer().dataset.key));
