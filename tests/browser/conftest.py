@@ -15,7 +15,9 @@ from tests import servers
 
 # Chromium and htmx report these answers as console errors; pages give them on purpose.
 HONEST_REFUSALS = tuple(
-    f"{words} {status} " for status in (403, 404, 409, 410, 422) for words in ("status of", "Status Error Code")
+    f"{words} {status} "
+    for status in (403, 404, 409, 410, 422)
+    for words in ("status of", "Status Error Code")
 )
 
 
