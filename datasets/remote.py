@@ -85,7 +85,7 @@ def plan(
     user: Any,
     operation: Any = None,
 ) -> RemoteAction:
-    """The action that holds this key, made now if there is none. Call it in the transaction that asks for it."""
+    """The action that holds this key, made now if there is none. Call it in the transaction of its cause."""
     holding = RemoteAction.objects.filter(
         connection=connection, kind=kind, dedupe_key=dedupe_key, state__in=RemoteAction.HOLDING
     )

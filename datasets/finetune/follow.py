@@ -197,7 +197,7 @@ def _not_there(tune: FineTune) -> None:
     since = tune.error.get("since") if tune.error.get("kind") == "lost" else None
     error = {
         "kind": "lost",
-        "message": "The job is not there any more: it was deleted upstream, or this connection may not see it.",
+        "message": "The job is not there any more: it was deleted, or this connection may not see it.",
         "since": since or now.timestamp(),
     }
     lost = now.timestamp() - float(error["since"]) > LOST_AFTER.total_seconds()

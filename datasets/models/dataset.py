@@ -89,6 +89,11 @@ class DatasetVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.dataset} v{self.number}"
 
+    @property
+    def left_out_total(self) -> int:
+        """How many of the selected completions have no row."""
+        return sum(self.counts.get("left_out", {}).values())
+
 
 class Example(models.Model):
     """One line of a version's file, or one completion that was left out (then `excluded_reason` says why)."""

@@ -1,0 +1,1 @@
+"""Pages of datasets, Distill, fine-tunes, deployments and evaluations."""

@@ -1,0 +1,82 @@
+"""Deploy a fine-tuned model on Azure, and watch until it answers."""
+
+import re
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from datasets.finetune import deploy
+from datasets.forms import DeployForm
+from datasets.models import Deployment, FineTune
+from portal.htmx import fragment, toast
+from portal.models import RemoteAction
+from portal.permissions import fetch, may
+
+
+@require_http_methods(["GET", "POST"])
+def new(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form to deploy the model of a finished job; what is missing is said instead."""
+    related = FineTune.objects.select_related("connection", "version__dataset")
+    tune: FineTune = fetch(related, request.user, "act", pk=pk)
+    if tune.state != FineTune.State.SUCCEEDED or not tune.connection.is_azure:
+        raise Http404
+    models = _models(tune)
+    form = DeployForm(
+        request.POST or None, models=models, initial={"name": _name_of(tune), "sku": "GlobalStandard"}
+    )
+    if request.method == "POST" and tune.connection.can_deploy and form.is_valid():
+        try:
+            deployment = deploy.begin(tune, request.user, **form.cleaned_data)
+        except deploy.Taken:
+            form.add_error("name", "A deployment of this name exists already.")
+        else:
+            return redirect("datasets:deployment", deployment.pk)
+    context = {"tune": tune, "form": form, "can_deploy": tune.connection.can_deploy}
+    status = 422 if form.is_bound and form.errors else 200
+    return render(request, "datasets/deploy.html", context, status=status)
+
+
+def _models(tune: FineTune) -> list[tuple[str, str]]:
+    found = [(tune.fine_tuned_model, f"{tune.fine_tuned_model} (finished model)")]
+    for checkpoint in tune.checkpoints.order_by("-step"):
+        if checkpoint.model and checkpoint.model != tune.fine_tuned_model:
+            found.append((checkpoint.model, f"{checkpoint.model} (checkpoint at step {checkpoint.step})"))
+    return found
+
+
+def _name_of(tune: FineTune) -> str:
+    """A name to begin with: the base model and the suffix, as far as a deployment's name allows."""
+    base = re.sub(r"-\d{4}-\d{2}-\d{2}$", "", tune.base_model)
+    parts = [base, tune.suffix or str(tune.version.dataset), str(tune.pk)]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-._")[:64]
+
+
+@require_safe
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """The page of one deployment."""
+    related = ("connection", "fine_tune__version__dataset", "action", "operation", "created_by")
+    found: Deployment = fetch(Deployment.objects.select_related(*related), request.user, pk=pk)
+    may_act = may(Deployment.objects, request.user, "act", found)
+    states = Deployment.State
+    context = {
+        "deployment": found,
+        "tone": {states.READY: "ok", states.FAILED: "bad", states.ASKING: "warn"}.get(
+            states(found.state), "run"
+        ),
+        "live": found.state in (states.CREATING, states.WARMING),
+        "asks": found.state == states.ASKING and may_act,
+        "may_retry": found.state == states.FAILED and may_act and found.fine_tune_id is not None,
+        "not_found": found.action is not None and found.action.state == RemoteAction.State.NOT_FOUND,
+    }
+    return render(request, fragment(request, "datasets/deployment.html", {"state"}), context)
+
+
+@require_POST
+def decide(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a person says where nobody knows whether the deployment was made."""
+    found: Deployment = fetch(Deployment.objects, request.user, "act", pk=pk)
+    done = deploy.decide(found, request.POST.get("choice", ""), request.user)
+    if done:
+        return redirect("datasets:deployment", found.pk)
+    return toast(request, redirect("datasets:deployment", found.pk), "Somebody has decided already.", "info")

@@ -1,0 +1,271 @@
+"""Evaluations, their runs and reports, and the rows behind them."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db.models import Count, Max, OuterRef, Subquery
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from completions.models import StoredCompletion
+from datasets.evaluate import graders, report, rows, setup
+from datasets.evaluate import run as runs
+from datasets.evaluate.targets import read
+from datasets.models import Call, Evaluation, Run
+from datasets.views.evaluate import targets_context, targets_form
+from portal import operations
+from portal.htmx import fragment, toast, wants_fragment
+from portal.models import Connection, Operation
+from portal.permissions import fetch, may
+
+PER_PAGE = 50
+
+
+@require_GET
+def list_all(request: HttpRequest) -> HttpResponse:
+    """Every evaluation whose sources this person may read, with its last run."""
+    newest = Run.objects.filter(evaluation=OuterRef("pk")).order_by("-number")
+    found = (
+        Evaluation.objects.readable_by(request.user)
+        .select_related("version", "owner")
+        .prefetch_related("connections")
+        .annotate(
+            run_count=Count("runs"), last_run=Max("runs__created"), last_id=Subquery(newest.values("pk")[:1])
+        )
+    )
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    last = Run.objects.select_related("evaluation").in_bulk([row.last_id for row in page if row.last_id])
+    entries = [
+        {"evaluation": row, "run": last.get(row.last_id), "said": _said(last.get(row.last_id))}
+        for row in page
+    ]
+    return render(request, "datasets/evaluate/list.html", {"page": page, "entries": entries})
+
+
+@require_GET
+def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
+    """What is measured and how, and every run."""
+    found = _evaluation(request, pk)
+    ran = list(found.runs.select_related("created_by", "operation"))
+    context = {
+        "evaluation": found,
+        "graders": _described(found),
+        "runs": [{"run": run, "said": _said(run), "targets": read(run.targets)} for run in ran],
+        "may_act": may(Evaluation.objects, request.user, "act", found),
+        "draft": not ran,
+        "left_out": _left_out(found),
+    }
+    return render(request, "datasets/evaluate/evaluation.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+def run_new(request: HttpRequest, pk: int) -> HttpResponse:
+    """Measure other targets with the same items and graders."""
+    found = _evaluation(request, pk, "act")
+    if not found.runs.exists():
+        return redirect("datasets:evaluate", found.pk, "targets")
+    form = targets_form(request, found)
+    if request.method == "POST" and form.is_valid():
+        chosen = form.targets()
+        setup.finish(found, "targets", targets=[target.as_dict() for target in chosen])
+        run = runs.start(found, chosen, request.user)
+        return toast(request, redirect("datasets:run", found.pk, run.number), "The run has started.", "info")
+    status = 422 if form.is_bound else 200
+    context = {
+        "evaluation": found,
+        "estimate": setup.estimate(found, setup.targets_of(found)),
+        **targets_context(request, found, form),
+    }
+    return render(request, "datasets/evaluate/run_new.html", context, status=status)
+
+
+@require_GET
+def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """The report; while the run goes on, how far it is."""
+    found = _run(request, pk, number)
+    show = request.GET.get("show", "all")
+    show = show if show in rows.SHOWS else "all"
+    operation = _operation(request, found)
+    done = found.state == Run.State.DONE
+    page = rows.page_of(found, show, _number(request, "after"), _number(request, "before")) if done else None
+    context = {
+        "run": found,
+        "evaluation": found.evaluation,
+        "operation": operation,
+        "is_live": found.state in (Run.State.WAITING, Run.State.RUNNING),
+        "targets": _named(found),
+        "report": _report(found) if done else None,
+        "calls": _calls(found) if not done else None,
+        "page": page,
+        "show": show,
+        "shows": rows.SHOWS.items(),
+        "graders": _described(found.evaluation),
+        "may_act": may(Evaluation.objects, request.user, "act", found.evaluation),
+        "left_out": _left_out(found.evaluation),
+    }
+    return render(request, fragment(request, "datasets/evaluate/run.html", {"rows"}), context)
+
+
+@require_GET
+def run_row(request: HttpRequest, pk: int, number: int, line: int) -> HttpResponse:
+    """One item with its answers and verdicts: in the drawer, or as a page of its own."""
+    found = _run(request, pk, number)
+    show = request.GET.get("show", "all")
+    show = show if show in rows.SHOWS else "all"
+    if found.evaluation.version.state != "ready":
+        raise Http404
+    example = rows.examples_of(found).select_related("completion__connection").filter(line=line).first()
+    if example is None:
+        raise Http404
+    (row,) = rows.read_rows(found, [example])
+    previous, following = rows.neighbours(found, show, line)
+    completion = example.completion
+    visible = completion is not None and StoredCompletion.objects.readable_by(request.user).filter(
+        pk=completion.pk
+    )
+    context = {
+        "run": found,
+        "evaluation": found.evaluation,
+        "row": row,
+        "completion": completion if visible else None,
+        "previous": previous,
+        "following": following,
+        "show": show,
+        "is_page": not wants_fragment(request),
+    }
+    return render(
+        request,
+        "datasets/evaluate/row.html" if wants_fragment(request) else "datasets/evaluate/row_page.html",
+        context,
+    )
+
+
+@require_POST
+def run_again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """The same measurement once more."""
+    found = _run(request, pk, number, "act")
+    chosen = read(found.targets)
+    _check_reach(request, found)
+    try:
+        again = runs.start(found.evaluation, chosen, request.user)
+    except runs.Refused as refused:
+        return toast(request, redirect("datasets:run", pk, number), str(refused), "bad")
+    return toast(request, redirect("datasets:run", pk, again.number), "The run has started.", "info")
+
+
+@require_POST
+def run_retry(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """Go on with a run that stopped, or ask again for the answers that failed."""
+    found = _run(request, pk, number, "act")
+    _check_reach(request, found)
+    if found.state in (Run.State.WAITING, Run.State.RUNNING):
+        return toast(request, redirect("datasets:run", pk, number), "The run is still going on.", "info")
+    again = runs.retry_failed(found, request.user)
+    text = f"{again:,} calls are made again." if again else "The run goes on."
+    return toast(request, redirect("datasets:run", pk, number), text, "info")
+
+
+@require_POST
+def run_cancel(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """Stop a run; the answers that came are kept."""
+    found = _run(request, pk, number, "act")
+    stopped = found.operation is not None and operations.cancel(found.operation, request.user)
+    text = (
+        "The run stops as soon as the calls on their way are answered." if stopped else "The run had ended."
+    )
+    return toast(request, redirect("datasets:run", pk, number), text, "info")
+
+
+def _evaluation(request: HttpRequest, pk: int, verb: Any = "read") -> Evaluation:
+    found: Evaluation = fetch(
+        Evaluation.objects.select_related("version__dataset", "version__frozen_selection", "owner"),
+        request.user,
+        verb,
+        pk=pk,
+    )
+    return found
+
+
+def _run(request: HttpRequest, pk: int, number: int, verb: Any = "read") -> Run:
+    queryset = Run.objects.select_related("evaluation__version__dataset", "operation", "created_by")
+    found: Run = fetch(queryset, request.user, verb, evaluation=pk, number=number)
+    return found
+
+
+def _check_reach(request: HttpRequest, run: Run) -> None:
+    for target in read(run.targets):
+        if target.connection is not None:
+            fetch(Connection.objects, request.user, "act", pk=target.connection)
+
+
+def _operation(request: HttpRequest, run: Run) -> Operation | None:
+    """The run's operation, if this person may watch it."""
+    found: Operation | None = Operation.objects.readable_by(request.user).filter(pk=run.operation_id).first()
+    return found
+
+
+def _number(request: HttpRequest, name: str) -> int:
+    text = request.GET.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else 0
+
+
+def _described(evaluation: Evaluation) -> list[dict[str, Any]]:
+    return [
+        {
+            "grader": grader,
+            "described": graders.describe(grader.kind, grader.params),
+            "explained": graders.explain(grader.kind, grader.params),
+        }
+        for grader in evaluation.graders.all()
+    ]
+
+
+def _report(run: Run) -> report.Report:
+    known = {
+        grader.pk: {
+            "threshold": grader.params.get("pass_threshold"),
+            "explained": graders.explain(grader.kind, grader.params),
+        }
+        for grader in run.evaluation.graders.all()
+    }
+    return report.read(run.summary, known)
+
+
+def _said(run: Run | None) -> str:
+    """The run's result as a sentence; empty until it is done."""
+    return _report(run).headline if run is not None and run.state == Run.State.DONE else ""
+
+
+def _named(run: Run) -> list[dict[str, Any]]:
+    """The targets with the names of their connections and how they were asked."""
+    chosen = read(run.targets)
+    names = dict(
+        Connection.objects.filter(pk__in=[t.connection for t in chosen if t.connection]).values_list(
+            "pk", "name"
+        )
+    )
+    return [
+        {
+            "target": target,
+            "place": names.get(target.connection or 0, "a deleted connection"),
+            "params": ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in target.params.items()),
+        }
+        for target in chosen
+    ]
+
+
+def _calls(run: Run) -> dict[str, int]:
+    """How many calls are in which state, for a run that has no report yet."""
+    counted = dict(Call.objects.filter(run=run).order_by().values_list("state").annotate(n=Count("pk")))
+    total = sum(counted.values())
+    made = counted.get(Call.State.DONE, 0)
+    return {"total": total, "answered": made, "failed": counted.get(Call.State.FAILED, 0)}
+
+
+def _left_out(evaluation: Evaluation) -> list[dict[str, Any]]:
+    counts = evaluation.version.counts.get("left_out", {})
+    return [
+        {"text": setup.in_words(reason), "n": n}
+        for reason, n in sorted(counts.items(), key=lambda entry: -entry[1])
+    ]
