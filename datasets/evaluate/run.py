@@ -4,6 +4,7 @@ The operation's cursor names the stage; each stage goes on where the last one st
 """
 
 from collections.abc import Sequence
+from time import monotonic, sleep
 from typing import Any
 
 from django.db import transaction
@@ -22,6 +23,7 @@ from portal.models import Connection, Operation
 KIND = "run.answer"
 ROWS_AT_ONCE = 1000
 LOOK_AGAIN = 1.0
+PATIENCE = 3.0
 
 
 class Refused(Exception):
@@ -154,7 +156,16 @@ def _enter(work: operations.Working, stage: str, **fields: Any) -> str:
 
 
 def _wait_for_items(work: operations.Working, run: Run) -> operations.Wait | None:
+    """None as soon as the items are there. Few items are written within moments, so it looks again."""
+    until = monotonic() + PATIENCE
+    while (wait := _look_for_items(work, run)) and monotonic() < until and work.time_left():
+        sleep(0.1)
+    return wait
+
+
+def _look_for_items(work: operations.Working, run: Run) -> operations.Wait | None:
     version = run.evaluation.version
+    version.refresh_from_db()
     if version.state == version.State.READY:
         return None
     if version.state == version.State.REFUSED:

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from completions.models import StoredCompletion
+from datasets.build.lines import in_words
 from datasets.evaluate import graders, report, rows, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import read
@@ -266,6 +267,6 @@ def _calls(run: Run) -> dict[str, int]:
 def _left_out(evaluation: Evaluation) -> list[dict[str, Any]]:
     counts = evaluation.version.counts.get("left_out", {})
     return [
-        {"text": setup.in_words(reason), "n": n}
+        {"text": in_words(reason), "n": n}
         for reason, n in sorted(counts.items(), key=lambda entry: -entry[1])
     ]

@@ -1,0 +1,209 @@
+"""One form per step of the Evaluate wizard."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+
+from datasets.build.items import META
+from datasets.evaluate import graders, targets
+from datasets.evaluate.metrics import METRICS
+from datasets.evaluate.targets import FRESH_KEYS, Target
+from datasets.models import Grader
+from portal.models import Connection
+
+MAX_GRADERS = 6
+NO_REFERENCE = "none"
+
+
+class DataForm(forms.Form):
+    name = forms.CharField(
+        max_length=120, label="Name", help_text="How you and others will find the evaluation again."
+    )
+
+
+class ReferenceForm(forms.Form):
+    """`reference` is `answer`, `none`, or `meta:` and one of the keys that the selection has."""
+
+    reference = forms.CharField(max_length=220)
+
+    def __init__(self, *args: Any, keys: Sequence[str], chosen: Sequence[Target], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.keys, self.chosen = keys, chosen
+
+    def clean_reference(self) -> str:
+        value = str(self.cleaned_data["reference"])
+        if value == NO_REFERENCE:
+            return ""
+        if value != "answer" and value.removeprefix(META) not in self.keys:
+            raise forms.ValidationError("Choose one of the references.")
+        if problem := targets.problem_of(value, self.chosen):
+            raise forms.ValidationError(problem)
+        return value
+
+
+class TargetsForm(forms.Form):
+    """What is measured: the stored answers, and up to two deployments."""
+
+    stored = forms.BooleanField(required=False, label="The stored answers, as they are")
+    first_connection = forms.ModelChoiceField(Connection.objects.none(), required=False, label="Connection")
+    first_model = forms.CharField(max_length=300, required=False, label="Deployment or model")
+    second_connection = forms.ModelChoiceField(Connection.objects.none(), required=False, label="Connection")
+    second_model = forms.CharField(max_length=300, required=False, label="Deployment or model")
+    temperature = forms.FloatField(
+        min_value=0,
+        max_value=2,
+        required=False,
+        label="Temperature",
+        help_text="0 to 2. Empty: the model's own; reasoning models take none.",
+    )
+    max_tokens = forms.IntegerField(
+        min_value=1, max_value=200_000, required=False, label="Most tokens of an answer"
+    )
+    seed = forms.IntegerField(
+        min_value=-(2**53),
+        max_value=2**53,
+        required=False,
+        label="Seed",
+        help_text="Makes answers repeatable.",
+    )
+
+    def __init__(self, *args: Any, user: Any, reference: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reference = reference
+        reachable = Connection.objects.actionable_by(user).exclude(
+            state__in=(Connection.State.DISCONNECTED, Connection.State.DELETING)
+        )
+        for key in FRESH_KEYS:
+            choice: Any = self.fields[f"{key}_connection"]
+            choice.queryset = reachable
+            choice.empty_label = "No connection"
+            self.fields[f"{key}_model"].widget.attrs.update(
+                {"list": "models", "autocomplete": "off", "spellcheck": "false", "class": "mono"}
+            )
+
+    @staticmethod
+    def initial_of(chosen: Sequence[Target]) -> dict[str, Any]:
+        """What the form shows for targets that were chosen earlier."""
+        initial: dict[str, Any] = {"stored": any(not target.is_fresh for target in chosen)}
+        for target in chosen:
+            if target.is_fresh:
+                initial[f"{target.key}_connection"] = target.connection
+                initial[f"{target.key}_model"] = target.model
+                initial["temperature"] = target.params.get("temperature")
+                initial["max_tokens"] = target.params.get("max_completion_tokens")
+                initial["seed"] = target.params.get("seed")
+        return initial
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        for key in FRESH_KEYS:
+            model = (data.get(f"{key}_model") or "").strip()
+            data[f"{key}_model"] = model
+            if model and not data.get(f"{key}_connection") and f"{key}_connection" not in self.errors:
+                self.add_error(f"{key}_connection", "Choose the connection that has this deployment.")
+        chosen = self._chosen(data)
+        names = [(target.connection, target.model) for target in chosen if target.is_fresh]
+        if not self.errors and not chosen:
+            raise forms.ValidationError("Choose at least one thing to measure.")
+        if len(names) == 2 and names[0] == names[1]:
+            self.add_error(
+                "second_model", "This is the first deployment again. Choose another, or leave it empty."
+            )
+        if problem := targets.problem_of(self.reference, chosen):
+            self.add_error("stored", problem)
+        return data
+
+    def targets(self) -> tuple[Target, ...]:
+        """What was chosen, with labels that tell them apart."""
+        return self._chosen(self.cleaned_data)
+
+    def _chosen(self, data: dict[str, Any]) -> tuple[Target, ...]:
+        params = {
+            "temperature": data.get("temperature"),
+            "max_completion_tokens": data.get("max_tokens"),
+            "seed": data.get("seed"),
+        }
+        params = {name: value for name, value in params.items() if value is not None}
+        chosen = [targets.stored()] if data.get("stored") else []
+        for key in FRESH_KEYS:
+            connection, model = data.get(f"{key}_connection"), data.get(f"{key}_model")
+            if connection and model:
+                chosen.append(Target(key, "fresh", model, connection.pk, model, params))
+        return _told_apart(chosen, data)
+
+
+def _told_apart(chosen: list[Target], data: dict[str, Any]) -> tuple[Target, ...]:
+    """The same model on two connections carries the connection's name."""
+    models = [target.model for target in chosen if target.is_fresh]
+    if len(set(models)) == len(models):
+        return tuple(chosen)
+    return tuple(
+        Target(
+            target.key,
+            target.kind,
+            f"{target.model} on {data[f'{target.key}_connection'].name}",
+            target.connection,
+            target.model,
+            target.params,
+        )
+        if target.is_fresh
+        else target
+        for target in chosen
+    )
+
+
+class GraderForm(forms.Form):
+    """One grader; its kind decides which of the last three fields it has."""
+
+    kind = forms.ChoiceField(choices=Grader.Kind.choices, widget=forms.HiddenInput)
+    name = forms.CharField(max_length=80, label="Name")
+    input = forms.CharField(max_length=graders.MAX_TEMPLATE, label="Text")
+    operation = forms.ChoiceField(
+        choices=[(name, operation.label) for name, operation in graders.OPERATIONS.items()],
+        label="Passes if it",
+    )
+    reference = forms.CharField(max_length=graders.MAX_TEMPLATE, label="Reference", strip=False)
+    evaluation_metric = forms.ChoiceField(choices=[(name, name) for name in METRICS], label="Metric")
+    pass_threshold = forms.FloatField(min_value=0, max_value=1, label="Passes from", help_text="0 to 1")
+
+    def __init__(self, *args: Any, kind: str, number: int, has_reference: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sort, self.number, self.has_reference = kind, number, has_reference
+        self.fields["kind"].initial = kind
+        for name in ("input", "reference"):
+            self.fields[name].widget.attrs.update({"class": "mono", "spellcheck": "false"})
+        self.fields["pass_threshold"].widget.attrs["step"] = "0.01"
+        unused = ("evaluation_metric", "pass_threshold") if kind == "string_check" else ("operation",)
+        for name in unused:
+            del self.fields[name]
+
+    @property
+    def title(self) -> str:
+        return str(Grader.Kind(self.sort).label)
+
+    @property
+    def explained(self) -> str:
+        """The definition that the chosen metric follows."""
+        if self.sort != Grader.Kind.TEXT_SIMILARITY:
+            return ""
+        return graders.explain(self.sort, {"evaluation_metric": self["evaluation_metric"].value()})
+
+    def params(self) -> dict[str, Any]:
+        names = ("input", "reference", "operation", "evaluation_metric", "pass_threshold")
+        return {name: self.cleaned_data[name] for name in names if name in self.cleaned_data}
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if not self.errors:
+            for field, problem in graders.validate(self.sort, self.params()).items():
+                self.add_error(field if field in self.fields else None, problem)
+        if not self.errors and not self.has_reference and graders.needs_reference(self.params()):
+            self.add_error(
+                "reference",
+                "This evaluation has no reference. Write a text here, or choose a reference first.",
+            )
+        return data
+
+    def grader(self) -> dict[str, Any]:
+        return {"name": self.cleaned_data["name"], "kind": self.sort, "params": self.params()}

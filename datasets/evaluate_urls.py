@@ -1,0 +1,20 @@
+"""Where evaluations live; part of the addresses of `datasets`."""
+
+from django.urls import path
+
+from datasets.views import evaluate, evaluations
+
+_RUN = "evaluations/<int:pk>/runs/<int:number>/"
+
+urlpatterns = [
+    path("evaluate/new/<uuid:selection>/", evaluate.start, name="evaluate_start"),
+    path("evaluate/<int:pk>/<slug:step>/", evaluate.step, name="evaluate"),
+    path("evaluations/", evaluations.list_all, name="evaluations"),
+    path("evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
+    path("evaluations/<int:pk>/run/", evaluations.run_new, name="run_new"),
+    path(_RUN, evaluations.run, name="run"),
+    path(f"{_RUN}again/", evaluations.run_again, name="run_again"),
+    path(f"{_RUN}retry/", evaluations.run_retry, name="run_retry"),
+    path(f"{_RUN}cancel/", evaluations.run_cancel, name="run_cancel"),
+    path(f"{_RUN}rows/<int:line>/", evaluations.run_row, name="run_row"),
+]
