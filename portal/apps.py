@@ -6,4 +6,4 @@ class PortalConfig(AppConfig):
     verbose_name = "Portal"
 
     def ready(self) -> None:
-        from portal import checks  # noqa: F401  # importing registers the checks
+        from portal import checks, deletion  # noqa: F401  # importing registers the checks and an operation
