@@ -1,0 +1,58 @@
+"""What every template and static file keeps to: known icons, nothing inline, vendored files as recorded."""
+
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.template.loader import get_template
+
+ROOT = Path(settings.BASE_DIR)
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+SCRIPTS = sorted((ROOT / "static/js").glob("*.js"))
+INLINE = re.compile(
+    r"<style|\sstyle=|\son[a-z]+=|\shx-on|hx-vals=.js:|hx-trigger=[\"'][^\"']*\[|<script(?![^>]*\ssrc=)|\|safe\b"
+)
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=names(TEMPLATES))
+def test_a_template_has_nothing_inline(path: Path) -> None:
+    assert INLINE.findall(path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=names(TEMPLATES))
+def test_a_template_can_be_parsed(path: Path) -> None:
+    get_template(str(path.relative_to(ROOT / "templates")))
+
+
+def test_every_icon_that_is_named_exists() -> None:
+    known = set(re.findall(r'<symbol id="([^"]+)"', (ROOT / "static/icons.svg").read_text()))
+    used = {
+        (name, path.name) for path in TEMPLATES for name in re.findall(r'{% icon "([^"]+)"', path.read_text())
+    }
+    assert [(name, path) for name, path in sorted(used) if name not in known] == []
+    assert len(known) > 50
+
+
+def test_vendored_files_are_the_recorded_ones() -> None:
+    folder = ROOT / "static/vendor"
+    recorded = re.findall(
+        r"^\| `([^`]+)` .*`([0-9a-f]{64})` \|$", (folder / "VENDORED.md").read_text(), re.MULTILINE
+    )
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*.*") if path.suffix != ".md"} <= {
+        name for name, _ in recorded
+    }
+    for name, digest in recorded:
+        assert sha256((folder / name).read_bytes()).hexdigest() == digest, name
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))
+def test_a_script_is_short_and_evaluates_nothing(path: Path) -> None:
+    text = path.read_text()
+    assert text.count("\n") < 100
+    assert re.findall(r"\beval\(|new Function|innerHTML|insertAdjacentHTML|document\.write", text) == []
