@@ -1,9 +1,9 @@
 """Completions of a filter in their one order, newest first: pages, all ids, and counts that end.
 
-Every list is read per connection, each from an index that is already in order, and merged: a planner that is asked
-for several connections at once sorts all their rows. Where the filter names metadata, the rarest pair leads and the
-other conditions are looked up row by row. Words are looked for among the newest rows first, and only if those do not
-fill the page is the index of words asked for every match.
+Every list is read per connection, each from an index that is already in order, and merged: a planner that is
+asked for several connections at once sorts all their rows. Where the filter names metadata, the rarest pair leads
+and the other conditions are looked up row by row. Words are looked for among the newest rows first; only if those
+do not fill the page is the index of words asked for every match.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection as database
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q, QuerySet, Sum
 
 from completions import search
 from completions.filters import Clause, Filter, Scope, Terms
@@ -88,7 +88,7 @@ class Listing:
         return [branch for pk in self.connections for branch in self._of(pk)]
 
     def page(self, limit: int, *, after: Key | None = None, before: Key | None = None) -> list[Key]:
-        """Up to `limit` places after one (older), or the nearest before one (newer); newest first either way."""
+        """Up to `limit` places after one (older), or just before one (newer); newest first either way."""
         backwards = before is not None
         found = self._look(limit, before if backwards else after, backwards=backwards)
         return found[::-1] if backwards else found
@@ -159,7 +159,8 @@ class Listing:
         created, pk = ("postings__created", "postings__completion_id") if branch.term else ("created", "pk")
         rows = self._branch(branch, _beyond(cursor, created, pk, backwards=backwards))
         order = (created, pk) if backwards else (f"-{created}", f"-{pk}")
-        return rows.annotate(k=F(created), i=F(pk)).order_by(*order).values_list("k", "i")
+        keys: QuerySet[Any, Any] = rows.annotate(k=F(created), i=F(pk)).order_by(*order).values_list("k", "i")
+        return keys
 
     def _branch(self, branch: Branch, beyond: Q | None = None) -> QuerySet[Any]:
         created = "postings__created" if branch.term else "created"
@@ -238,20 +239,24 @@ class Listing:
         yield from (key.id for key in keys)
 
     def _known_count(self) -> int | None:
-        """The dictionary of terms knows: without conditions, and with one value of metadata, model or flag."""
+        """What the dictionary of terms knows: no condition, or one value of metadata, model or flag."""
         others = [clause for clause in self.wanted.clauses if clause.field.how != "connection"]
         if not others:
-            kinds = Term.objects.filter(connection__in=self.connections, kind=Term.Kind.MODEL)
-            return sum(kinds.values_list("n", flat=True))
+            # A completion without a model holds no term of one.
+            nameless = StoredCompletion.objects.filter(connection__in=self.connections, model="").count()
+            return nameless + self._held_by(Q())
         if len(others) > 1 or others[0].negated:
             return None
         clause = others[0]
         if _by_terms(clause) and (clause.field.merges or len(clause.values) == 1):
             return sum(held.n for held in self.terms.of(clause.term_names()))
-        if clause.field.name == "model":
-            models = Term.objects.filter(connection__in=self.connections, kind=Term.Kind.MODEL)
-            return sum(models.filter(value__in=clause.values).values_list("n", flat=True))
+        if clause.field.name == "model" and "" not in clause.values:
+            return self._held_by(Q(value__in=clause.values))
         return None
+
+    def _held_by(self, models: Q) -> int:
+        held = Term.objects.filter(models, connection__in=self.connections, kind=Term.Kind.MODEL)
+        return int(held.aggregate(n=Sum("n"))["n"] or 0)
 
 
 def _merged(parts: list[QuerySet[Any, Any]], limit: int, way: str) -> list[Key]:
@@ -267,7 +272,8 @@ def _merged(parts: list[QuerySet[Any, Any]], limit: int, way: str) -> list[Key]:
         params += values
     if not selects:
         return []
-    merged = f"{' UNION ALL '.join(selects)} ORDER BY 1 {way}, 2 {way} LIMIT {limit:d}"
+    # Only our own statements are put together here; every value is a parameter.
+    merged = f"{' UNION ALL '.join(selects)} ORDER BY 1 {way}, 2 {way} LIMIT {limit:d}"  # noqa: S608  # see above
     with database.cursor() as cursor:
         cursor.execute(merged, params)
         return [Key(*row) for row in cursor.fetchall()]

@@ -63,7 +63,7 @@ def make_completion(
     item: dict[str, Any] | None = None,
     **fields: Any,
 ) -> StoredCompletion:
-    """A stored completion with body, terms, postings and words; `messages`, `item` replace what is made up."""
+    """A completion with body, terms, postings and words; `messages` and `item` replace what is made up."""
     number = next(_numbers)
     connection = connection or Connection.objects.first() or globals()["connection"]()
     if messages is None:
@@ -126,7 +126,7 @@ def make_completion(
     )
     held = [(Term.Kind.METADATA, key, value) for key, value in made.metadata.items()]
     held += [(Term.Kind.FLAG, "", flag) for flag in made.flags]
-    held += [(Term.Kind.MODEL, "", made.model)]
+    held += [(Term.Kind.MODEL, "", made.model)] if made.model else []
     for kind, key, value in held:
         term, _ = Term.objects.get_or_create(connection=connection, kind=kind, key=key, value=value)
         Term.objects.filter(pk=term.pk).update(n=F("n") + 1)

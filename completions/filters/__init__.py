@@ -41,16 +41,17 @@ class Filter:
         return bool(self.clauses or self.broken)
 
     @property
+    def parts(self) -> tuple[Clause | Broken, ...]:
+        return (*self.clauses, *self.broken)
+
+    @property
     def q(self) -> str:
-        """The filter in the typed language. What is broken stands last, since an open quote takes all that follows."""
-        return " ".join(part.q for part in (*self.clauses, *self.broken))
+        """The filter in the typed language; what is broken stands last, as an open quote takes what follows."""
+        return " ".join(part.q for part in self.parts)
 
     def describe(self) -> str:
         """The filter in words: “model is gpt-4o and created in the last 7 days”."""
-        return (
-            " and ".join(part.describe() for part in (*self.clauses, *self.broken))
-            or "all stored completions"
-        )
+        return " and ".join(part.describe() for part in self.parts) or "all stored completions"
 
     def apply(self, queryset: Any, *, now: int | None = None) -> Any:
         """The completions of `queryset` that match; none of them if a part cannot be read."""

@@ -100,7 +100,7 @@ class Clause:
 
     def describe(self) -> str:
         if self.field.how == "marks" and isinstance(self.lookup, AnyOf):
-            names = {**FLAGS, **{name: title for name, (title, _) in (MARKS | STATES).items()}}
+            names = {**FLAGS, **{name: title for name, (title, _) in KNOWN.items()}}
             told = " or ".join(names[value] for value in self.lookup.values)
             return {"has": ("has ", "has not "), "is": ("is ", "is not ")}[self.field.name][
                 self.negated
@@ -136,15 +136,15 @@ class Clause:
         if self.field.how == "terms":
             return held_by([term.id for term in scope.terms.of(self.term_names(), scope.connection)])
         if self.field.how == "marks":
-            known = {name: q for name, (_, q) in (MARKS | STATES).items()}
             flags = held_by([term.id for term in scope.terms.of(self.term_names(), scope.connection)])
             for value in self.values:
-                flags |= known.get(value, NOTHING)
+                flags |= KNOWN[value][1] if value in KNOWN else NOTHING
             return flags
         return self.lookup.condition(self.field.column, scope.now)
 
 
 NOTHING = Q(pk__in=[])
+KNOWN = {**MARKS, **STATES}
 
 
 def held_by(terms: list[int]) -> Q:

@@ -107,8 +107,13 @@ _ALL = (
     Field("created", "created", "column", _moments, "created", example="created:7d"),
     Field("finish", "finish reason", "column", _values, "finish_reason", merges=True, example="finish:stop"),
     Field("tokens", "tokens", "column", _numbers, "total_tokens", example="tokens:>500"),
-    Field("prompt_tokens", "prompt tokens", "column", _numbers, "prompt_tokens", example="prompt_tokens:..200"),
-    Field("completion_tokens", "answer tokens", "column", _numbers, "completion_tokens", example="completion_tokens:>9"),
+    Field(
+        "prompt_tokens", "prompt tokens", "column", _numbers, "prompt_tokens", example="prompt_tokens:..200",
+    ),
+    Field(
+        "completion_tokens", "answer tokens", "column", _numbers, "completion_tokens",
+        example="completion_tokens:>9",
+    ),
     Field("turns", "user messages", "column", _numbers, "turns", example="turns:>=3"),
     Field("length", "answer length", "column", _numbers, "answer_length", example="length:<20"),
     Field("id", "id", "column", _values, "upstream_id", merges=True, example="id:chatcmpl-abc"),

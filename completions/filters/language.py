@@ -32,7 +32,7 @@ class Operand:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One condition as written. `name` is empty for text; `key` is the part after `meta.`; None for other fields."""
+    """One condition as written; `name` is empty for text, `key` follows `meta.` and is None elsewhere."""
 
     source: str
     negated: bool = False

@@ -1,4 +1,4 @@
-"""The filter: written and read back the same, never wider than what was meant, equal to a filter in plain Python."""
+"""The filter: written and read back the same, never wider than meant, equal to a filter in plain Python."""
 
 import re
 from collections.abc import Callable
