@@ -58,9 +58,13 @@ def plain(text: str, note: str = "") -> SafeString:
 
 def line(text: str, length: int = 300) -> SafeString:
     """One line of a long text, for lists."""
+    return mark_safe(f'<bdi dir="auto">{escaped(shortened(text, length))}</bdi>')  # noqa: S308  # escaped
+
+
+def shortened(text: str, length: int) -> str:
+    """The beginning of `text` on one line, at most `length` characters."""
     short = " ".join(text[: length * 4].split())
-    short = short if len(short) <= length else f"{short[: length - 1]}…"
-    return mark_safe(f'<bdi dir="auto">{escaped(short)}</bdi>')  # noqa: S308  # escaped
+    return short if len(short) <= length else f"{short[: length - 1]}…"
 
 
 def escaped(text: str) -> str:

@@ -12,9 +12,9 @@ from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
-from portal import rendering, wording
+from portal import hidden, rendering, wording
 from portal.charts import Chart
 from portal.querysets import is_operator
 
@@ -183,6 +183,18 @@ def plain(text: str | None) -> SafeString:
 def line(text: str | None, length: int = 300) -> SafeString:
     """One line of what a model or a user wrote, for lists."""
     return rendering.line(text or "", length)
+
+
+@register.filter
+def shown(text: str | None) -> SafeString:
+    """What a model or a user wrote, for inside an element of the page's own, such as a <pre>."""
+    return mark_safe(rendering.escaped(text or ""))  # noqa: S308  # escaped, with our own chips
+
+
+@register.filter
+def spelled(text: str | None, length: int = 120) -> str:
+    """One line of what a model or a user wrote without any markup, for <title> and attributes."""
+    return rendering.shortened(hidden.name(text or ""), length)
 
 
 register.filter("json_text", rendering.json_text)

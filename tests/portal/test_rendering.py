@@ -5,6 +5,7 @@ import unicodedata
 from html.parser import HTMLParser
 
 import pytest
+from django.template import Context, Template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -233,6 +234,13 @@ def test_private_characters_cannot_pretend_to_be_a_chip() -> None:
 
 def test_a_name_with_hidden_characters_is_spelled_out() -> None:
     assert hidden.name("in\u202evoice.pdf") == "in⟦U+202E⟧voice.pdf"
+
+
+def test_a_title_gets_words_without_markup() -> None:
+    template = Template("{% load portal %}<title>{{ text|spelled:12 }}</title><pre>{{ text|shown }}</pre>")
+    html = template.render(Context({"text": "<b>\u202e\n and more words"}))
+    assert "<title>&lt;b&gt;⟦U+202E⟧ </title>" in html.replace("…", " ").replace("  ", " ")
+    assert Seen(html).tags == {"title", "pre", "span"}
 
 
 # JSON
