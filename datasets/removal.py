@@ -1,0 +1,28 @@
+"""What of datasets and fine-tunes forbids the deletion of a connection; importing registers it."""
+
+from collections.abc import Iterator
+
+from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune
+from portal.deletion import blocks_connection_delete
+from portal.models import Connection
+
+
+@blocks_connection_delete
+def what_still_needs_it(connection: Connection) -> Iterator[str]:
+    """Rights on a dataset follow from the connections it was made from, so these must outlive it."""
+    versions = DatasetVersion.objects.filter(connections=connection).count()
+    if versions:
+        yield f"{_count(versions, 'dataset version')} made from its completions. Delete them first."
+    evaluations = Evaluation.objects.filter(connections=connection).count()
+    if evaluations:
+        yield f"{_count(evaluations, 'evaluation')} measured on its completions. Delete them first."
+    tunes = FineTune.objects.filter(connection=connection).count()
+    if tunes:
+        yield f"{_count(tunes, 'fine-tune')} started on it; their history would be lost."
+    deployments = Deployment.objects.filter(connection=connection).count()
+    if deployments:
+        yield f"{_count(deployments, 'deployment')} made on it; nobody could remove them from here any more."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"One {noun} was" if number == 1 else f"{number:,} {noun}s were"
