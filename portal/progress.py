@@ -1,0 +1,98 @@
+"""An operation as people see it: how far, how fast, how long still, and in which words."""
+
+from dataclasses import dataclass
+
+from django.apps import apps
+from django.utils import timezone
+
+from portal.models import Operation
+
+State = Operation.State
+TONES = {
+    State.READY: "none",
+    State.RUNNING: "run",
+    State.WAITING: "warn",
+    State.DONE: "ok",
+    State.FAILED: "bad",
+    State.CANCELLED: "none",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a page shows of one operation; `rate` per second and `left` in seconds are None while unknown."""
+
+    operation: Operation
+    tone: str
+    words: str
+    rate: float | None
+    left: float | None
+    problem: str
+
+    @property
+    def took(self) -> float | None:
+        """Seconds from its start to its end; None before."""
+        started, finished = self.operation.started, self.operation.finished
+        return (finished - started).total_seconds() if started and finished else None
+
+    @property
+    def live(self) -> bool:
+        return self.operation.is_live
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a total to measure against."""
+        return bool(self.operation.total)
+
+    @property
+    def shown(self) -> int:
+        """What is done, never more than the total that a service announced too low."""
+        return min(self.operation.done, self.operation.total or self.operation.done)
+
+
+def progress_of(operation: Operation) -> Progress:
+    """Work out what to show of an operation now."""
+    rate = left = None
+    ended = operation.finished or operation.progressed
+    if operation.started and ended and operation.done:
+        seconds = (ended - operation.started).total_seconds()
+        if seconds > 0.5:
+            rate = operation.done / seconds
+    if rate and operation.total and operation.state == State.RUNNING and operation.total > operation.done:
+        left = (operation.total - operation.done) / rate
+    return Progress(
+        operation, TONES[State(operation.state)], _words(operation), rate, left, _problem(operation)
+    )
+
+
+def _words(operation: Operation) -> str:
+    if operation.is_live and operation.cancel_requested:
+        return "Being cancelled"
+    if operation.state == State.WAITING and operation.error_code == "throttled":
+        return "Waiting, as the service asked for a pause"
+    return operation.get_state_display()
+
+
+def _problem(operation: Operation) -> str:
+    """The error's words where they still matter."""
+    matters = operation.state == State.FAILED or (operation.is_live and operation.error_code)
+    return operation.error_text if matters else ""
+
+
+def address_of_subject(operation: Operation) -> str:
+    """Where the thing is that the operation works on; empty if it has no page or is gone."""
+    if not operation.subject_type or not operation.subject_id:
+        return ""
+    try:
+        model = apps.get_model(operation.subject_type)
+        subject = model._default_manager.filter(pk=operation.subject_id).first()
+    except (LookupError, ValueError):
+        return ""
+    address = getattr(subject, "get_absolute_url", None)
+    return str(address()) if address is not None else ""
+
+
+def next_try(operation: Operation) -> object:
+    """When a waiting operation goes on; None if it is about to."""
+    due = operation.next_run_at
+    return due if operation.state == State.WAITING and due and due > timezone.now() else None
