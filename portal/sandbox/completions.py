@@ -305,6 +305,10 @@ def listing(call: Call) -> Reply:
         )
     except KeyError:
         raise vanished(call, after or "") from None
+    if after is not None and call.faults.option("duplicate_ids", "where", "within") == "between":
+        found = call.state.find(after)
+        if found is not None:
+            rows.insert(0, (found[1], found[2]))
     reply = Reply()
     data = [reply.plant(raw) if raw is not None else present(call, row, True) for row, raw in rows]
     page: Json = {

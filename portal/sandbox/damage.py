@@ -116,7 +116,7 @@ def content(reply: Reply, faults: Faults, request: Request) -> None:
         if rule.kind == "empty_page":
             items = []
             payload["has_more"] = True
-        elif rule.kind == "duplicate_ids" and items:
+        elif rule.kind == "duplicate_ids" and items and rule.options.get("where", "within") == "within":
             items = [items[0], *items]
         elif rule.kind == "strip":
             fields = rule.options.get("fields", ["id"])

@@ -1,0 +1,195 @@
+"""Who may do what in the sandbox, and how each surface says no."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from openai import AzureOpenAI, OpenAI
+
+from portal.sandbox import Sandbox
+from tests.portal.sandbox_client import advance, client, control, examples, faults, http, jsonl, managed_token
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(None, rows=10, rows_elsewhere=10, now=1.8e9) as running:
+        yield running
+
+
+ASKED: Any = [{"role": "user", "content": "hello"}]
+
+
+@pytest.mark.parametrize("personality", ["azure-v1", "azure-dated", "openai"])
+def test_a_wrong_key_is_refused_as_each_does_it(sandbox: Sandbox, personality: str) -> None:
+    with pytest.raises(openai.AuthenticationError) as refused:
+        client(sandbox, personality, "sk-not-a-key-of-this-one").chat.completions.list()
+    assert refused.value.code == ("invalid_api_key" if personality == "openai" else "401")
+    assert "sk-not-a-key-of-this-one" not in str(refused.value)
+    assert refused.value.request_id
+
+
+def test_the_plain_surface_takes_bearer_only_and_the_dated_one_takes_the_header_only(sandbox: Sandbox) -> None:
+    for personality, header in (("openai", "api-key"), ("azure-dated", "Authorization")):
+        key = f"sandbox-{personality}-key"
+        base = sandbox.base_url(personality).rstrip("/") + ("/openai" if personality == "azure-dated" else "")
+        address = f"{base}/models?api-version=2025-04-01-preview"
+        given = {header: key if header == "api-key" else f"Bearer {key}"}
+        assert http(address, headers=given)[0] == 401
+
+
+@pytest.mark.parametrize("personality", ["azure-v1", "azure-dated", "openai"])
+def test_a_reader_may_read_and_not_change(sandbox: Sandbox, personality: str) -> None:
+    api = client(sandbox, personality, f"sandbox-{personality}-read-only-key")
+    row = api.chat.completions.list(limit=1).data[0]
+    assert api.chat.completions.messages.list(row.id).data
+    refusals: list[Any] = [
+        lambda: api.chat.completions.update(row.id, metadata={"a": "b"}),
+        lambda: api.chat.completions.delete(row.id),
+        lambda: api.files.create(file=jsonl(examples(10)), purpose="fine-tune"),
+        lambda: api.fine_tuning.jobs.create(model="gpt-4.1-mini-2025-04-14", training_file="file-1"),
+    ]
+    for attempt in refusals:
+        with pytest.raises(openai.PermissionDeniedError):
+            attempt()
+    assert api.files.list().data == []
+
+
+@pytest.mark.parametrize("personality", ["azure-v1", "azure-dated"])
+def test_a_user_may_only_call_models_and_is_told_which_right_is_missing(
+    sandbox: Sandbox, personality: str
+) -> None:
+    api = client(sandbox, personality, f"sandbox-{personality}-user-key")
+    assert api.chat.completions.create(model="gpt-4o", messages=ASKED).choices
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        api.chat.completions.list()
+    assert refused.value.code == "PermissionDenied"
+    assert "accounts/OpenAI/stored-completions/read" in refused.value.message
+
+
+def test_the_dated_surface_wants_an_api_version(sandbox: Sandbox) -> None:
+    status, body, _ = http(
+        f"{sandbox.url}/azure-dated/openai/models", headers={"api-key": "sandbox-azure-dated-key"}
+    )
+    assert (status, body) == (404, {"error": {"code": "404", "message": "Resource not found"}})
+    api = AzureOpenAI(
+        azure_endpoint=sandbox.base_url("azure-dated"),
+        api_key="sandbox-azure-dated-key",
+        api_version="2025-04-01-preview",
+        azure_deployment="gpt-4o",
+        max_retries=0,
+    )
+    assert api.chat.completions.create(model="gpt-4o", messages=ASKED).choices
+    with pytest.raises(openai.NotFoundError):
+        api.chat.completions.list()
+
+
+def test_unknown_paths_and_models_are_refused(sandbox: Sandbox) -> None:
+    with pytest.raises(openai.NotFoundError) as refused:
+        client(sandbox).chat.completions.create(model="none", messages=ASKED)
+    assert refused.value.code == "DeploymentNotFound"
+    with pytest.raises(openai.NotFoundError) as refused:
+        client(sandbox, "openai").chat.completions.create(model="none", messages=ASKED)
+    assert refused.value.code == "model_not_found"
+    status, body, _ = http(f"{sandbox.url}/openai/v1/nothing", headers={"Authorization": "Bearer sandbox-openai-key"})
+    assert (status, set(body["error"])) == (404, {"message", "type", "param", "code"})
+    assert http(f"{sandbox.url}/elsewhere")[0] == 404
+
+
+def test_each_surface_names_its_requests(sandbox: Sandbox) -> None:
+    _, _, azure = http(f"{sandbox.base_url('azure-v1')}models", headers={"api-key": "sandbox-azure-v1-key"})
+    assert azure["apim-request-id"]
+    _, _, plain = http(f"{sandbox.base_url('openai')}models", headers={"Authorization": "Bearer sandbox-openai-key"})
+    assert plain["x-request-id"].startswith("req_")
+    assert int(plain["x-ratelimit-remaining-requests"]) > 0
+
+
+def entra_v1(sandbox: Sandbox, resource: str = "https://ai.azure.com") -> OpenAI:
+    def provider() -> str:
+        return managed_token(sandbox, resource)
+
+    return OpenAI(base_url=sandbox.base_url("azure-v1"), api_key=provider, max_retries=0)
+
+
+def test_a_managed_identity_reads_with_the_right_audience(sandbox: Sandbox) -> None:
+    assert entra_v1(sandbox).chat.completions.list().data
+    with pytest.raises(openai.AuthenticationError) as refused:
+        entra_v1(sandbox, "https://cognitiveservices.azure.com").chat.completions.list()
+    assert "audience is incorrect (https://ai.azure.com)" in refused.value.message
+    assert refused.value.code is None  # the gateway's flat body has none
+    dated = AzureOpenAI(
+        azure_endpoint=sandbox.base_url("azure-dated"),
+        api_version="2025-04-01-preview",
+        azure_ad_token=managed_token(sandbox, "https://cognitiveservices.azure.com"),
+        max_retries=0,
+    )
+    assert dated.chat.completions.list().data
+
+
+def test_tokens_expire(sandbox: Sandbox) -> None:
+    api = OpenAI(
+        base_url=sandbox.base_url("azure-v1"),
+        api_key=managed_token(sandbox, "https://ai.azure.com"),
+        max_retries=0,
+    )
+    assert api.models.list().data
+    advance(sandbox, 76 * 60)
+    with pytest.raises(openai.AuthenticationError):
+        api.models.list()
+
+
+def test_an_expiry_on_request_needs_one_new_token(sandbox: Sandbox) -> None:
+    held = OpenAI(
+        base_url=sandbox.base_url("azure-v1"),
+        api_key=managed_token(sandbox, "https://ai.azure.com"),
+        max_retries=0,
+    )
+    faults(sandbox, {"kind": "expire_tokens", "resource": "azure-v1", "after": 1, "times": 1})
+    assert held.models.list().data
+    with pytest.raises(openai.AuthenticationError):
+        held.models.list()
+    with pytest.raises(openai.AuthenticationError):
+        held.models.list()
+    assert entra_v1(sandbox).models.list().data
+
+
+def test_azure_identity_gets_its_tokens_here(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    from azure.identity import ManagedIdentityCredential
+
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{sandbox.url}/identity/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "sandbox-identity-header")
+    with ManagedIdentityCredential() as credential:
+        token = credential.get_token("https://ai.azure.com/.default").token
+    api = OpenAI(base_url=sandbox.base_url("azure-v1"), api_key=token, max_retries=0)
+    assert api.chat.completions.list().data
+
+
+def test_client_credentials_give_a_token_to_who_knows_the_secret(sandbox: Sandbox) -> None:
+    address = f"{sandbox.url}/identity/some-tenant/oauth2/v2.0/token"
+    form = "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fai.azure.com%2F.default"
+    status, answer, _ = http(address, "POST", form.format("sandbox-client", "sandbox-client-secret").encode())
+    assert status == 200
+    api = OpenAI(base_url=sandbox.base_url("azure-v1"), api_key=answer["access_token"], max_retries=0)
+    assert api.chat.completions.list().data
+    status, answer, _ = http(address, "POST", form.format("sandbox-client", "wrong").encode())
+    assert (status, answer["error"]) == (401, "invalid_client")
+    _, discovery, _ = http(f"{sandbox.url}/identity/some-tenant/v2.0/.well-known/openid-configuration")
+    assert discovery["token_endpoint"] == address
+
+
+def test_a_revoked_key_stays_revoked_until_the_faults_are_cleared(sandbox: Sandbox) -> None:
+    api = client(sandbox)
+    faults(sandbox, {"kind": "revoke_key", "resource": "azure-v1", "times": 1, "after": 1})
+    assert api.models.list().data
+    for _ in range(2):
+        with pytest.raises(openai.AuthenticationError):
+            api.models.list()
+    control(sandbox, "DELETE", "/faults")
+    assert api.models.list().data
+
+
+def test_the_journal_never_holds_a_key(sandbox: Sandbox) -> None:
+    client(sandbox).models.list()
+    entries = control(sandbox, "GET", "/journal")["entries"]
+    assert entries[0]["key_hint"] == "…-key"
+    assert "sandbox-azure-v1-key" not in str(entries)
