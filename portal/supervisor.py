@@ -190,6 +190,8 @@ class Supervisor:
         if self._guard is None or self._guard.poll() is not None:
             if self.stopping:
                 return
+            if self._guard is not None and self._guard.stdin is not None:
+                self._guard.stdin.close()
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(GUARD)],
                 stdin=subprocess.PIPE,
