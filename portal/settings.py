@@ -70,7 +70,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Secrets --------------------------------------------------------------------------------------
 
 if EMBEDDED:
-    locations.make_private(DATA_DIR)
+    DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
     SECRET_KEY = keys.given("SECRET_KEY", os.environ) or keys.made_once(
         DATA_DIR / "keys" / "secret_key", lambda: secrets.token_urlsafe(64)
     )

@@ -55,7 +55,8 @@ class Command(BaseCommand):
         self.begin_again_in(options["data_dir"])
         self.lock_for_output = Lock()
         plan = self.plan(options)
-        locations.make_private(settings.DATA_DIR)
+        os.umask(0o077)  # whatever the site writes is for this account alone
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
         locations.make_private(settings.RUN_DIR)
         try:
             lock = hold(settings.DATA_DIR / "up.lock")
