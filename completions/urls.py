@@ -1,4 +1,8 @@
-from django.urls import URLPattern, URLResolver
+"""Addresses below /completions/."""
+
+from django.urls import URLPattern, URLResolver, include, path
 
 app_name = "completions"
-urlpatterns: list[URLPattern | URLResolver] = []
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("completions.sync_urls")),
+]

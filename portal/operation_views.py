@@ -29,11 +29,8 @@ FAMILIES = {
     "sync": "Sync",
     "dataset": "Datasets",
     "finetune": "Fine-tunes",
-    "fine_tune": "Fine-tunes",
-    "deploy": "Deployments",
     "deployment": "Deployments",
-    "evaluate": "Evaluations",
-    "evaluation": "Evaluations",
+    "run": "Evaluations",
     "selection": "Selections",
     "connection": "Connections",
 }

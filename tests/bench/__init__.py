@@ -1,0 +1,1 @@
+"""What `make bench` runs. Nothing in here is collected by pytest."""
