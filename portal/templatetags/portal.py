@@ -167,34 +167,38 @@ def moment(value: Any) -> SafeString | str:
 # -- untrusted text ----------------------------------------------------------------------------------------
 
 
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
 @register.filter
-def rich(text: str | None) -> SafeString:
+def rich(text: Any) -> SafeString:
     """What a model or a user wrote, as markdown."""
-    return rendering.rich(text or "")
+    return rendering.rich(_text(text))
 
 
 @register.filter
-def plain(text: str | None) -> SafeString:
+def plain(text: Any) -> SafeString:
     """What a model or a user wrote, as it is, with its line breaks."""
-    return rendering.plain(text or "")
+    return rendering.plain(_text(text))
 
 
 @register.filter
-def line(text: str | None, length: int = 300) -> SafeString:
+def line(text: Any, length: int = 300) -> SafeString:
     """One line of what a model or a user wrote, for lists."""
-    return rendering.line(text or "", length)
+    return rendering.line(_text(text), length)
 
 
 @register.filter
-def shown(text: str | None) -> SafeString:
+def shown(text: Any) -> SafeString:
     """What a model or a user wrote, for inside an element of the page's own, such as a <pre>."""
-    return mark_safe(rendering.escaped(text or ""))  # noqa: S308  # escaped, with our own chips
+    return mark_safe(rendering.escaped(_text(text)))  # noqa: S308  # escaped, with our own chips
 
 
 @register.filter
-def spelled(text: str | None, length: int = 120) -> str:
+def spelled(text: Any, length: int = 120) -> str:
     """One line of what a model or a user wrote without any markup, for <title> and attributes."""
-    return rendering.shortened(hidden.name(text or ""), length)
+    return rendering.shortened(hidden.name(_text(text)), length)
 
 
 register.filter("json_text", rendering.json_text)

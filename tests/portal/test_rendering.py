@@ -243,6 +243,12 @@ def test_a_title_gets_words_without_markup() -> None:
     assert Seen(html).tags == {"title", "pre", "span"}
 
 
+@pytest.mark.parametrize("name", ["rich", "plain", "line", "shown", "spelled"])
+def test_a_filter_shows_numbers_and_nothing_too(name: str) -> None:
+    template = Template("{% load portal %}{{ number|" + name + " }}{{ nothing|" + name + " }}")
+    assert Seen(template.render(Context({"number": 412, "nothing": None}))).text.strip() == "412"
+
+
 # JSON
 
 
