@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from completions.models import FrozenSelection
 from datasets import wizard
+from datasets.build.items import META
 from datasets.evaluate import run as runs
 from datasets.evaluate import setup, suggestions, trying
 from datasets.evaluate.targets import FRESH_KEYS, Target
@@ -112,11 +113,15 @@ def _reference(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         evaluation,
         "reference",
         form=form,
-        coverage=coverage,
+        coverage={**coverage, "keys": [_offered(entry, coverage["looked"]) for entry in coverage["keys"]]},
         marked=marked,
         stored_is_target=any(not target.is_fresh for target in chosen),
     )
     return render(request, "datasets/evaluate/reference.html", context, status=_status(form))
+
+
+def _offered(entry: dict[str, Any], looked: int) -> dict[str, Any]:
+    return {**entry, "value": f"{META}{entry['key']}", "share": entry["n"] / looked}
 
 
 def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:

@@ -105,7 +105,11 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "may_act": may(Evaluation.objects, request.user, "act", found.evaluation),
         "left_out": _left_out(found.evaluation),
     }
-    return render(request, fragment(request, "datasets/evaluate/run.html", {"rows"}), context)
+    page_or_part = fragment(request, "datasets/evaluate/run.html", {"run"})
+    if done and page_or_part == "datasets/evaluate/run.html":
+        rows_alone = fragment(request, "datasets/evaluate/report.html", {"rows"})
+        page_or_part = rows_alone if rows_alone.endswith("#rows") else page_or_part
+    return render(request, page_or_part, context)
 
 
 @require_GET
