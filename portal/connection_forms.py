@@ -171,9 +171,23 @@ class ConnectionForm(forms.ModelForm[Connection]):
                 for name in ("api_key", "client_secret"):
                     if name in self.fields:
                         self.fields[name].help_text = kept
+        self._say_what_is_required()
         self.fields["sync_every_minutes"].widget.attrs["min"] = 1
         self.fields["overlap_minutes"].widget.attrs["min"] = 0
         self.fields["sweep_every_hours"].widget.attrs["min"] = 1
+
+    def _say_what_is_required(self) -> None:
+        """What the chosen way of signing in needs; the browser is not told, it would want hidden fields too."""
+        self.use_required_attribute = False
+        chosen = self.data.get("auth") if self.is_bound else None
+        kept = self.instance.pk is not None
+        for name, auth in (
+            ("api_key", Auth.KEY),
+            ("client_secret", Auth.ENTRA_SECRET),
+            ("tenant_id", Auth.ENTRA_SECRET),
+        ):
+            if name in self.fields and not (kept and name != "tenant_id"):
+                self.fields[name].required = chosen in (None, auth.value)
 
     def _kept(self) -> str:
         connection = self.instance
@@ -236,19 +250,13 @@ class ConnectionForm(forms.ModelForm[Connection]):
         super().clean()
         data = self.cleaned_data
         auth = data.get("auth")
-        if auth == Auth.ENTRA_SECRET:
-            for name, what in (("tenant_id", "the tenant"), ("client_id", "the client id")):
-                if not (data.get(name) or "").strip():
-                    self.add_error(name, f"A client secret needs {what}.")
+        if auth == Auth.ENTRA_SECRET and not (data.get("client_id") or "").strip():
+            self.add_error("client_id", "A client secret needs the client id.")
         # What belongs to another way of signing in is not kept, nor asked for when it is wrong.
         if auth == Auth.KEY:
             data |= {name: "" for name in ("tenant_id", "client_id", "scope") if name in self.fields}
         elif auth in (Auth.ENTRA_DEFAULT, Auth.ENTRA_MANAGED):
             data["tenant_id"] = ""
-        if not self.instance.pk and not self.new_secret() and auth in (Auth.KEY, Auth.ENTRA_SECRET):
-            field = "api_key" if auth == Auth.KEY else "client_secret"
-            if field not in self.errors:
-                self.add_error(field, "Enter it; it is stored encrypted and never shown again.")
         return data
 
     def new_secret(self) -> str:

@@ -216,7 +216,7 @@ def delete(request: HttpRequest, slug: str) -> HttpResponse:
         else:
             url = reverse("operations:detail", args=[operation.pk])
             return toast(request, go(request, url), f"{connection.name} is being deleted.")
-    counts = deletion.counts(connection)
+    counts = [(name, number) for name, number in deletion.counts(connection) if number]
     context = {
         "connection": connection,
         "form": form,

@@ -75,23 +75,11 @@ def _reading(error: UpstreamError | None) -> Finding:
     if error is None:
         return Finding("read", True, "Stored completions can be listed (read).")
     if error.kind in ("auth", "forbidden"):
-        return Finding(
-            "read",
-            False,
-            f"Stored completions may not be listed: {error.message}",
-            error.hint or _right(hints.READ),
-        )
+        return Finding("read", False, "Stored completions may not be listed (read).", _said(error))
     if error.kind in ("not_found", "bad_request"):
-        return Finding(
-            "read",
-            False,
-            f"The endpoint has no list of stored completions: {error.message}",
-            error.hint
-            or "Check the base URL and the API version, and that storing is switched on for the resource.",
-        )
-    return Finding(
-        "read", None, f"Whether stored completions can be listed is not known: {error.message}", error.hint
-    )
+        hint = "Check the base URL and the API version, and that storing is switched on for the resource."
+        return Finding("read", False, "The endpoint has no list of stored completions.", _said(error, hint))
+    return Finding("read", None, "Whether stored completions can be listed is not known.", _said(error))
 
 
 def _writing(upstream: Upstream) -> Finding:
@@ -101,14 +89,14 @@ def _writing(upstream: Upstream) -> Finding:
         error,
         hints.ACTION,
         "Stored completions can be changed (action).",
-        "Stored completions may not be changed",
+        "Stored completions may not be changed (action).",
     )
 
 
 def _fine_tuning(upstream: Upstream) -> Finding:
     listing = _failure(lambda: next(iter(upstream.list_jobs()), None))
     if listing is not None and listing.kind in ("auth", "forbidden"):
-        return Finding("fine_tune", False, f"Fine-tuning is not permitted: {listing.message}", listing.hint)
+        return Finding("fine_tune", False, "Fine-tuning is not permitted.", _said(listing))
     if listing is not None and listing.kind in ("not_found", "bad_request"):
         return Finding(
             "fine_tune",
@@ -122,7 +110,7 @@ def _fine_tuning(upstream: Upstream) -> Finding:
         error,
         hints.FINE_TUNE,
         "Fine-tuning jobs can be started.",
-        "Fine-tuning is not permitted",
+        "Fine-tuning is not permitted.",
     )
 
 
@@ -143,7 +131,7 @@ def _deploying(upstream: Upstream) -> Finding:
         return Finding(
             "deploy", None, f"Azure's management plane cannot be reached: {error.message}", error.hint
         )
-    return Finding("deploy", False, f"Deployments may not be managed: {error.message}", error.hint)
+    return Finding("deploy", False, "Deployments may not be managed.", _said(error))
 
 
 def _probed(check: Check, error: UpstreamError | None, action: str, fine: str, refused: str) -> Finding:
@@ -151,12 +139,14 @@ def _probed(check: Check, error: UpstreamError | None, action: str, fine: str, r
     if error is None or error.kind in ("not_found", "bad_request", "conflict"):
         return Finding(check, True, fine)
     if error.kind in ("auth", "forbidden"):
-        return Finding(check, False, f"{refused}: {error.message}", error.hint or _right(action))
-    return Finding(check, None, f"This could not be tried: {error.message}", error.hint)
+        return Finding(check, False, refused, _said(error, hints.missing_right(action)))
+    return Finding(check, None, f"{fine.removesuffix('.')}? That could not be tried.", _said(error))
 
 
-def _right(action: str) -> str:
-    return hints.missing_right(action)
+def _said(error: UpstreamError, otherwise: str = "") -> str:
+    """The answer in the service's own words, then what to do about it."""
+    said = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
+    return f"{said} {error.hint or otherwise}".strip()
 
 
 def _failure(call: Callable[[], Any]) -> UpstreamError | None:

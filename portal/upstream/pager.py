@@ -20,9 +20,9 @@ def pages_of(
     """Every page behind `after`, each with something new.
 
     `fetch(after, limit)` makes one request. An empty page that promises more is asked for again three times,
-    then UpstreamError("stalled"); a page without a new id raises "loop"; where the service does not say
-    whether there is more, an empty page is the end. If the cursor has vanished, the ids seen last, then
-    `fall_back` (newest first), take its place; if none is left: UpstreamError("not_found", code="cursor_gone").
+    then UpstreamError("stalled"); a page without a new id raises "loop"; where the service does not say whether
+    more follows, an empty page is the end. If the cursor has vanished, the ids seen last and then `fall_back`
+    (newest first) take its place; if none is known: UpstreamError("not_found", code="cursor_gone").
     """
     cursors: set[str] = set()
     recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED_PAGES)
