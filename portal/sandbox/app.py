@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from portal.sandbox import access, catalog, completions, control, damage, files, identity, management, tuning
+from portal.sandbox import access, catalog, chat, control, damage, files, identity, management, stored, tuning
 from portal.sandbox.call import Call, Reply, Slow, parse_query
 from portal.sandbox.draw import digest
+from portal.sandbox.exchange import Answer, Later, Request
 from portal.sandbox.faults import Faults, Switchboard
 from portal.sandbox.journal import Journal, Line
 from portal.sandbox.kinds import Json
 from portal.sandbox.personality import PERSONALITIES, ApiError, Personality
-from portal.sandbox.server import Answer, Later, Request
 from portal.sandbox.state import ResourceState
 from portal.sandbox.story import Story
 
@@ -19,12 +19,12 @@ Handler = Callable[[Call], Reply | Slow]
 
 # (method, parts of the path; None stands for an id) -> handler
 _ROUTES: dict[tuple[str, ...], Handler] = {
-    ("POST", "chat", "completions"): completions.create,
-    ("GET", "chat", "completions"): completions.listing,
-    ("GET", "chat", "completions", "*"): completions.get,
-    ("POST", "chat", "completions", "*"): completions.update,
-    ("DELETE", "chat", "completions", "*"): completions.delete,
-    ("GET", "chat", "completions", "*", "messages"): completions.messages,
+    ("POST", "chat", "completions"): chat.create,
+    ("GET", "chat", "completions"): stored.listing,
+    ("GET", "chat", "completions", "*"): stored.get,
+    ("POST", "chat", "completions", "*"): stored.update,
+    ("DELETE", "chat", "completions", "*"): stored.delete,
+    ("GET", "chat", "completions", "*", "messages"): stored.messages,
     ("POST", "files"): files.upload,
     ("GET", "files"): files.listing,
     ("GET", "files", "*"): files.get,
@@ -252,7 +252,7 @@ def _route(call: Call) -> Handler:
         call.deployment = parts[1]
         rest = tuple(parts[2:])
         if call.method == "POST" and rest == ("chat", "completions"):
-            return completions.create
+            return chat.create
         if call.method == "POST" and rest == ("embeddings",):
             return catalog.embeddings
         raise call.personality.no_route(call.method, call.request.path)

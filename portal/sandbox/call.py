@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from portal.sandbox.exchange import Request
 from portal.sandbox.personality import ApiError, Json, Personality
-from portal.sandbox.server import Request
 
 if TYPE_CHECKING:
     from portal.sandbox.faults import Faults
     from portal.sandbox.state import ResourceState
+
+_to_json = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":")
+).encode  # dumps() would make one each time
 
 
 @dataclass(slots=True)
@@ -37,7 +41,7 @@ class Reply:
             return self.payload
         if self.payload is None:
             return b""
-        text = json.dumps(self.payload, ensure_ascii=False, separators=(",", ":"))
+        text = _to_json(self.payload)
         for mark, raw in self.planted.items():
             text = text.replace(json.dumps(mark), raw)
         return text.encode("utf-8", "backslashreplace")  # a lone surrogate can only travel escaped

@@ -6,7 +6,7 @@ import math
 import re
 
 from portal.sandbox.call import Call, Reply
-from portal.sandbox.completions import KNOWN_MODELS, resolve_model
+from portal.sandbox.chat import KNOWN_MODELS, resolve_model
 from portal.sandbox.draw import digest
 from portal.sandbox.kinds import Json
 from portal.sandbox.personality import INFER, TUNE, ApiError

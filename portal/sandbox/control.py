@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from portal.sandbox.call import Reply, parse_query
 from portal.sandbox.draw import Draw, digest
+from portal.sandbox.exchange import Request
 from portal.sandbox.faults import BadRule
 from portal.sandbox.kinds import Json
-from portal.sandbox.server import Request
 from portal.sandbox.state import ResourceState
 from portal.sandbox.story import Story
 

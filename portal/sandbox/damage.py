@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from portal.sandbox import poison
 from portal.sandbox.access import bearer, credential
 from portal.sandbox.call import Reply, parse_query
+from portal.sandbox.exchange import Answer, Request
 from portal.sandbox.faults import Faults, Rule
 from portal.sandbox.kinds import Json
 from portal.sandbox.personality import ApiError, Personality
-from portal.sandbox.server import Answer, Request
 
 if TYPE_CHECKING:
     from portal.sandbox.app import App

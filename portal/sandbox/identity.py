@@ -4,8 +4,8 @@ from urllib.parse import parse_qs
 
 from portal.sandbox.access import CLIENT_SECRET, CLIENTS, IDENTITY_HEADER, TOKEN_SECONDS, Tokens
 from portal.sandbox.call import Reply, parse_query
+from portal.sandbox.exchange import Request
 from portal.sandbox.kinds import Json
-from portal.sandbox.server import Request
 
 
 def respond(request: Request, tokens: Tokens, now: float, seconds: float = TOKEN_SECONDS) -> Reply:

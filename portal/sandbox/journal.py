@@ -13,15 +13,18 @@ from typing import Any
 Line = dict[str, Any]  # a journal line's members differ by its kind
 
 FLUSH_EVERY = 0.04
-_VARIABLE = re.compile(r"/(chatcmpl|file|ftjob|ft|ftchkpt|upload|evalrun|eval|ftevent)(-|:)[^/]+")
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # dumps() would make one each time
+_VARIABLE = re.compile(r"/(?:file|ftjob|ftchkpt)-[^/]+")
 _DEPLOYMENT = re.compile(r"/deployments/[^/]+")
 
 
 def template(path: str) -> str:
     """The path with its ids replaced, to count requests by route."""
-    path = _VARIABLE.sub(r"/{\1}", path)
-    path = _DEPLOYMENT.sub("/deployments/{name}", path)
-    return "/models/{id}" if re.fullmatch(r"/models/.+", path) else path
+    if path.startswith("/chat/completions/"):
+        return "/chat/completions/{id}/messages" if path.endswith("/messages") else "/chat/completions/{id}"
+    if path.startswith("/models/"):
+        return "/models/{id}"
+    return _DEPLOYMENT.sub("/deployments/{name}", _VARIABLE.sub("/{id}", path))
 
 
 class Journal:
@@ -137,4 +140,4 @@ class Journal:
 
 
 def _encode(line: Line) -> bytes:
-    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    return _to_json(line).encode() + b"\n"

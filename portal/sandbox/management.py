@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from portal.sandbox.access import MANAGEMENT, Tokens, bearer
 from portal.sandbox.call import Reply, parse_query
+from portal.sandbox.exchange import Request
 from portal.sandbox.kinds import Json
 from portal.sandbox.personality import TUNE
-from portal.sandbox.server import Request
 from portal.sandbox.state import Deployment, ResourceState
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"

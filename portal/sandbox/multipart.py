@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from portal.sandbox.server import Request
+from portal.sandbox.exchange import Request
 
 
 class MalformedForm(Exception):

@@ -58,9 +58,12 @@ class Sandbox:
 
     def base_url(self, personality: str) -> str:
         """What a client is given: a base URL for azure-v1 and openai, the endpoint for azure-dated."""
-        return self.url + {"azure-v1": "/azure-v1/openai/v1/", "azure-dated": "/azure-dated", "openai": "/openai/v1/"}[
-            personality
-        ]
+        return (
+            self.url
+            + {"azure-v1": "/azure-v1/openai/v1/", "azure-dated": "/azure-dated", "openai": "/openai/v1/"}[
+                personality
+            ]
+        )
 
     def listen(self) -> None:
         self.port = self.server.listen(self.host, self.port)

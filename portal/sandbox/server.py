@@ -1,116 +1,21 @@
 """A keep-alive HTTP/1.1 front on asyncio's protocols: one thread, no locks, head and body in one write."""
 
 import asyncio
-import hashlib
-import os
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
 from time import time
-from typing import BinaryIO
+
+from portal.sandbox.exchange import LARGEST_BODY, Answer, BadRequest, Body, Later, Request, Respond
 
 LARGEST_HEAD = 64 * 1024
-LARGEST_BODY = 600 * 1024 * 1024
-SPOOL_ABOVE = 4 * 1024 * 1024  # bodies larger than this go to disk as they arrive
 BACKLOG_WHILE_BUSY = 1024 * 1024
-CHUNK = 256 * 1024
-
-
-@dataclass(slots=True)
-class Request:
-    """One request as it came in; a large body lies in ``spooled`` and ``body`` is empty."""
-
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes = b""
-    spooled: Path | None = None
-    size: int = 0
-    digest: str | None = None
-
-    def open_body(self) -> bytes:
-        return self.spooled.read_bytes() if self.spooled else self.body
-
-
-@dataclass(slots=True)
-class Answer:
-    """What goes back. ``stream`` yields (delay before, bytes) and is sent chunked."""
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str | None = "application/json"
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    stream: Iterator[tuple[float, bytes]] | None = None
-    delay: float = 0.0
-    drop: bool = False  # close without a byte
-    cut: float | None = None  # close after this fraction of the body
-
-
-@dataclass(slots=True)
-class Later:
-    """An answer that takes long to work out: ``work`` runs on a thread, ``finish`` on the server's own."""
-
-    work: Callable[[], object]
-    finish: Callable[[object], Answer]
-
-
-Respond = Callable[[Request], Answer | Later]
-
-
-class BadRequest(Exception):
-    """The bytes are not an HTTP request that we take."""
 
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-
-
-class _Body:
-    """Collects one request body, in memory or on disk, with its digest."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.size = 0
-        self.memory = bytearray()
-        self.file: BinaryIO | None = None
-        self.path: Path | None = None
-        self.sha = hashlib.sha256()
-
-    def add(self, data: bytes | bytearray) -> None:
-        self.size += len(data)
-        if self.size > LARGEST_BODY:
-            raise BadRequest("413")
-        self.sha.update(data)
-        if self.file is None and self.size > SPOOL_ABOVE:
-            handle, name = tempfile.mkstemp(prefix="body-", dir=self.folder)
-            self.path = Path(name)
-            self.file = os.fdopen(handle, "wb")
-            self.file.write(self.memory)
-            self.memory.clear()
-        if self.file is not None:
-            self.file.write(data)
-        else:
-            self.memory += data
-
-    def close(self, request: Request) -> None:
-        request.size = self.size
-        request.digest = self.sha.hexdigest()[:16] if self.size else None
-        if self.file is not None:
-            self.file.close()
-            request.spooled = self.path
-        else:
-            request.body = bytes(self.memory)
-
-    def discard(self) -> None:
-        if self.file is not None:
-            self.file.close()
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
 
 
 class _Connection(asyncio.Protocol):
@@ -121,7 +26,7 @@ class _Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.buffer = bytearray()
         self.request: Request | None = None
-        self.body: _Body | None = None
+        self.body: Body | None = None
         self.missing = 0  # bytes still to come, when the length was given
         self.chunked = False
         self.busy = False
@@ -202,7 +107,7 @@ class _Connection(asyncio.Protocol):
         if self.missing > LARGEST_BODY:
             raise BadRequest("413")
         if self.chunked or self.missing:
-            self.body = _Body(self.server.spool)
+            self.body = Body(self.server.spool)
             if headers.get("expect", "").lower() == "100-continue" and self.transport is not None:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
@@ -218,7 +123,7 @@ class _Connection(asyncio.Protocol):
         self.missing -= take
         return self.missing == 0
 
-    def read_chunks(self, body: _Body) -> bool:
+    def read_chunks(self, body: Body) -> bool:
         while True:
             end = self.buffer.find(b"\r\n")
             if end < 0:

@@ -192,7 +192,8 @@ class ResourceState:
         index = self.story.index_of(completion_id)
         if index is None or index in self.deleted:
             return None
-        return (self.story.created(index), 0, index), self.story_row(index), None
+        row = self.story_row(index)
+        return (row.created, 0, index), row, None
 
     def story_row(self, index: int) -> Row:
         row = self.story.row(index)

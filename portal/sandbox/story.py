@@ -4,9 +4,11 @@ Nothing here is kept: row *i* is worked out from the seed and *i* alone, so a hu
 memory than a hundred.
 """
 
+from base64 import b64encode
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -134,11 +136,8 @@ class Story:
         for _ in range(_TAIL):
             scrambled, digit = divmod(scrambled, 62)
             tail += _DIGITS[digit]
-        head, number = "", digest(self.seed, "id", index) << 74 | digest(self.seed, "more", index) << 10
-        for _ in range(29 - _TAIL):
-            number, digit = divmod(number, 62)
-            head += _DIGITS[digit]
-        return f"chatcmpl-{head}{tail}"
+        head = b64encode(blake2b(b"%d/%d" % (self.seed, index), digest_size=18).digest(), b"Az").decode()
+        return f"chatcmpl-{head[: 29 - _TAIL]}{tail}"
 
     def index_of(self, completion_id: str) -> int | None:
         tail = completion_id[-_TAIL:]

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from portal.sandbox.call import Call, Reply, check_metadata
-from portal.sandbox.completions import KNOWN_MODELS
+from portal.sandbox.chat import KNOWN_MODELS
 from portal.sandbox.draw import digest
 from portal.sandbox.jobs import Job
 from portal.sandbox.kinds import Json

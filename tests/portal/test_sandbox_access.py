@@ -29,7 +29,9 @@ def test_a_wrong_key_is_refused_as_each_does_it(sandbox: Sandbox, personality: s
     assert refused.value.request_id
 
 
-def test_the_plain_surface_takes_bearer_only_and_the_dated_one_takes_the_header_only(sandbox: Sandbox) -> None:
+def test_the_plain_surface_takes_bearer_only_and_the_dated_one_takes_the_header_only(
+    sandbox: Sandbox,
+) -> None:
     for personality, header in (("openai", "api-key"), ("azure-dated", "Authorization")):
         key = f"sandbox-{personality}-key"
         base = sandbox.base_url(personality).rstrip("/") + ("/openai" if personality == "azure-dated" else "")
@@ -91,7 +93,9 @@ def test_unknown_paths_and_models_are_refused(sandbox: Sandbox) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
         client(sandbox, "openai").chat.completions.create(model="none", messages=ASKED)
     assert refused.value.code == "model_not_found"
-    status, body, _ = http(f"{sandbox.url}/openai/v1/nothing", headers={"Authorization": "Bearer sandbox-openai-key"})
+    status, body, _ = http(
+        f"{sandbox.url}/openai/v1/nothing", headers={"Authorization": "Bearer sandbox-openai-key"}
+    )
     assert (status, set(body["error"])) == (404, {"message", "type", "param", "code"})
     assert http(f"{sandbox.url}/elsewhere")[0] == 404
 
@@ -99,7 +103,9 @@ def test_unknown_paths_and_models_are_refused(sandbox: Sandbox) -> None:
 def test_each_surface_names_its_requests(sandbox: Sandbox) -> None:
     _, _, azure = http(f"{sandbox.base_url('azure-v1')}models", headers={"api-key": "sandbox-azure-v1-key"})
     assert azure["apim-request-id"]
-    _, _, plain = http(f"{sandbox.base_url('openai')}models", headers={"Authorization": "Bearer sandbox-openai-key"})
+    _, _, plain = http(
+        f"{sandbox.base_url('openai')}models", headers={"Authorization": "Bearer sandbox-openai-key"}
+    )
     assert plain["x-request-id"].startswith("req_")
     assert int(plain["x-ratelimit-remaining-requests"]) > 0
 

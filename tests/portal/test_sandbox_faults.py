@@ -62,7 +62,9 @@ def test_throttling_gives_a_date_in_the_future(sandbox: Sandbox) -> None:
     faults(sandbox, {"kind": "throttle", "retry_after": "date", "seconds": 3600})
     _, _, headers = listing(sandbox)
     _, health, _ = plain(f"{sandbox.url}/_sandbox/health")
-    assert parsedate_to_datetime(headers["Retry-After"]).timestamp() == pytest.approx(health["now"] + 3600, abs=5)
+    assert parsedate_to_datetime(headers["Retry-After"]).timestamp() == pytest.approx(
+        health["now"] + 3600, abs=5
+    )
 
 
 def test_a_used_up_quota_is_told_apart(sandbox: Sandbox) -> None:
@@ -89,10 +91,14 @@ def test_rules_count_skip_and_choose_by_resource_method_and_path(sandbox: Sandbo
     assert plain(f"{sandbox.url}/_sandbox/faults", "POST", {"faults": [{"kind": "none"}]})[0] == 400
 
 
-def test_a_server_error_before_the_effect_leaves_nothing_and_after_it_leaves_the_file(sandbox: Sandbox) -> None:
+def test_a_server_error_before_the_effect_leaves_nothing_and_after_it_leaves_the_file(
+    sandbox: Sandbox,
+) -> None:
     api = client(sandbox)
     for effect, left in (("before", 0), ("after", 1)):
-        faults(sandbox, {"kind": "status", "status": 500, "method": "POST", "path": "/files", "effect": effect})
+        faults(
+            sandbox, {"kind": "status", "status": 500, "method": "POST", "path": "/files", "effect": effect}
+        )
         with pytest.raises(openai.InternalServerError):
             api.files.create(file=jsonl(examples(10)), purpose="fine-tune")
         assert len(api.files.list().data) == left

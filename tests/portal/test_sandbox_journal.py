@@ -115,15 +115,22 @@ def test_requests_are_listed_filtered_and_counted(tmp_path: Path, kept: bool) ->
         client(sandbox, "openai").models.list()
         control(sandbox, "GET", "/health")
         answer = control(sandbox, "GET", "/journal")
-        assert [e["path"].rpartition("/")[2] for e in answer["entries"]] == ["completions", *["messages"] * 3, "models"]
+        assert [e["path"].rpartition("/")[2] for e in answer["entries"]] == [
+            "completions",
+            *["messages"] * 3,
+            "models",
+        ]
         assert answer["next"] == 5
         assert control(sandbox, "GET", "/journal?after=4")["entries"][0]["resource"] == "openai"
         assert len(control(sandbox, "GET", "/journal?path_prefix=/chat/completions/")["entries"]) == 3
         assert control(sandbox, "GET", "/journal?method=POST")["entries"] == []
-        counts = {(c["method"], c["route"], c["status"]): c["count"] for c in control(sandbox, "GET", "/journal/counts")["counts"]}
+        counts = {
+            (c["method"], c["route"], c["status"]): c["count"]
+            for c in control(sandbox, "GET", "/journal/counts")["counts"]
+        }
         assert counts == {
             ("GET", "/chat/completions", 200): 1,
-            ("GET", "/chat/completions/{chatcmpl}/messages", 200): 3,
+            ("GET", "/chat/completions/{id}/messages", 200): 3,
             ("GET", "/models", 200): 1,
         }
 
@@ -139,9 +146,23 @@ def test_a_hundred_thousand_rows_page_from_anywhere() -> None:
 
 def test_no_answer_was_a_defect_of_the_sandbox(tmp_path: Path) -> None:
     with Sandbox(tmp_path, rows=20) as sandbox:
-        bodies: list[Any] = [b"", b"[]", b"{", {"model": 1}, {"messages": 1, "model": "gpt-4o"}, {"metadata": 1}]
+        bodies: list[Any] = [
+            b"",
+            b"[]",
+            b"{",
+            {"model": 1},
+            {"messages": 1, "model": "gpt-4o"},
+            {"metadata": 1},
+        ]
         headers = {"api-key": "sandbox-azure-v1-key"}
-        for path in ("chat/completions", "files", "fine_tuning/jobs", "embeddings", "chat/completions/x", "models/x"):
+        for path in (
+            "chat/completions",
+            "files",
+            "fine_tuning/jobs",
+            "embeddings",
+            "chat/completions/x",
+            "models/x",
+        ):
             for body in bodies:
                 status, _, _ = http(f"{sandbox.base_url('azure-v1')}{path}", "POST", body, headers)
                 assert 400 <= status < 500

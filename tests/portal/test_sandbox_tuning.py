@@ -173,7 +173,10 @@ def test_a_job_pauses_resumes_and_is_cancelled(sandbox: Sandbox) -> None:
         ([*examples(12), {"messages": []}], "Line 13"),
         ([*examples(12), {"messages": [{"role": "user", "content": "x"}]}], "no assistant message"),
         ([*examples(12), {"messages": [{"role": "developer", "content": "x"}]}], "no known role"),
-        ([*examples(12), {"messages": [{"role": "assistant", "content": "x", "refusal": None}]}], "unrecognized"),
+        (
+            [*examples(12), {"messages": [{"role": "assistant", "content": "x", "refusal": None}]}],
+            "unrecognized",
+        ),
     ],
     ids=["too few", "empty", "no answer", "developer", "unknown key"],
 )
@@ -288,7 +291,9 @@ def test_jobs_may_lag_and_lose_their_marks(sandbox: Sandbox) -> None:
         {"kind": "lag", "path": "/fine_tuning/jobs", "method": "GET", "seconds": 60},
         {"kind": "drop_marks", "path": "/fine_tuning/jobs*"},
     )
-    job = api.fine_tuning.jobs.create(model=STUDENT, training_file=file.id, suffix="mark", metadata={"m": "1"})
+    job = api.fine_tuning.jobs.create(
+        model=STUDENT, training_file=file.id, suffix="mark", metadata={"m": "1"}
+    )
     assert job.metadata is None
     assert list(api.fine_tuning.jobs.list()) == []
     advance(sandbox, 61)
