@@ -177,7 +177,7 @@ class ConnectionForm(forms.ModelForm[Connection]):
         self.fields["sweep_every_hours"].widget.attrs["min"] = 1
 
     def _say_what_is_required(self) -> None:
-        """What the chosen way of signing in needs; the browser is not told, it would want hidden fields too."""
+        """What the chosen way of signing in needs; a browser would ask for hidden fields too."""
         self.use_required_attribute = False
         chosen = self.data.get("auth") if self.is_bound else None
         kept = self.instance.pk is not None

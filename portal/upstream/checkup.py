@@ -87,7 +87,7 @@ def _writing(upstream: Upstream) -> Finding:
     return _probed(
         "write",
         error,
-        hints.ACTION,
+        upstream.right(hints.ACTION),
         "Stored completions can be changed (action).",
         "Stored completions may not be changed (action).",
     )
@@ -108,7 +108,7 @@ def _fine_tuning(upstream: Upstream) -> Finding:
     return _probed(
         "fine_tune",
         error,
-        hints.FINE_TUNE,
+        upstream.right(hints.FINE_TUNE),
         "Fine-tuning jobs can be started.",
         "Fine-tuning is not permitted.",
     )
@@ -146,7 +146,11 @@ def _probed(check: Check, error: UpstreamError | None, action: str, fine: str, r
 def _said(error: UpstreamError, otherwise: str = "") -> str:
     """The answer in the service's own words, then what to do about it."""
     said = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
-    return f"{said} {error.hint or otherwise}".strip()
+    hint = error.hint or otherwise
+    lacking, _, remedy = hint.partition(". ")
+    if lacking.startswith("The identity lacks") and lacking.split()[-1] in said:
+        hint = remedy  # the service has named the right itself
+    return f"{said} {hint}".strip()
 
 
 def _failure(call: Callable[[], Any]) -> UpstreamError | None:

@@ -79,6 +79,10 @@ class Upstream:
         if self._management is not None:
             self._management[0].close()
 
+    def right(self, action: str) -> str:
+        """The right that `action` needs here: only Azure names them."""
+        return action if self.connection.is_azure or not action else hints.SCOPED
+
     # Stored completions: https://platform.openai.com/docs/api-reference/chat/list
 
     def list_stored(
@@ -328,6 +332,7 @@ class Upstream:
         timeout: float = READ_SECONDS,
     ) -> T:
         """GET below the API's root, tried again where that helps; `parse(body, content type)` reads it."""
+        action = self.right(action)
         pairs = {**self._version, **query}
         target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
         answer: T = _patiently(
@@ -377,7 +382,7 @@ class Upstream:
                 status,
                 headers,
                 failure.response.content,
-                action=action,
+                action=self.right(action),
                 write=True,
                 secrets=self._credential.secrets,
             )

@@ -4,6 +4,7 @@ READ = "read"
 ACTION = "action"
 FINE_TUNE = "fine_tune"
 DEPLOY = "deploy"
+SCOPED = "scoped"  # a key with scopes instead of an identity with roles
 
 RIGHTS = {
     READ: "Microsoft.CognitiveServices/accounts/OpenAI/stored-completions/read",
@@ -54,6 +55,10 @@ def hint_for(
 
 def missing_right(action: str) -> str:
     """How to get the right for `action`."""
+    if action == SCOPED:
+        return (
+            "The key's permissions do not include this. Make one with all permissions, or add what is named."
+        )
     right = RIGHTS.get(action)
     if right is None:
         return "The identity lacks a role on this resource. A new role works after about five minutes."
@@ -63,6 +68,6 @@ def missing_right(action: str) -> str:
         else "Cognitive Services OpenAI Contributor or Foundry User on the resource"
     )
     return (
-        f"The identity lacks {right}. Give it a role that holds it, such as {role};"
+        f"The identity lacks {right}. Give it a role that holds this right, such as {role};"
         " Owner and Contributor alone do not. New role assignments take about five minutes to work."
     )

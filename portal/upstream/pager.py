@@ -20,8 +20,8 @@ def pages_of(
     """Every page behind `after`, each with something new.
 
     `fetch(after, limit)` makes one request. An empty page that promises more is asked for again three times,
-    then UpstreamError("stalled"); a page without a new id raises "loop"; where the service does not say whether
-    more follows, an empty page is the end. If the cursor has vanished, the ids seen last and then `fall_back`
+    then UpstreamError("stalled"); a page without a new id raises "loop"; where the service does not say
+    whether more follows, an empty page is the end. If the cursor has vanished, the ids seen last and then `fall_back`
     (newest first) take its place; if none is known: UpstreamError("not_found", code="cursor_gone").
     """
     cursors: set[str] = set()
