@@ -1,4 +1,4 @@
-"""The choices of the Distill wizard, kept as a draft version and a draft fine-tune: one can stop and go on."""
+"""The choices of the Distill wizard, kept as a draft version and a draft fine-tune, so that it can wait."""
 
 import random
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from completions import selection
 from completions.models import FrozenSelection
 from datasets.build import build, validate
 from datasets.finetune import launch
@@ -20,14 +21,12 @@ State = DatasetVersion.State
 
 def start(frozen: FrozenSelection, user: Any, name: str, train_on: str) -> DatasetVersion:
     """Confirm the selection and make a dataset with its first version, still a draft."""
-    from django.utils.module_loading import import_string
-
     with transaction.atomic():
         FrozenSelection.objects.select_for_update().get(pk=frozen.pk)  # one click at a time
         existing = version_of(frozen)
         if existing is not None:
             return existing
-        import_string("completions.selection.confirm")(frozen)
+        selection.confirm(frozen)
         dataset = Dataset.objects.create(name=name, purpose=Purpose.SUPERVISED, owner=user)
         version: DatasetVersion = DatasetVersion.objects.create(
             dataset=dataset,

@@ -17,7 +17,7 @@ from django.db.models import Count, Min
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from completions import raw
+from completions import raw, selection
 from completions.conversation import Conversation, parse
 from completions.models import MessagesState, StoredCompletion
 from datasets.build import convert, files, validate
@@ -155,7 +155,7 @@ def _write_rows(work: operations.Working, version: DatasetVersion, cursor: Curso
     path = files.growing(version)
     if cursor.position == 0 or files.size_of(path) < cursor.offset:
         _start_over(work, version, cursor)
-    ids = islice(import_string("completions.selection.ids_of")(frozen), cursor.position, None)
+    ids = islice(selection.ids_of(frozen), cursor.position, None)
     while chunk := list(islice(ids, CHUNK)):
         if work.cancelled():
             raise operations.Cancelled

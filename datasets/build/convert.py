@@ -14,6 +14,7 @@ from datasets.build.lines import CannotExpress, Line, Refusal
 TrainOn = Literal["all", "last"]
 ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 MAX_MESSAGES, MAX_TOOLS, MAX_IMAGES, MAX_IMAGE_BYTES = 2048, 128, 64, 10 * 1024 * 1024
+IMAGE_TYPES = ("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/webp;base64,")
 _WARN_FINISH = {"length": "truncated", "content_filter": "filtered"}
 
 
@@ -116,8 +117,10 @@ def _part(part: Part, role: str) -> dict[str, Any]:
 def _image(part: Part, role: str) -> dict[str, Any]:
     if role != "user":
         raise CannotExpress("image_elsewhere")
-    if not part.url.startswith("data:image/"):
+    if not part.url.startswith("data:"):
         raise CannotExpress("remote_image")
+    if not part.url.startswith(IMAGE_TYPES):
+        raise CannotExpress("image_type")
     if len(part.url) * 3 // 4 > MAX_IMAGE_BYTES:
         raise CannotExpress("image_too_large")
     image: dict[str, Any] = {"url": part.url}

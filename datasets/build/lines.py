@@ -18,6 +18,7 @@ REASONS = {
     "audio": "It holds audio, which cannot be trained on",
     "file": "It holds a file, which cannot be trained on",
     "remote_image": "It holds an image by address; only embedded images can be trained on",
+    "image_type": "It holds an image that is neither PNG, JPEG nor WEBP",
     "image_elsewhere": "It holds an image outside the user's messages",
     "empty_message": "One of its messages is empty",
     "tool_call_without_tools": "It calls a tool whose definition was not stored",

@@ -150,7 +150,7 @@ def question(tune: FineTune) -> Question | None:
         )
     not_found = action is not None and action.state == RemoteAction.State.NOT_FOUND
     text = (
-        f"The answer to the request was lost. The {what} was looked for {action.clean_listings} times upstream "
+        f"The answer to the request was lost. The {what} was looked for {action.clean_listings} times "
         "and not found, so it was most likely never made. Nothing was sent a second time."
         if not_found and action is not None
         else f"The answer to the request was lost, and the search for the {what} was stopped."
