@@ -38,6 +38,8 @@ def celery(*arguments: str) -> list[str]:
 
 
 def web_child(plan: Plan) -> Child:
+    # Behind proxies that the operator vouches for, their word on https counts.
+    proxies = ["--forwarded-allow-ips", "*"] if settings.ALLAUTH_TRUSTED_PROXY_COUNT else []
     scratch = ["--worker-tmp-dir", "/dev/shm"] if os.access("/dev/shm", os.W_OK) else []  # noqa: S108  # memory
     return Child(
         "web",
@@ -55,6 +57,7 @@ def web_child(plan: Plan) -> Child:
             *("--timeout", "120", "--graceful-timeout", "8", "--keep-alive", "10", "--no-control-socket"),
             *("--log-level", "warning"),
             *scratch,
+            *proxies,
         ],
         patience=12,
     )

@@ -254,6 +254,18 @@ def test_the_demo_does_not_mix_with_a_real_site(begin: Callable[..., Running]) -
     assert "holds a site of its own" in mixed.text()
 
 
+def test_a_proxy_that_is_vouched_for_may_say_https(begin: Callable[..., Running]) -> None:
+    site = begin(
+        "up", "site", SITE_URL="https://portal.example.com", TRUSTED_PROXY_COUNT="1"
+    ).wait_until_ready()
+    status, _, headers = site.get("/accounts/login/", Host="portal.example.com")
+    assert (status, headers["Location"]) == (301, "https://portal.example.com/accounts/login/")
+    status, _, headers = site.get("/accounts/login/", Host="portal.example.com", X_Forwarded_Proto="https")
+    assert status == 200
+    assert "max-age=31536000" in headers["Strict-Transport-Security"]
+    assert site.get("/accounts/login/", Host="elsewhere.example")[0] == 400
+
+
 def test_a_taken_port_is_said_in_words(begin: Callable[..., Running], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
