@@ -363,22 +363,22 @@ LOGGING = {
     },
 }
 
-# --- Operations and sync -----------------------------------------------------------------------------------
+# --- Operations and sync --------------------------------------------------------------------------
 
 # First pause after an error; doubled with every try that makes no progress, up to five minutes.
 OPERATION_BACKOFF_SECONDS = env.float("OPERATION_BACKOFF_SECONDS", 5)
-# Message requests in flight per connection; lowered while upstream says 429, raised again afterwards. At most 32.
+# Message requests in flight per connection, at most 32; lowered while upstream says 429, raised again later.
 SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
 
-# --- Upstream ------------------------------------------------------------------------------------------------
+# --- Upstream -------------------------------------------------------------------------------------
 
 # Who gives Microsoft Entra ID tokens; another value for a national cloud.
 ENTRA_AUTHORITY = env.str("ENTRA_AUTHORITY", "https://login.microsoftonline.com").rstrip("/")
 
-# --- Distill -------------------------------------------------------------------------------------------------
+# --- Distill --------------------------------------------------------------------------------------
 
-# When nobody knows whether a paid request arrived: how often to look for what came of it, and how many times and
-# how long nothing may be found before a person is asked.
+# When nobody knows whether a paid request arrived: how often to look for what came of it, and how many times
+# and how long nothing may be found before a person is asked.
 RECONCILE_EVERY_SECONDS = env.float("RECONCILE_EVERY_SECONDS", 30)
 RECONCILE_LISTINGS = env.int("RECONCILE_LISTINGS", 3)
 RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", 900)
