@@ -6,7 +6,7 @@ from portal.static_files import collect_if_changed
 
 
 class Command(BaseCommand):
-    help = "Collect the static files, if one has changed. `up` does this too; an image does it while it is built."
+    help = "Collect the static files if one has changed, as `up` does; an image does it while it is built."
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:
