@@ -66,7 +66,13 @@ class Listing:
     @cached_property
     def readable(self) -> list[Connection]:
         """Every connection that the user may read."""
-        return list(Connection.objects.readable_by(self.user).order_by("name"))
+        return list(Connection.objects.readable_by(self.user).defer("secret").order_by("name"))
+
+    def with_filter(self, wanted: Filter) -> "Listing":
+        """The same person's list under another filter, at the same moment."""
+        other = Listing(self.user, wanted, now=self.now)
+        other.readable = self.readable
+        return other
 
     @cached_property
     def connections(self) -> list[int]:

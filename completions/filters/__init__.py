@@ -91,6 +91,11 @@ class Filter:
                 high = last if high is None else high if last is None else min(high, last)
         return low, high
 
+    @staticmethod
+    def key(key: str) -> str:
+        """The name of a metadata key as a field: `meta.category`."""
+        return language.write_name("meta", key)
+
     # Filters made from this one. Names are written as in the language: `model`, `meta.category`.
 
     def without(self, name: str) -> Self:
