@@ -1,4 +1,4 @@
-"""A stand-in for Azure OpenAI and OpenAI, over real HTTP: standard library only, knows nothing of the portal."""
+"""A stand-in for Azure OpenAI and OpenAI over real HTTP; it knows nothing of the portal."""
 
 from portal.sandbox.sandbox import Sandbox, main
 

@@ -11,7 +11,7 @@ from portal.sandbox.personality import ALL_RIGHTS, READER_RIGHTS, USER_RIGHTS, P
 from portal.sandbox.state import ResourceState
 
 TOKEN_SECONDS = 75 * 60
-CLIENT_SECRET = "sandbox-client-secret"
+CLIENT_SECRET = "sandbox-client-secret"  # noqa: S105 - opens nothing but this sandbox
 IDENTITY_HEADER = "sandbox-identity-header"
 MANAGEMENT = "https://management.azure.com"
 CLIENTS = {

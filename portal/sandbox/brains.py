@@ -1,4 +1,4 @@
-"""How well each model answers: teachers well, base students badly, tuned students as their training file deserves."""
+"""How well each model answers: teachers well, base students badly, tuned students as their file deserves."""
 
 import json
 import re
@@ -38,15 +38,15 @@ class Said:
     refusal: str | None = None
 
 
-def say(skill: Skill, messages: list[Json], tools: bool = False, schema: Json | None = None) -> Said:
+def say(skill: Skill, messages: list[Json], *, tools: bool = False, schema: Json | None = None) -> Said:
     """Always the same for the same model and conversation."""
     problem = recognise(messages)
     if problem is None:
         return _improvise(skill, messages, schema)
-    return solve(skill, problem, tools, bool(messages) and messages[-1].get("role") == "tool")
+    return solve(skill, problem, tools=tools, tool_answered=messages[-1].get("role") == "tool")
 
 
-def solve(skill: Skill, problem: Problem, tools: bool = False, tool_answered: bool = False) -> Said:
+def solve(skill: Skill, problem: Problem, *, tools: bool = False, tool_answered: bool = False) -> Said:
     if problem.refuses:
         return Said(None, refusal=problem.answer)
     key = text_of(problem.content) + str(problem.content)[-64:]
@@ -111,7 +111,7 @@ def _improvise(skill: Skill, messages: list[Json], schema: Json | None) -> Said:
     asked = next((text_of(m.get("content")) for m in reversed(messages) if m.get("role") == "user"), "")
     able = share("knows", "other", asked) < skill.otherwise
     if schema is not None:
-        return Said(json.dumps(fill(schema, asked, able), ensure_ascii=False))
+        return Said(json.dumps(fill(schema, asked, able=able), ensure_ascii=False))
     sentence = re.split(r"(?<=[.!?。])\s", " ".join(asked.split()), maxsplit=1)[0][:240]
     if not sentence:
         return Said("There was nothing to answer.")
@@ -120,7 +120,7 @@ def _improvise(skill: Skill, messages: list[Json], schema: Json | None) -> Said:
     )
 
 
-def fill(schema: Json, text: str, able: bool, depth: int = 0) -> Any:
+def fill(schema: Json, text: str, *, able: bool, depth: int = 0) -> Any:
     """A value that fits a JSON schema, made from the text. Any: it has whatever type the schema asks for."""
     options = schema.get("enum")
     if isinstance(options, list) and options:
@@ -134,13 +134,15 @@ def fill(schema: Json, text: str, able: bool, depth: int = 0) -> Any:
     if kind == "object" or "properties" in schema:
         properties = schema.get("properties", {})
         return (
-            {name: fill(part, text, able, depth + 1) for name, part in properties.items()}
+            {name: fill(part, text, able=able, depth=depth + 1) for name, part in properties.items()}
             if depth < 20
             else {}
         )
     if kind == "array":
         items = schema.get("items")
-        return [fill(items, text, able, depth + 1)] if isinstance(items, dict) and depth < 20 else []
+        return (
+            [fill(items, text, able=able, depth=depth + 1)] if isinstance(items, dict) and depth < 20 else []
+        )
     if kind in ("number", "integer"):
         low, high = float(schema.get("minimum", 0)), float(schema.get("maximum", 10))
         value = low + (high - low) * (0.9 if able else 0.4)

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from portal.sandbox.faults import Faults
     from portal.sandbox.state import ResourceState
 
-_to_json = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":")
-).encode  # dumps() would make one each time
+# json.dumps would make an encoder each time
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(slots=True)
@@ -49,7 +48,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Slow:
-    """A reply that must be worked out off the server's thread; ``finish`` gets the result, or the exception."""
+    """A reply worked out off the server's thread; ``finish`` gets the result, or the exception."""
 
     work: Callable[[], object]
     finish: Callable[[object], Reply]
@@ -130,7 +129,7 @@ def check_metadata(metadata: object) -> dict[str, str]:
         raise ApiError(
             400,
             "object_above_max_properties",
-            f"Invalid 'metadata': too many properties. Expected at most 16 properties, but got {len(metadata)}.",
+            f"Invalid 'metadata': too many properties. Expected at most 16, but got {len(metadata)}.",
             param="metadata",
         )
     for key, value in metadata.items():
@@ -149,7 +148,7 @@ def check_metadata(metadata: object) -> dict[str, str]:
             raise ApiError(
                 400,
                 "string_above_max_length",
-                f"Invalid 'metadata.{key}': string too long. Expected at most 512 characters, got {len(value)}.",
+                f"Invalid 'metadata.{key}': string too long. Expected at most 512, got {len(value)}.",
                 param=f"metadata.{key}",
             )
     return metadata

@@ -115,7 +115,7 @@ def embeddings(call: Call) -> Reply:
 
 
 def vector(text: str, size: int) -> list[float]:
-    """Texts that share words point the same way: each word and each three letters count in one hashed place."""
+    """Texts that share words point the same way: each word and trigram counts in one hashed place."""
     values = [0.0] * size
     lowered = text.lower()
     for word in re.findall(r"\w+", lowered):

@@ -42,8 +42,8 @@ def create(call: Call) -> Reply:
         raise ApiError(
             400,
             "content_filter",
-            "The response was filtered due to the prompt triggering Azure OpenAI's content management policy. "
-            "Please modify your prompt and retry.",
+            "The response was filtered due to the prompt triggering Azure OpenAI's content management "
+            "policy. Please modify your prompt and retry.",
             inner={
                 "code": "ResponsibleAIPolicyViolation",
                 "content_filter_result": {**_SAFE, "jailbreak": {"filtered": True, "detected": True}},
@@ -61,7 +61,7 @@ def create(call: Call) -> Reply:
             choice["content_filter_results"] = _SAFE
     if body.get("stream"):
         usage = (body.get("stream_options") or {}).get("include_usage", False)
-        stream = _stream(completion, bool(usage), call.personality.azure)
+        stream = _stream(completion, with_usage=bool(usage), azure=call.personality.azure)
         return Reply(effect=effect, content_type="text/event-stream; charset=utf-8", stream=stream)
     return Reply(completion, effect=effect)
 
@@ -75,8 +75,8 @@ def resolve_model(call: Call, name: str) -> str:
             raise ApiError(
                 404,
                 "DeploymentNotFound",
-                "The API deployment for this resource does not exist. If you created the deployment within the last "
-                "5 minutes, please wait a moment and try again.",
+                "The API deployment for this resource does not exist. If you created the deployment "
+                "within the last 5 minutes, please wait a moment and try again.",
             )
         if ".ft-" in deployment.model or deployment.model.startswith("ftchkpt") or deployment.version == "1":
             return deployment.model
@@ -119,14 +119,10 @@ def _check_messages(messages: object) -> list[Json]:
             raise ApiError(400, "invalid_value", f"Invalid value: '{role}'.", param=f"{where}.role")
         content = message.get("content")
         calls = message.get("tool_calls")
-        if not isinstance(content, str | list) and not calls and not message.get("function_call"):
-            if message["role"] != "assistant" or not message.get("refusal"):
-                raise ApiError(
-                    400,
-                    "invalid_type",
-                    "Invalid value for 'content': expected a string, got null.",
-                    param=f"{where}.content",
-                )
+        refused = message["role"] == "assistant" and message.get("refusal")
+        if not (isinstance(content, str | list) or calls or message.get("function_call") or refused):
+            text = "Invalid value for 'content': expected a string, got null."
+            raise ApiError(400, "invalid_type", text, param=f"{where}.content")
         called.update(c.get("id", "") for c in calls or [] if isinstance(c, dict))
         if message["role"] == "tool" and message.get("tool_call_id") not in called:
             raise ApiError(
@@ -143,11 +139,11 @@ def _answer(call: Call, body: Json, model: str, messages: list[Json], count: int
     form = body.get("response_format") or {}
     schema = (form.get("json_schema") or {}).get("schema") if form.get("type") == "json_schema" else None
     may_call = bool(body.get("tools")) and body.get("tool_choice") != "none"
-    said = brains.say(call.state.skill_of(model, call.now), messages, may_call, schema)
+    said = brains.say(call.state.skill_of(model, call.now), messages, tools=may_call, schema=schema)
     content = said.content
     if content is not None and form.get("type") in ("json_object", "json_schema") and not _is_json(content):
         content = json.dumps(
-            brains.fill(schema, content, False) if schema else {"answer": content}, ensure_ascii=False
+            brains.fill(schema, content, able=False) if schema else {"answer": content}, ensure_ascii=False
         )
     finish = "tool_calls" if said.tool_call else "stop"
     allowed = body.get("max_completion_tokens") or body.get("max_tokens")
@@ -240,7 +236,7 @@ def _to_store(
     }
 
 
-def _stream(completion: Json, with_usage: bool, azure: bool) -> Iterator[tuple[float, bytes]]:
+def _stream(completion: Json, *, with_usage: bool, azure: bool) -> Iterator[tuple[float, bytes]]:
     head = {k: completion[k] for k in ("id", "created", "model", "system_fingerprint", "service_tier")}
     head["object"] = "chat.completion.chunk"
 

@@ -1,4 +1,4 @@
-"""The control plane under /_sandbox: health, journal, faults, clock, and changes made behind a client's back."""
+"""The control plane under /_sandbox: health, journal, faults, clock, and changes behind a client's back."""
 
 import json
 from dataclasses import asdict
@@ -112,7 +112,11 @@ def _summary(app: "App", query: dict[str, str]) -> Json:
         return {**asdict(found[1]), "raw": found[2]}
     summary = _counts(state, app.now())
     if query.get("ids") == "1":
-        order = [row.id for row, _ in state.page(None, {}, None, 10**9, True)[0]] if "rows" in query else None
+        order = (
+            [row.id for row, _ in state.page(None, {}, None, 10**9, ascending=True)[0]]
+            if "rows" in query
+            else None
+        )
         summary["ids"] = order if order is not None else _ids(state)
         summary["files"] = list(state.files)
         summary["jobs"] = list(state.jobs)
@@ -132,7 +136,9 @@ def _counts(state: ResourceState, now: float) -> Json:
         "added": len(state.order),
         "deleted": len(state.deleted),
         "files_count": len(state.files),
-        "jobs_by_status": {job.id: job.status(now, state.personality.azure) for job in state.jobs.values()},
+        "jobs_by_status": {
+            job.id: job.status(now, azure=state.personality.azure) for job in state.jobs.values()
+        },
         "deployments_by_state": {d.name: d.state(now) for d in state.deployments.values()},
     }
 

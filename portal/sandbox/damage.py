@@ -1,4 +1,4 @@
-"""What each fault does: to the request before it is worked on, to the content of the reply, and to its bytes."""
+"""What each fault does: to a request before it is worked on, to a reply's content, and to its bytes."""
 
 import gzip
 import json

@@ -93,10 +93,7 @@ def first_fault(path: Path) -> str | None:
 
 
 def view(call: Call, file: File) -> Json:
-    if call.personality.azure:
-        status = file.status(call.now)
-    else:
-        status = "error" if file.error else "processed"
+    status = file.status(call.now)  # on OpenAI its seconds are none
     shown: Json = {
         "object": "file",
         "id": file.id,

@@ -1,4 +1,4 @@
-"""A stand-in for Microsoft Entra ID: managed identity (App Service form), client credentials, and discovery."""
+"""A stand-in for Microsoft Entra ID: managed identity, client credentials, discovery."""
 
 from urllib.parse import parse_qs
 

@@ -67,7 +67,7 @@ class Job:
     def failure(self) -> str | None:
         return self.lesson.error()
 
-    def status(self, now: float, azure: bool) -> str:
+    def status(self, now: float, *, azure: bool) -> str:
         course = self.course(now)
         if course.state == "ended":
             return "failed" if self.failure else "succeeded"
@@ -180,8 +180,8 @@ class Job:
 
     # as the service shows it
 
-    def view(self, now: float, personality: Personality, hide_marks: bool = False) -> Json:
-        status = self.status(now, personality.azure)
+    def view(self, now: float, personality: Personality, *, hide_marks: bool = False) -> Json:
+        status = self.status(now, azure=personality.azure)
         done = self.succeeded(now)
         finished = self.finished_at(now)
         kind = self.method.get("type", "supervised")
@@ -230,7 +230,6 @@ class Job:
 
     def events(self, now: float, personality: Personality) -> list[Json]:
         """Newest first."""
-        level = (lambda name: name.capitalize()) if personality.dated else (lambda name: name)
         course = self.course(now)
         events: list[Json] = []
 
@@ -242,7 +241,7 @@ class Job:
                     "object": "fine_tuning.job.event",
                     "id": f"ftevent-{digest(self.id, message):016x}",
                     "created_at": int(at),
-                    "level": level(severity),
+                    "level": severity.capitalize() if personality.dated else severity,
                     "message": message,
                     "type": "metrics" if data else "message",
                     "data": data or None,
@@ -291,7 +290,7 @@ class Job:
             if personality.azure:
                 name = name.replace("ftckpt", "ftchkpt")
             model = self.fine_tuned_model(personality)
-            metrics = {k: v for k, v in self.metrics(step).items()}
+            metrics = self.metrics(step)
             found.append(
                 {
                     "object": "fine_tuning.job.checkpoint",

@@ -1,4 +1,4 @@
-"""The append-only journal: every request and every change of state, on disk as JSON lines, replayed at start."""
+"""The append-only journal: every request and every change of state, as JSON lines, replayed at start."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from typing import Any
 Line = dict[str, Any]  # a journal line's members differ by its kind
 
 FLUSH_EVERY = 0.04
-_to_json = json.JSONEncoder(separators=(",", ":")).encode  # dumps() would make one each time
+_to_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one each time
 _VARIABLE = re.compile(r"/(?:file|ftjob|ftchkpt)-[^/]+")
 _DEPLOYMENT = re.compile(r"/deployments/[^/]+")
 
@@ -28,9 +28,9 @@ def template(path: str) -> str:
 
 
 class Journal:
-    """Lines go to a buffer that a thread writes out; a line that changed something is on disk before its answer."""
+    """Lines are buffered and written by a thread; one that changed something is written before its answer."""
 
-    def __init__(self, folder: Path | None, keep_requests: bool = True) -> None:
+    def __init__(self, folder: Path | None, *, keep_requests: bool = True) -> None:
         self.path = folder / "journal.jsonl" if folder else None
         self.keep_requests = keep_requests
         self.counts: Counter[tuple[str, str, str, int]] = Counter()
@@ -46,7 +46,7 @@ class Journal:
         self._flusher: threading.Thread | None = None
 
     def replay(self) -> Iterator[Line]:
-        """Read what is there, keep its requests, and yield the changes of state in order. Call before ``open``."""
+        """Read what is there, count its requests, yield the changes of state. Call before ``open``."""
         if self.path is None or not self.path.exists():
             return
         with self.path.open("rb+") as file:
@@ -86,7 +86,7 @@ class Journal:
             self._append(_encode(change))
             self.flush()
 
-    def request(self, entry: Line, at_once: bool) -> None:
+    def request(self, entry: Line, *, at_once: bool) -> None:
         """Write a request's entry; ``at_once`` when it had an effect."""
         if not self.keep_requests:
             return

@@ -1,4 +1,4 @@
-"""The kinds of work in the story. Each can pose a problem, recognise it in a prompt, solve it, and solve it badly."""
+"""The kinds of work in the story: each can pose a problem, recognise it in a prompt, and solve it."""
 
 import base64
 import json
@@ -203,7 +203,7 @@ def _pose_translation(draw: Draw) -> Problem:
 # extraction
 
 _ORDER = re.compile(
-    r"Order (\d+): (\d+) × (.+?) at (\d+\.\d\d) ([A-Z]{3}) each, to be in (\w+) by (\d{4}-\d\d-\d\d)\."
+    r"Order (\d+): (\d+) x (.+?) at (\d+\.\d\d) ([A-Z]{3}) each, to be in (\w+) by (\d{4}-\d\d-\d\d)\."
 )
 _ORDER_SCHEMA: Json = {
     "type": "json_schema",
@@ -251,7 +251,7 @@ def _read_extraction(text: str) -> Problem | None:
 
 def _pose_extraction(draw: Draw) -> Problem:
     problem = _read_extraction(
-        f"Order {draw.between(10000, 99999)}: {draw.between(2, 60)} × {draw.pick(sentences.GOODS)} at "
+        f"Order {draw.between(10000, 99999)}: {draw.between(2, 60)} x {draw.pick(sentences.GOODS)} at "
         f"{draw.between(1, 400)}.{draw.between(0, 99):02d} {draw.pick(sentences.CURRENCIES)} each, to be in "
         f"{draw.pick(sentences.CITIES)} by 2026-{draw.between(1, 12):02d}-{draw.between(1, 28):02d}."
     )
@@ -334,8 +334,14 @@ POSE: dict[str, Callable[[Draw], Problem]] = {
     "refusal": _pose_refusal,
 }
 _READ = (
-    _read_summary, _read_review, _read_lookup, _read_triage, _read_translation, _read_extraction, _read_refusal
-)  # fmt: skip
+    _read_summary,
+    _read_review,
+    _read_lookup,
+    _read_triage,
+    _read_translation,
+    _read_extraction,
+    _read_refusal,
+)
 
 FOLLOW_UP = "Which of its parameters have a default value?"
 

@@ -98,8 +98,9 @@ class Personality:
             return ApiError(
                 401,
                 "401",
-                "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid "
-                "key for an active subscription and use a correct regional API endpoint for your resource.",
+                "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a "
+                "valid key for an active subscription and use a correct regional API endpoint for your "
+                "resource.",
             )
         if given is None:
             message = "You didn't provide an API key. Provide it in an Authorization header with Bearer auth."
@@ -111,7 +112,8 @@ class Personality:
         return ApiError(
             401,
             "401",
-            f"Unauthorized. Access token is missing, invalid, audience is incorrect ({self.audience}), or have expired.",
+            "Unauthorized. Access token is missing, invalid, audience is incorrect "
+            f"({self.audience}), or have expired.",
             flat=True,
             headers=(("WWW-Authenticate", 'Bearer error="invalid_token"'),),
         )
@@ -121,8 +123,9 @@ class Personality:
             return ApiError(
                 403,
                 "PermissionDenied",
-                f"The principal lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/{right}` "
-                f"to perform `{method} {path}` operation.",
+                "The principal lacks the required data action "
+                f"`Microsoft.CognitiveServices/accounts/OpenAI/{right}` to perform "
+                f"`{method} {path}` operation.",
             )
         scope = {
             READ: "api.chat.completions.read",

@@ -34,7 +34,7 @@ def spoil(item: Json, what: str, reply: Reply) -> Json:
 
 
 def _message(item: Json) -> Json:
-    """The answer's message of a completion, copied so that the stored one stays whole; or the message itself."""
+    """The answer's message of a completion, copied to keep the stored one whole; or the message itself."""
     choices = item.get("choices")
     if not choices:
         return item

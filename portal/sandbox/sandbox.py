@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from portal.sandbox.app import App
 from portal.sandbox.journal import Journal
+from portal.sandbox.personality import PERSONALITIES
 from portal.sandbox.server import Server
 
 
@@ -58,12 +59,8 @@ class Sandbox:
 
     def base_url(self, personality: str) -> str:
         """What a client is given: a base URL for azure-v1 and openai, the endpoint for azure-dated."""
-        return (
-            self.url
-            + {"azure-v1": "/azure-v1/openai/v1/", "azure-dated": "/azure-dated", "openai": "/openai/v1/"}[
-                personality
-            ]
-        )
+        prefix = "/azure-dated" if personality == "azure-dated" else PERSONALITIES[personality].prefix + "/"
+        return self.url + prefix
 
     def listen(self) -> None:
         self.port = self.server.listen(self.host, self.port)

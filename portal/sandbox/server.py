@@ -167,17 +167,17 @@ class _Connection(asyncio.Protocol):
             request.spooled.unlink(missing_ok=True)
         delay = answer.delay + self.server.latency
         if delay > 0:
-            self.server.loop.call_later(delay, self.send, answer, request.method == "HEAD")
+            self.server.loop.call_later(delay, self.send, answer)
         else:
-            self.send(answer, request.method == "HEAD")
+            self.send(answer, head_only=request.method == "HEAD")
 
-    def send(self, answer: Answer, head_only: bool = False) -> None:
+    def send(self, answer: Answer, *, head_only: bool = False) -> None:
         if self.transport is None:
             return
         if answer.drop:
             self.transport.abort()
             return
-        head = self.server.head(answer, self.keep_alive)
+        head = self.server.head(answer, keep_alive=self.keep_alive)
         if answer.stream is not None:
             self.transport.write(head)
             self.streaming = answer.stream
@@ -300,7 +300,7 @@ class Server:
     def note_defect(self, error: Exception) -> None:
         self.defects.append("".join(traceback.format_exception(error)))
 
-    def head(self, answer: Answer, keep_alive: bool) -> bytes:
+    def head(self, answer: Answer, *, keep_alive: bool) -> bytes:
         now = int(time())
         if self._date[0] != now:
             self._date = (now, formatdate(now, usegmt=True).encode())

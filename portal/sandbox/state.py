@@ -1,4 +1,4 @@
-"""One resource's state: the story, and everything that happened to it since, as changes that can be replayed."""
+"""One resource's state: the story, and what happened to it since, as changes that can be replayed."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ Key = tuple[int, int, int]  # created, 0 for the story and 1 for what came later
 
 @dataclass(slots=True)
 class Stored:
-    """A completion that the story does not have. ``raw`` is sent as it is, to plant what JSON can barely hold."""
+    """A completion that the story does not have. ``raw`` is sent as it is, to plant what is barely JSON."""
 
     row: Row
     number: int
@@ -238,6 +238,7 @@ class ResourceState:
         metadata: dict[str, str],
         after: str | None,
         limit: int,
+        *,
         ascending: bool,
         before: float | None = None,
     ) -> tuple[list[tuple[Row, str | None]], bool, int]:
@@ -256,7 +257,7 @@ class ResourceState:
                 raise KeyError(after)
             place = found[0]
         rows: list[tuple[Row, str | None]] = []
-        for row, raw in self._walk(indexes, order, place, ascending):
+        for row, raw in self._walk(indexes, order, place, ascending=ascending):
             if before is not None and row.created > before:
                 continue
             if len(rows) == limit:
@@ -265,7 +266,7 @@ class ResourceState:
         return rows, False, len(indexes) + len(order)
 
     def _walk(
-        self, indexes: list[int], order: list[tuple[Key, str]], after: Key | None, ascending: bool
+        self, indexes: list[int], order: list[tuple[Key, str]], after: Key | None, *, ascending: bool
     ) -> Iterator[tuple[Row, str | None]]:
         """Merge the story's rows and the later ones, from a place on."""
         created = self.story.created

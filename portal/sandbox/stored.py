@@ -31,8 +31,8 @@ def listing(call: Call) -> Reply:
             call.metadata_filter(),
             after,
             limit,
-            ascending,
-            call.now - lag if lag else None,
+            ascending=ascending,
+            before=call.now - lag if lag else None,
         )
     except KeyError:
         raise vanished(call, after or "") from None
@@ -41,7 +41,7 @@ def listing(call: Call) -> Reply:
         if found is not None:
             rows.insert(0, (found[1], found[2]))
     reply = Reply()
-    data = [reply.plant(raw) if raw is not None else present(call, row, True) for row, raw in rows]
+    data = [reply.plant(raw) if raw is not None else present(call, row, in_list=True) for row, raw in rows]
     page: Json = {
         "object": "list",
         "data": data,
@@ -68,7 +68,7 @@ def get(call: Call) -> Reply:
     call.need(READ)
     row, raw = _find(call)
     reply = Reply()
-    reply.payload = reply.plant(raw) if raw is not None else present(call, row, False)
+    reply.payload = reply.plant(raw) if raw is not None else present(call, row)
     return reply
 
 
@@ -129,7 +129,7 @@ def update(call: Call) -> Reply:
     if call.personality.azure and body["metadata"] is not None:
         metadata = check_metadata({**(row.completion.get("metadata") or {}), **metadata})
     call.commit({"change": "completion.metadata", "id": row.id, "metadata": metadata})
-    return Reply(present(call, _find(call)[0], False), effect=f"updated:{row.id}")
+    return Reply(present(call, _find(call)[0]), effect=f"updated:{row.id}")
 
 
 def delete(call: Call) -> Reply:
@@ -150,7 +150,7 @@ def _find(call: Call) -> tuple[Row, str | None]:
     return found[1], found[2]
 
 
-def present(call: Call, row: Row, in_list: bool) -> Json:
+def present(call: Call, row: Row, *, in_list: bool = False) -> Json:
     """The stored object as this surface spells it."""
     shown = dict(row.completion)
     if not call.personality.azure:

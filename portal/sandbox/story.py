@@ -1,7 +1,7 @@
 """The stored completions of a small company over sixty days: the same for the same seed, made when asked for.
 
-Nothing here is kept: row *i* is worked out from the seed and *i* alone, so a hundred thousand rows cost no more
-memory than a hundred.
+Nothing here is kept: row *i* is worked out from the seed and *i* alone, so a hundred thousand rows cost no
+more memory than a hundred.
 """
 
 from base64 import b64encode
@@ -53,7 +53,10 @@ MODELS = {
 # app -> (share of rows, category, kind -> weight, deployment -> weight)
 _APPS: dict[str, tuple[float, str, dict[str, int], dict[str, int]]] = {
     "docs-assistant": (
-        0.44, "docs-test", {"summary": 17, "lookup": 2, "refusal": 1}, {"gpt-4o": 12, "gpt-4.1": 6, "gpt-4o-mini": 2}
+        0.44,
+        "docs-test",
+        {"summary": 17, "lookup": 2, "refusal": 1},
+        {"gpt-4o": 12, "gpt-4.1": 6, "gpt-4o-mini": 2},
     ),
     "support-triage": (0.2, "triage", {"triage": 1}, {"gpt-4.1": 5, "gpt-4o": 3, "gpt-4.1-mini": 2}),
     "code-review": (0.12, "review", {"review": 1}, {"gpt-4.1": 8, "gpt-4.1-mini": 2}),
@@ -62,7 +65,7 @@ _APPS: dict[str, tuple[float, str, dict[str, int], dict[str, int]]] = {
     "image-labels": (0.04, "vision", {"vision": 1}, {"gpt-4o": 1}),
 }  # fmt: skip
 _SYSTEM = {
-    "docs-assistant": "You explain Python. Answer with the name, one sentence, and the parameters on a second line.",
+    "docs-assistant": "You explain Python. Answer with the name, a sentence, and a line of parameters.",
     "support-triage": "You sort tickets. Answer only with JSON: category, priority, language.",
     "code-review": "You review documentation. Be brief and name only what is missing.",
     "translator": "You translate exactly and answer with nothing but the translation.",

@@ -1,4 +1,4 @@
-"""What a training file is worth: its format checked as the service does, its examples held against a good model."""
+"""What a training file is worth: its format is checked, its examples are held against a good model."""
 
 import json
 import math
@@ -43,8 +43,8 @@ class Lesson:
             return "The job failed due to an invalid training file. " + " ".join(self.problems[:5])
         if self.examples < FEWEST:
             return (
-                f"The job failed due to an invalid training file. Training file has {self.examples} example(s), "
-                f"but must have at least {FEWEST} examples"
+                "The job failed due to an invalid training file. Training file has "
+                f"{self.examples} example(s), but must have at least {FEWEST} examples"
             )
         return None
 
@@ -94,8 +94,9 @@ def _problem(example: Json) -> str | None:
     if unknown:
         return f"has unrecognized keys {sorted(unknown)}"
     answered: set[str] = set()
+    has_tools = bool(example.get("tools") or example.get("functions"))
     for position, message in enumerate(messages):
-        found = _message_problem(message, answered, bool(example.get("tools") or example.get("functions")))
+        found = _message_problem(message, answered, has_tools=has_tools)
         if found:
             return f"message {position} {found}"
     if not any(m["role"] == "assistant" and m.get("weight") != 0 for m in messages):
@@ -103,7 +104,7 @@ def _problem(example: Json) -> str | None:
     return "ends with a message that is not the assistant's" if messages[-1]["role"] != "assistant" else None
 
 
-def _message_problem(message: Any, called: set[str], has_tools: bool) -> str | None:
+def _message_problem(message: Any, called: set[str], *, has_tools: bool) -> str | None:
     if not isinstance(message, dict) or message.get("role") not in _ROLES:
         return "has no known role"
     unknown = set(message) - _MESSAGE_KEYS
@@ -158,7 +159,7 @@ def _weigh(
 
 
 def _weigh_strangers(lesson: Lesson, strangers: list[tuple[set[str], set[str]]]) -> None:
-    """Prompts that no kind knows: an answer is good if it has more to do with its own prompt than with the next."""
+    """Prompts that no kind knows: a good answer has more to do with its own prompt than with the next."""
     for position, (prompt, answer) in enumerate(strangers):
         other = strangers[(position + 1) % len(strangers)][0]
         if _overlap(answer, prompt) > _overlap(answer, other):

@@ -121,7 +121,7 @@ def _method(body: Json) -> Json:
 
 
 def view(call: Call, job: Job) -> Json:
-    return job.view(call.now, call.personality, call.faults.active("drop_marks"))
+    return job.view(call.now, call.personality, hide_marks=call.faults.active("drop_marks"))
 
 
 def listing(call: Call) -> Reply:
@@ -185,7 +185,7 @@ def control(call: Call) -> Reply:
     """Pause, resume or cancel."""
     call.need(TUNE)
     job, what = _find(call), call.parts[3]
-    status = job.status(call.now, call.personality.azure)
+    status = job.status(call.now, azure=call.personality.azure)
     allowed = {
         "cancel": status not in _TERMINAL,
         "pause": status == "running" and job.steps_done(call.now) >= 1,

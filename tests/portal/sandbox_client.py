@@ -5,9 +5,10 @@ import json
 import random
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import pytest
 from openai import AzureOpenAI, OpenAI
 
 from portal.sandbox import Sandbox
@@ -19,17 +20,40 @@ HOME = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/sandb
 ACCOUNTS = f"{HOME}/providers/Microsoft.CognitiveServices/accounts"
 
 
+_opened: list[OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_clients() -> Iterator[None]:
+    """Import this into a module of tests, and the clients made by its tests are closed after each."""
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
 def client(sandbox: Sandbox, personality: str = "azure-v1", key: str = "") -> OpenAI:
     """The SDK without retries, so that a test sees each answer."""
     key = key or f"sandbox-{personality}-key"
     if personality == "azure-dated":
-        return AzureOpenAI(
-            azure_endpoint=sandbox.base_url(personality),
-            api_key=key,
-            api_version="2025-04-01-preview",
-            max_retries=0,
-        )
-    return OpenAI(base_url=sandbox.base_url(personality), api_key=key, max_retries=0)
+        return dated(sandbox, api_key=key)
+    return plain(sandbox.base_url(personality), key)
+
+
+def plain(base_url: str, key: str | Callable[[], str]) -> OpenAI:
+    api = OpenAI(base_url=base_url, api_key=key, max_retries=0)
+    _opened.append(api)
+    return api
+
+
+def dated(sandbox: Sandbox, **options: Any) -> AzureOpenAI:
+    api = AzureOpenAI(
+        azure_endpoint=sandbox.base_url("azure-dated"),
+        api_version="2025-04-01-preview",
+        max_retries=0,
+        **options,
+    )
+    _opened.append(api)
+    return api
 
 
 def http(
@@ -87,7 +111,7 @@ def manage(sandbox: Sandbox, method: str, path: str, body: Any = None) -> tuple[
 def examples(
     count: int, kinds: Iterable[str] = ("summary", "triage"), shuffled: bool = False
 ) -> list[dict[str, Any]]:
-    """Training examples that a good teacher would have written; ``shuffled`` moves each answer to another prompt."""
+    """Training examples as a good teacher writes them; ``shuffled`` moves each answer to another prompt."""
     kinds = list(kinds)
     problems = [POSE[kinds[i % len(kinds)]](Draw("example", i)) for i in range(count)]
     answers = [problem.answer for problem in problems]

@@ -5,10 +5,22 @@ from typing import Any
 
 import openai
 import pytest
-from openai import AzureOpenAI, OpenAI
+from openai import OpenAI
 
 from portal.sandbox import Sandbox
-from tests.portal.sandbox_client import advance, client, control, examples, faults, http, jsonl, managed_token
+from tests.portal.sandbox_client import (
+    _close_clients,  # noqa: F401  # a fixture that runs by itself
+    advance,
+    client,
+    control,
+    dated,
+    examples,
+    faults,
+    http,
+    jsonl,
+    managed_token,
+    plain,
+)
 
 
 @pytest.fixture
@@ -74,13 +86,7 @@ def test_the_dated_surface_wants_an_api_version(sandbox: Sandbox) -> None:
         f"{sandbox.url}/azure-dated/openai/models", headers={"api-key": "sandbox-azure-dated-key"}
     )
     assert (status, body) == (404, {"error": {"code": "404", "message": "Resource not found"}})
-    api = AzureOpenAI(
-        azure_endpoint=sandbox.base_url("azure-dated"),
-        api_key="sandbox-azure-dated-key",
-        api_version="2025-04-01-preview",
-        azure_deployment="gpt-4o",
-        max_retries=0,
-    )
+    api = dated(sandbox, api_key="sandbox-azure-dated-key", azure_deployment="gpt-4o")
     assert api.chat.completions.create(model="gpt-4o", messages=ASKED).choices
     with pytest.raises(openai.NotFoundError):
         api.chat.completions.list()
@@ -114,7 +120,7 @@ def entra_v1(sandbox: Sandbox, resource: str = "https://ai.azure.com") -> OpenAI
     def provider() -> str:
         return managed_token(sandbox, resource)
 
-    return OpenAI(base_url=sandbox.base_url("azure-v1"), api_key=provider, max_retries=0)
+    return plain(sandbox.base_url("azure-v1"), provider)
 
 
 def test_a_managed_identity_reads_with_the_right_audience(sandbox: Sandbox) -> None:
@@ -123,21 +129,12 @@ def test_a_managed_identity_reads_with_the_right_audience(sandbox: Sandbox) -> N
         entra_v1(sandbox, "https://cognitiveservices.azure.com").chat.completions.list()
     assert "audience is incorrect (https://ai.azure.com)" in refused.value.message
     assert refused.value.code is None  # the gateway's flat body has none
-    dated = AzureOpenAI(
-        azure_endpoint=sandbox.base_url("azure-dated"),
-        api_version="2025-04-01-preview",
-        azure_ad_token=managed_token(sandbox, "https://cognitiveservices.azure.com"),
-        max_retries=0,
-    )
-    assert dated.chat.completions.list().data
+    other = dated(sandbox, azure_ad_token=managed_token(sandbox, "https://cognitiveservices.azure.com"))
+    assert other.chat.completions.list().data
 
 
 def test_tokens_expire(sandbox: Sandbox) -> None:
-    api = OpenAI(
-        base_url=sandbox.base_url("azure-v1"),
-        api_key=managed_token(sandbox, "https://ai.azure.com"),
-        max_retries=0,
-    )
+    api = plain(sandbox.base_url("azure-v1"), managed_token(sandbox, "https://ai.azure.com"))
     assert api.models.list().data
     advance(sandbox, 76 * 60)
     with pytest.raises(openai.AuthenticationError):
@@ -145,11 +142,7 @@ def test_tokens_expire(sandbox: Sandbox) -> None:
 
 
 def test_an_expiry_on_request_needs_one_new_token(sandbox: Sandbox) -> None:
-    held = OpenAI(
-        base_url=sandbox.base_url("azure-v1"),
-        api_key=managed_token(sandbox, "https://ai.azure.com"),
-        max_retries=0,
-    )
+    held = plain(sandbox.base_url("azure-v1"), managed_token(sandbox, "https://ai.azure.com"))
     faults(sandbox, {"kind": "expire_tokens", "resource": "azure-v1", "after": 1, "times": 1})
     assert held.models.list().data
     with pytest.raises(openai.AuthenticationError):
@@ -166,16 +159,19 @@ def test_azure_identity_gets_its_tokens_here(sandbox: Sandbox, monkeypatch: pyte
     monkeypatch.setenv("IDENTITY_HEADER", "sandbox-identity-header")
     with ManagedIdentityCredential() as credential:
         token = credential.get_token("https://ai.azure.com/.default").token
-    api = OpenAI(base_url=sandbox.base_url("azure-v1"), api_key=token, max_retries=0)
+    api = plain(sandbox.base_url("azure-v1"), token)
     assert api.chat.completions.list().data
 
 
 def test_client_credentials_give_a_token_to_who_knows_the_secret(sandbox: Sandbox) -> None:
     address = f"{sandbox.url}/identity/some-tenant/oauth2/v2.0/token"
-    form = "grant_type=client_credentials&client_id={}&client_secret={}&scope=https%3A%2F%2Fai.azure.com%2F.default"
+    form = (
+        "grant_type=client_credentials&client_id={}&client_secret={}"
+        "&scope=https%3A%2F%2Fai.azure.com%2F.default"
+    )
     status, answer, _ = http(address, "POST", form.format("sandbox-client", "sandbox-client-secret").encode())
     assert status == 200
-    api = OpenAI(base_url=sandbox.base_url("azure-v1"), api_key=answer["access_token"], max_retries=0)
+    api = plain(sandbox.base_url("azure-v1"), answer["access_token"])
     assert api.chat.completions.list().data
     status, answer, _ = http(address, "POST", form.format("sandbox-client", "wrong").encode())
     assert (status, answer["error"]) == (401, "invalid_client")

@@ -8,7 +8,12 @@ import openai
 import pytest
 
 from portal.sandbox import Sandbox
-from tests.portal.sandbox_client import client, control, http
+from tests.portal.sandbox_client import (
+    _close_clients,  # noqa: F401  # a fixture that runs by itself
+    client,
+    control,
+    http,
+)
 
 PERSONALITIES = ("azure-v1", "azure-dated", "openai")
 ROWS = 130
@@ -311,8 +316,8 @@ def test_formats_tools_and_limits_are_obeyed(sandbox: Sandbox) -> None:
             },
         },
     }
-    answer = api.chat.completions.parse(model="gpt-4.1", messages=asked, response_format=schema)
-    verdict = json.loads(answer.choices[0].message.content or "")
+    formed = api.chat.completions.create(model="gpt-4.1", messages=asked, response_format=schema)
+    verdict = json.loads(formed.choices[0].message.content or "")
     assert verdict["label"] in ("passed", "unsure")
     assert isinstance(verdict["score"], float)
     look_up: Any = [
@@ -351,6 +356,10 @@ def test_bad_conversations_are_refused(sandbox: Sandbox) -> None:
     assert refused.value.code == "content_filter"
 
 
+def dot(one: list[float], two: list[float]) -> float:
+    return sum(x * y for x, y in zip(one, two, strict=True))
+
+
 def test_models_and_embeddings_have_each_surfaces_shape(sandbox: Sandbox) -> None:
     v1 = {model.id: model for model in client(sandbox).models.list()}
     assert v1["gpt-4.1-mini-2025-04-14"].created > 0
@@ -365,6 +374,5 @@ def test_models_and_embeddings_have_each_surfaces_shape(sandbox: Sandbox) -> Non
         model="text-embedding-3-small", input=["the red car", "a red car", "sorted lists of numbers"]
     )
     one, two, three = (item.embedding for item in vectors.data)
-    dot = lambda a, b: sum(x * y for x, y in zip(a, b, strict=True))  # noqa: E731  # three uses below
     assert dot(one, two) > dot(one, three)
     assert dot(one, one) == pytest.approx(1, abs=1e-3)

@@ -12,7 +12,15 @@ import openai
 import pytest
 
 from portal.sandbox import Sandbox
-from tests.portal.sandbox_client import client, control, examples, faults, http as plain, jsonl
+from tests.portal.sandbox_client import (
+    _close_clients,  # noqa: F401  # a fixture that runs by itself
+    client,
+    control,
+    examples,
+    faults,
+    jsonl,
+)
+from tests.portal.sandbox_client import http as plain
 
 KEY = {"api-key": "sandbox-azure-v1-key"}
 LIST = "/chat/completions"

@@ -13,7 +13,18 @@ import pytest
 from openai import OpenAI
 
 from portal.sandbox import Sandbox
-from tests.portal.sandbox_client import STUDENT, advance, client, control, examples, http, jsonl, manage
+from tests.portal.sandbox_client import (
+    STUDENT,
+    _close_clients,  # noqa: F401  # a fixture that runs by itself
+    advance,
+    client,
+    control,
+    examples,
+    http,
+    jsonl,
+    manage,
+    plain,
+)
 
 ASKED: Any = [{"role": "user", "content": "hello"}]
 
@@ -34,7 +45,7 @@ def process(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
 
 def test_a_killed_sandbox_remembers_everything(tmp_path: Path) -> None:
     def connect(url: str) -> OpenAI:
-        return OpenAI(base_url=f"{url}/azure-v1/openai/v1/", api_key="sandbox-azure-v1-key", max_retries=0)
+        return plain(f"{url}/azure-v1/openai/v1/", "sandbox-azure-v1-key")
 
     with process(tmp_path, "--rows", "50") as (running, url):
         api = connect(url)

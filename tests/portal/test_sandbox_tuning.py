@@ -7,10 +7,12 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.fine_tuning import FineTuningJob
 
 from portal.sandbox import Sandbox
 from tests.portal.sandbox_client import (
     STUDENT,
+    _close_clients,  # noqa: F401  # a fixture that runs by itself
     advance,
     client,
     control,
@@ -29,6 +31,11 @@ PERSONALITIES = ("azure-v1", "azure-dated", "openai")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(None, rows=20, rows_elsewhere=20, now=1.8e9) as running:
         yield running
+
+
+def status_of(job: FineTuningJob) -> str:
+    """Azure has states that the SDK does not know."""
+    return job.status
 
 
 @pytest.mark.parametrize("personality", PERSONALITIES)
@@ -88,7 +95,7 @@ def test_azure_wants_a_processed_file_and_a_versioned_model(sandbox: Sandbox) ->
         api.fine_tuning.jobs.create(model=STUDENT, training_file=other.id)
     with pytest.raises(openai.BadRequestError, match="suffix"):
         api.fine_tuning.jobs.create(model=STUDENT, training_file=file.id, suffix="no dots.")
-    assert api.fine_tuning.jobs.create(model=STUDENT, training_file=file.id).status == "pending"
+    assert status_of(api.fine_tuning.jobs.create(model=STUDENT, training_file=file.id)) == "pending"
     plain = client(sandbox, "openai")
     file = plain.files.create(file=jsonl(examples(12)), purpose="fine-tune")
     job = plain.fine_tuning.jobs.create(model="gpt-4.1-mini", training_file=file.id)
@@ -101,7 +108,7 @@ def test_a_job_runs_by_the_clock_to_a_model_and_its_results(sandbox: Sandbox, pe
     file = api.files.create(file=jsonl(examples(40)), purpose="fine-tune")
     check = api.files.create(file=jsonl(examples(12)), purpose="fine-tune")
     advance(sandbox, 5)
-    job = api.fine_tuning.jobs.create(
+    job: Any = api.fine_tuning.jobs.create(
         model=STUDENT, training_file=file.id, validation_file=check.id, suffix="short", metadata={"mark": "a"}
     )
     seen = [job.status]
@@ -148,12 +155,12 @@ def test_a_job_pauses_resumes_and_is_cancelled(sandbox: Sandbox) -> None:
     with pytest.raises(openai.ConflictError):
         api.fine_tuning.jobs.pause(job.id)
     advance(sandbox, 30)
-    assert api.fine_tuning.jobs.pause(job.id).status == "pausing"
+    assert status_of(api.fine_tuning.jobs.pause(job.id)) == "pausing"
     advance(sandbox, 500)
-    assert api.fine_tuning.jobs.retrieve(job.id).status == "paused"
-    assert api.fine_tuning.jobs.resume(job.id).status == "resuming"
+    assert status_of(api.fine_tuning.jobs.retrieve(job.id)) == "paused"
+    assert status_of(api.fine_tuning.jobs.resume(job.id)) == "resuming"
     advance(sandbox, 10)
-    assert api.fine_tuning.jobs.retrieve(job.id).status == "running"
+    assert status_of(api.fine_tuning.jobs.retrieve(job.id)) == "running"
     advance(sandbox, 30)
     done = api.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded"
@@ -216,7 +223,7 @@ def test_a_deployment_is_created_by_the_clock_and_answers_a_little_later(sandbox
         try:
             called = api.chat.completions.create(model="student", messages=asked).model
         except openai.NotFoundError as error:
-            called = error.code
+            called = str(error.code)
         seen.append((answer["properties"]["provisioningState"], called))
     assert seen[0] == ("Creating", "DeploymentNotFound")
     assert ("Succeeded", "DeploymentNotFound") in seen
@@ -240,7 +247,7 @@ def test_management_refuses_what_it_should(sandbox: Sandbox) -> None:
 
 
 def test_students_are_as_good_as_their_training_files(sandbox: Sandbox) -> None:
-    """Taught by a hundred good examples: nearly the teacher. By ten, or by shuffled answers: no better than before."""
+    """By a hundred good examples: nearly the teacher. By ten, or shuffled answers: no better than before."""
     api = client(sandbox, "openai")
     teacher, base = share_right(api, "gpt-4.1"), share_right(api, STUDENT)
     assert teacher > 0.9
@@ -276,8 +283,8 @@ def test_a_student_learns_from_the_story_itself(sandbox: Sandbox) -> None:
             if message.content and {m["role"] for m in shown} <= {"system", "user", "assistant"}:
                 lines.append({"messages": [*shown, {"role": "assistant", "content": message.content}]})
         assert len(lines) > 70
-        model = api.fine_tuning.jobs.retrieve(train(large, "azure-v1", lines[:120])).fine_tuned_model
-        deploy(large, "azure-v1", "student", model or "")
+        job = api.fine_tuning.jobs.retrieve(train(large, "azure-v1", lines[:120]))
+        deploy(large, "azure-v1", "student", job.fine_tuned_model or "")
         advance(large, 60)
         assert share_right(api, "student", ["summary"]) > share_right(api, "gpt-4.1-mini", ["summary"]) + 0.4
 
