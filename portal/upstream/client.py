@@ -407,7 +407,7 @@ class Upstream:
             import openai  # half a second that a mirror's reading does not need
 
             http_client = httpx2.Client(
-                transport=SdkTransport(self._wire, self._credential.headers),
+                transport=SdkTransport(self._wire, self._credential.headers, self._credential.secrets),
                 trust_env=False,
                 follow_redirects=False,
                 timeout=READ_SECONDS,

@@ -171,7 +171,7 @@ def error_from_answer(
         code=clean(code, secrets, 100),
         param=clean(fields["param"], secrets, 100),
         retry_after=wait_told(headers, message) if status in (408, 409, 429) or status >= 500 else None,
-        request_id=request_id(headers),
+        request_id=clean(request_id(headers), secrets),
         excerpt=clean(text, secrets, EXCERPT),
         hint=hint_for(kind, status=status, code=code, message=message, action=action),
         outcome_unknown=write and kind in UNCERTAIN,

@@ -21,8 +21,8 @@ def pages_of(
 
     `fetch(after, limit)` makes one request. An empty page that promises more is asked for again three times,
     then UpstreamError("stalled"); a page without a new id raises "loop"; where the service does not say
-    whether more follows, an empty page is the end. If the cursor has vanished, the ids seen last and then `fall_back`
-    (newest first) take its place; if none is known: UpstreamError("not_found", code="cursor_gone").
+    whether more follows, an empty page is the end. If the cursor has vanished, the ids seen last and then
+    `fall_back` (newest first) take its place; if none is known: kind "not_found" with code "cursor_gone".
     """
     cursors: set[str] = set()
     recent: deque[frozenset[str]] = deque(maxlen=REMEMBERED_PAGES)

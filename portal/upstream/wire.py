@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx2
 
-from portal.upstream.errors import UpstreamError
+from portal.upstream.errors import UpstreamError, clean
 from portal.upstream.outbound import Origin, allowed_origin, checked_addresses
 
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -284,13 +284,21 @@ def _lost(error: Exception, origin: Origin, *, unknown: bool, connecting: bool =
 # environment, telemetry) is left out.
 _FORWARDED = ("accept", "content-type", "content-length", "transfer-encoding")
 
+_RETURNED = (
+    "content-type", "retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "apim-request-id",
+    "x-ms-request-id",
+)  # fmt: skip
+
 
 class SdkTransport(httpx2.BaseTransport):
     """Carries the SDK's requests over a Wire, with our headers and our credential in place of its own."""
 
-    def __init__(self, wire: Wire, credential_headers: Any) -> None:
+    def __init__(
+        self, wire: Wire, credential_headers: Callable[[], dict[str, str]], secrets: tuple[str, ...]
+    ) -> None:
         self.wire = wire
         self.credential_headers = credential_headers
+        self.secrets = secrets
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if allowed_origin(f"{request.url.scheme}://{request.url.netloc.decode()}") != self.wire.origin:
@@ -309,4 +317,8 @@ class SdkTransport(httpx2.BaseTransport):
         answer = self.wire.exchange(
             request.method, request.url.raw_path.decode("ascii"), headers, body, timeout=read
         )
-        return httpx2.Response(answer.status, headers=list(answer.headers.items()), content=answer.body)
+        # What the SDK writes into its log is cleaned here, as a service may send back what it was sent.
+        known = {
+            name: clean(answer.headers[name], self.secrets) for name in _RETURNED if name in answer.headers
+        }
+        return httpx2.Response(answer.status, headers=known, content=answer.body)
