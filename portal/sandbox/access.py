@@ -7,7 +7,7 @@ import json
 
 from portal.sandbox.draw import digest
 from portal.sandbox.kinds import Json
-from portal.sandbox.personality import ALL_RIGHTS, READER_RIGHTS, USER_RIGHTS, Personality
+from portal.sandbox.personality import ALL_RIGHTS, READER_RIGHTS, USER_RIGHTS
 from portal.sandbox.state import ResourceState
 
 TOKEN_SECONDS = 75 * 60
@@ -19,16 +19,6 @@ CLIENTS = {
     "sandbox-read-only-client": READER_RIGHTS,
     "sandbox-user-client": USER_RIGHTS,
 }
-
-
-def key_rights(personality: Personality) -> dict[str, frozenset[str]]:
-    """The keys of a resource; the full one first."""
-    stem = f"sandbox-{personality.name}"
-    return {
-        f"{stem}-key": ALL_RIGHTS,
-        f"{stem}-read-only-key": READER_RIGHTS,
-        f"{stem}-user-key": USER_RIGHTS,
-    }
 
 
 class Tokens:
@@ -92,11 +82,9 @@ def hint(headers: dict[str, str]) -> str | None:
     return None if given is None else "…" + given[-4:]
 
 
-def rights(
-    state: ResourceState, keys: dict[str, frozenset[str]], tokens: Tokens, headers: dict[str, str], now: float
-) -> frozenset[str]:
+def rights(state: ResourceState, tokens: Tokens, headers: dict[str, str], now: float) -> frozenset[str]:
     """What the caller may do; raises the personality's 401."""
-    personality = state.personality
+    personality, keys = state.personality, state.keys
     key, token = headers.get("api-key"), bearer(headers)
     if personality.azure and key is not None and key in keys and key not in state.revoked:
         return keys[key]

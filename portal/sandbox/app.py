@@ -55,12 +55,14 @@ class App:
         rows: int,
         rows_elsewhere: int,
         job_seconds: float,
+        latency: float,
         seed: int,
         now: float | None,
     ) -> None:
         self.folder = folder
         self.journal = journal
         self.job_seconds = job_seconds
+        self.latency = latency  # added to every answer but the control plane's
         self.token_seconds: float = access.TOKEN_SECONDS
         self.faults = Switchboard()
         self.defects: list[str] = []
@@ -91,7 +93,6 @@ class App:
             self._make_states(start)
         self.seed = int(start["seed"])
         self.tokens = access.Tokens(self.seed)
-        self.keys = {name: access.key_rights(personality) for name, personality in PERSONALITIES.items()}
 
     def _make_states(self, start: Line) -> None:
         for name, personality in PERSONALITIES.items():
@@ -159,7 +160,7 @@ class App:
                 return self._finish(request, personality.name, path, refused, faults)
             if personality.dated and "api-version" not in query:
                 raise personality.no_route(request.method, path)
-            held = access.rights(state, self.keys[personality.name], self.tokens, request.headers, self.now())
+            held = access.rights(state, self.tokens, request.headers, self.now())
             call = Call(
                 request=request,
                 method=request.method,
@@ -198,6 +199,7 @@ class App:
         if personality is not None:
             reply.headers += self._headers(personality, reply)
         answer = _answer(reply)
+        answer.delay = self.latency
         if faults.struck:
             damage.after(answer, reply, faults, personality)
         entry: Line = {

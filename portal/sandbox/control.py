@@ -9,6 +9,7 @@ from portal.sandbox.draw import Draw, digest
 from portal.sandbox.exchange import Request
 from portal.sandbox.faults import BadRule
 from portal.sandbox.kinds import Json
+from portal.sandbox.personality import ROLES
 from portal.sandbox.state import ResourceState
 from portal.sandbox.story import Story
 
@@ -87,12 +88,18 @@ def _journal(app: "App", query: dict[str, str]) -> Json:
 
 
 def _settings(app: "App", body: Json) -> Json:
-    """Change what can be changed while it runs: token_seconds, job_seconds, and a resource's own key."""
+    """Change what can be changed while it runs."""
     if "token_seconds" in body:
         app.token_seconds = float(body["token_seconds"])
     if "job_seconds" in body:
         app.job_seconds = float(body["job_seconds"])
-    return {"token_seconds": app.token_seconds, "job_seconds": app.job_seconds}
+    if "latency_ms" in body:
+        app.latency = float(body["latency_ms"]) / 1000
+    return {
+        "token_seconds": app.token_seconds,
+        "job_seconds": app.job_seconds,
+        "latency_ms": app.latency * 1000,
+    }
 
 
 def _state(app: "App", name: str | None) -> tuple[str, ResourceState]:
@@ -150,6 +157,11 @@ def _change(app: "App", body: Json) -> Json:
         return {"ids": _add_fresh(app, name, int(body["count"]))}
     if operation == "add":
         return {"ids": [_add_row(app, name, body)]}
+    if operation == "key":
+        if body.get("role", "all") not in ROLES:
+            raise BadOrder(f"role must be one of {', '.join(ROLES)}")
+        app.commit(name, {"change": "key.add", "key": str(body["key"]), "role": body.get("role", "all")})
+        return {"keys": len(state.keys)}
     ids = body.get("ids") or ([body["id"]] if "id" in body else [])
     if not ids and "every" in body:
         ids = _ids(state)[:: int(body["every"])]
@@ -163,7 +175,7 @@ def _change(app: "App", body: Json) -> Json:
         elif operation == "change":
             _change_row(app, name, identity, body)
         else:
-            raise BadOrder("op must be add, change or delete")
+            raise BadOrder("op must be add, change, delete or key")
     return {"ids": ids}
 
 

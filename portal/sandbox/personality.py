@@ -15,6 +15,7 @@ TUNE = "fine-tunes/write"
 ALL_RIGHTS = frozenset({READ, ACTION, INFER, FILES_READ, FILES_WRITE, TUNE})
 READER_RIGHTS = frozenset({READ, INFER, FILES_READ})
 USER_RIGHTS = frozenset({INFER})
+ROLES = {"all": ALL_RIGHTS, "read-only": READER_RIGHTS, "user": USER_RIGHTS}
 
 
 class ApiError(Exception):
@@ -55,6 +56,16 @@ class Personality:
     @property
     def dated(self) -> bool:
         return self.name == "azure-dated"
+
+    @property
+    def keys(self) -> dict[str, frozenset[str]]:
+        """The keys that the resource starts with; the full one first."""
+        stem = f"sandbox-{self.name}"
+        return {
+            f"{stem}-key": ALL_RIGHTS,
+            f"{stem}-read-only-key": READER_RIGHTS,
+            f"{stem}-user-key": USER_RIGHTS,
+        }
 
     def error(self, error: ApiError) -> Json:
         """The body of a refusal."""

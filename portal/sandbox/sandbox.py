@@ -48,10 +48,11 @@ class Sandbox:
             rows=rows,
             rows_elsewhere=rows_elsewhere,
             job_seconds=job_seconds,
+            latency=latency_ms / 1000,
             seed=seed,
             now=now,
         )
-        self.server = Server(self.app.respond, spool, latency_ms / 1000)
+        self.server = Server(self.app.respond, spool)
         self.app.defects = self.server.defects
         self.host, self.port = host, port
         self.url = ""

@@ -165,9 +165,8 @@ class _Connection(asyncio.Protocol):
     def answer(self, answer: Answer, request: Request) -> None:
         if request.spooled is not None:
             request.spooled.unlink(missing_ok=True)
-        delay = answer.delay + self.server.latency
-        if delay > 0:
-            self.server.loop.call_later(delay, self.send, answer)
+        if answer.delay > 0:
+            self.server.loop.call_later(answer.delay, self.send, answer)
         else:
             self.send(answer, head_only=request.method == "HEAD")
 
@@ -239,10 +238,9 @@ class _Connection(asyncio.Protocol):
 class Server:
     """Listens on loopback and hands each request to ``respond``; everything runs on ``loop``'s thread."""
 
-    def __init__(self, respond: Respond, spool: Path, latency: float = 0.0) -> None:
+    def __init__(self, respond: Respond, spool: Path) -> None:
         self.respond = respond
         self.spool = spool
-        self.latency = latency
         self.connections: set[_Connection] = set()
         self.defects: list[str] = []
         self.loop = asyncio.new_event_loop()

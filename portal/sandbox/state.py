@@ -8,7 +8,7 @@ from typing import Any
 
 from portal.sandbox.brains import Skill, base_skill
 from portal.sandbox.jobs import Job
-from portal.sandbox.personality import Json, Personality
+from portal.sandbox.personality import ROLES, Json, Personality
 from portal.sandbox.story import MODELS, Row, Story
 from portal.sandbox.training import skill
 
@@ -101,6 +101,7 @@ class ResourceState:
         self.jobs: dict[str, Job] = {}
         self.deployments: dict[str, Deployment] = {}
         self.gone_models: set[str] = set()
+        self.keys = personality.keys
         self.revoked: set[str] = set()
         self.tokens_valid_from = 0.0
         self.number = 0
@@ -148,6 +149,8 @@ class ResourceState:
             self.deployments.pop(change["name"], None)
         elif what == "model.delete":
             self.gone_models.add(change["id"])
+        elif what == "key.add":
+            self.keys[change["key"]] = ROLES[change["role"]]
         elif what == "key.revoke":
             self.revoked.add(change["key"])
         elif what == "key.restore":
