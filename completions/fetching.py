@@ -121,7 +121,7 @@ class Fetcher:
                 with self.limiter:
                     if self._stopped is not None:
                         raise self._stopped
-                    found = self._upstream.messages(item.id)
+                    found = self._upstream.messages(item.id, naps=False)
                 break
             except UpstreamError as error:
                 if error is self._stopped or error.kind != "throttled":

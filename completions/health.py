@@ -11,18 +11,6 @@ from completions import missing, schedule, sync
 from completions.models import Quarantine, StoredCompletion, SyncPass, SyncState
 from portal.models import Connection, Operation
 
-COUNTS = {
-    "new": "new",
-    "changed": "changed",
-    "same": "the same",
-    "gone": "gone upstream",
-    "unlisted": "there but not listed",
-    "doubled": "listed twice",
-    "outside": "outside the scope",
-    "pending": "without messages yet",
-    "quarantined": "in quarantine",
-}
-
 
 @dataclass(frozen=True)
 class PassHealth:
@@ -37,7 +25,7 @@ class PassHealth:
     def met(self) -> Sequence[tuple[str, int]]:
         """What it met, as words and numbers."""
         found = self.state.counts
-        return [(words, found[name]) for name, words in COUNTS.items() if found.get(name)]
+        return [(words, found[name]) for name, words in sync.WORDS.items() if found.get(name)]
 
 
 ABOUT = {

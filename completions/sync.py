@@ -22,6 +22,18 @@ from portal.upstream import Upstream, UpstreamError, connect
 
 log = logging.getLogger(__name__)
 FIRST_ROWS = 1000
+# What a pass met, by its name in SyncState.counts.
+WORDS = {
+    "new": "new",
+    "changed": "changed",
+    "same": "the same",
+    "gone": "gone upstream",
+    "unlisted": "there but not listed",
+    "doubled": "listed twice",
+    "outside": "outside the scope",
+    "pending": "without messages yet",
+    "quarantined": "in quarantine",
+}
 USABLE = (Connection.State.CONNECTED, Connection.State.ATTENTION)
 TITLES = {
     SyncPass.NEWEST: "First rows of {}",
@@ -84,7 +96,7 @@ def _newest(work: Working, connection: Connection, upstream: Upstream, fetcher: 
                 behind.started = timezone.now()
                 behind.save()
             begin(connection, SyncPass.BACKFILL)
-    return Done(state.counts)
+    return _result(state)
 
 
 def _backfill(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
@@ -99,7 +111,7 @@ def _backfill(work: Working, connection: Connection, upstream: Upstream, fetcher
         return _unfinished(work)
     with transaction.atomic():
         _complete(work, state)
-    return Done(state.counts)
+    return _result(state)
 
 
 def _incremental(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
@@ -117,7 +129,7 @@ def _incremental(work: Working, connection: Connection, upstream: Upstream, fetc
     with transaction.atomic():
         state.watermark = max(state.counts.get("top", 0), state.watermark or 0) or None
         _complete(work, state)
-    return Done(state.counts)
+    return _result(state)
 
 
 def _sweep(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
@@ -149,7 +161,7 @@ def _sweep(work: Working, connection: Connection, upstream: Upstream, fetcher: F
         return _unfinished(work)
     with transaction.atomic():
         _complete(work, state)
-    return Done({name: n for name, n in state.counts.items() if name != "listed"})
+    return _result(state)
 
 
 def _unfinished(work: Working) -> Outcome:
@@ -161,7 +173,13 @@ def _unfinished(work: Working) -> Outcome:
 def _complete(work: Working, state: SyncState) -> None:
     state.complete, state.finished = True, timezone.now()
     state.save()
-    work.advance(note="")
+    work.advance(note="", done=state.rows, total=state.rows)
+    met = ", ".join(f"{n:,} {WORDS[name]}" for name, n in state.counts.items() if n and name in WORDS)
+    work.log(f"Complete after {state.rows:,} rows: {met or 'nothing there'}.")
+
+
+def _result(state: SyncState) -> Done:
+    return Done({WORDS[name]: n for name, n in state.counts.items() if n and name in WORDS})
 
 
 def _registered(kind: str, step: Step) -> None:
@@ -179,6 +197,11 @@ def _with_upstream(work: Working, step: Step) -> Outcome:
     try:
         with connect(connection) as upstream, Fetcher(upstream, settings.SYNC_CONCURRENCY) as fetcher:
             outcome = step(work, connection, upstream, fetcher)
+            if times := fetcher.limiter.throttled:
+                work.log(
+                    f"Asked {times} times to slow down; now at most {fetcher.limiter.limit} at once.",
+                    "warning",
+                )
     except UpstreamError as error:
         if error.code == "cursor_gone":
             return _start_over(work, connection)

@@ -11,7 +11,7 @@ from django.db import transaction
 from portal import operations
 from portal.crashpoints import crashpoint
 from portal.leases import Keeper, claim, from_now
-from portal.models import Operation
+from portal.models import Operation, OperationLine
 from portal.operations import MAX_ATTEMPTS, Again, Cancelled, Done, Failed, LeaseLost, Outcome, Wait, Working
 from portal.upstream.errors import UpstreamError
 
@@ -58,6 +58,10 @@ def _step(work: Working) -> Outcome | Cancelled | Failed | UpstreamError | Excep
 
 def _settle(operation: Operation, outcome: Any) -> None:
     pk, fence = operation.pk, operation.fence
+    if isinstance(outcome, Cancelled):
+        _note(operation, "Cancelled.", "info")
+    elif isinstance(outcome, Failed):
+        _note(operation, outcome.text, "error")
     if isinstance(outcome, Done):
         operations.end(pk, State.DONE, fence=fence, result=outcome.result, error_code="", error_text="")
     elif isinstance(outcome, Again):
@@ -75,11 +79,17 @@ def _settle(operation: Operation, outcome: Any) -> None:
             f"An unexpected error ({type(outcome).__name__}) stopped the work. The worker's log has the"
             " details; trying again goes on from the last saved point."
         )
+        _note(operation, text, "error")
         _try_later(operation, "unexpected", text)
+
+
+def _note(operation: Operation, text: str, level: str) -> None:
+    OperationLine.objects.create(operation=operation, text=text[:1000], level=level)
 
 
 def _settle_upstream(operation: Operation, error: UpstreamError) -> None:
     text = " ".join(part for part in (error.message, error.hint) if part) or error.kind
+    _note(operation, text, "error" if error.permanent else "warning")
     if error.permanent:
         operations.end(
             operation.pk, State.FAILED, fence=operation.fence, error_code=error.kind, error_text=text

@@ -128,15 +128,16 @@ class Upstream:
 
         return pager.pages_of(fetch, after=after, limit=limit, fall_back=fall_back)
 
-    def messages(self, completion_id: str) -> Messages:
-        """All input messages in order. A service that gives them no ids is asked once for a longer page."""
+    def messages(self, completion_id: str, *, naps: bool = True) -> Messages:
+        """All input messages in order. Without `naps` a 429 is raised at once, for callers that slow down.
+        A service that gives them no ids is asked once for a longer page."""
         path = f"/chat/completions/{quote(completion_id, safe='')}/messages"
         bodies: list[bytes] = []
         items: list[dict[str, Any]] = []
         after, limit, cursors = "", 100, set[str]()
         for _ in range(MOST_MESSAGE_PAGES):
             query = {"limit": str(limit), "order": "asc"} | ({"after": after} if after else {})
-            body, page = self._get(path, query, _messages_page, action=hints.READ)
+            body, page = self._get(path, query, _messages_page, action=hints.READ, naps=naps)
             if isinstance(page, str):
                 return Messages((*bodies, body), tuple(items), page)
             found = [item for item in page["data"] if isinstance(item, dict)]
@@ -330,6 +331,7 @@ class Upstream:
         *,
         action: str = "",
         timeout: float = READ_SECONDS,
+        naps: bool = True,
     ) -> T:
         """GET below the API's root, tried again where that helps; `parse(body, content type)` reads it."""
         action = self.right(action)
@@ -340,6 +342,7 @@ class Upstream:
             parse,
             self._credential,
             action,
+            naps=naps,
         )
         return answer
 
@@ -466,6 +469,7 @@ def _patiently(
     action: str,
     *,
     whole: bool = False,
+    naps: bool = True,
 ) -> Any:
     """Ask until there is a readable answer or no hope of one."""
     begun, tries, refreshed = monotonic(), 0, False
@@ -485,7 +489,7 @@ def _patiently(
             refreshed = True
             continue
         tries += 1
-        nap = _nap(error, tries)
+        nap = _nap(error, tries) if naps or error.kind != "throttled" else None
         if nap is None or monotonic() - begun + nap > READ_BUDGET:
             raise error
         sleep(nap)
