@@ -74,9 +74,7 @@ def test_a_body_may_be_chunked_and_expected(sandbox: Sandbox) -> None:
     ],
     ids=["no request", "version", "length", "two lengths", "chunk", "too large", "long head", "header"],
 )
-def test_what_is_not_a_request_is_refused_and_closed(
-    sandbox: Sandbox, request_bytes: bytes, status: bytes
-) -> None:
+def test_what_is_not_a_request_is_refused_and_closed(sandbox: Sandbox, given: bytes, status: bytes) -> None:
     assert talk(sandbox, given).startswith(b"HTTP/1.1 " + status)
     assert client(sandbox).models.list().data
 
