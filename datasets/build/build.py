@@ -167,6 +167,7 @@ def _write_rows(work: operations.Working, version: DatasetVersion, cursor: Curso
 
 def _start_over(work: operations.Working, version: DatasetVersion, cursor: Cursor) -> None:
     """Begin at the first row: the file is new, or its disk was lost."""
+    assert version.frozen_selection is not None
     cursor.position = cursor.offset = cursor.lines = 0
     with transaction.atomic():
         version.examples.all().delete()
@@ -288,7 +289,7 @@ def _note_duplicates(version: DatasetVersion) -> None:
     first = {row["content_hash"]: row["first"] for row in repeated.order_by("first")[:MAX_PROBLEMS]}
     lines = written.filter(content_hash__in=list(first)).order_by("line").values_list("line", "content_hash")
     for line, content in lines[: 2 * MAX_PROBLEMS]:
-        if line != first[content]:
+        if line is not None and line != first[content]:
             _note(version, validate.warning("duplicate", line))
     version.counts["problems"]["duplicate"] = again
 

@@ -38,7 +38,8 @@ def estimate(data: Mapping[str, Any]) -> int:
     for message in data.get("messages", ()):
         total += PER_MESSAGE + _of_text(str(message.get("name", "")))
         content = message.get("content")
-        for part in content if isinstance(content, list) else [{"type": "text", "text": content or ""}]:
+        parts: list[Any] = content if isinstance(content, list) else [{"text": content or ""}]
+        for part in parts:
             if part.get("type") == "image_url":
                 total += IMAGE_TOKENS.get(part["image_url"].get("detail", ""), IMAGE_TOKENS_OTHERWISE)
             else:

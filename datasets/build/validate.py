@@ -6,7 +6,7 @@ https://cookbook.openai.com/examples/chat_finetuning_data_prep
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -121,7 +121,7 @@ def _of_parts(parts: list[Any], role: Any) -> Iterator[tuple[str, str]]:
             yield "unrecognized_part", "A part of a message is neither text nor an image"
 
 
-def _of_answers(messages: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _of_answers(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     answers = [message for message in messages if message.get("role") == "assistant"]
     if not answers:
         yield "example_missing_assistant_message", "There is no answer of the assistant"
@@ -132,7 +132,7 @@ def _of_answers(messages: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
         yield "nothing_to_train", "Every answer has weight 0"
 
 
-def _of_tools(value: Mapping[str, Any], messages: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _of_tools(value: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     tools = value.get("tools")
     defined = {name for tool in tools if (name := _tool_name(tool))} if isinstance(tools, list) else set()
     if isinstance(tools, list) and len(tools) > 128:

@@ -108,13 +108,14 @@ def answer(work: operations.Working) -> operations.Outcome:
     if stage == "calls":
         if not _make_calls(work, run, targets):
             return operations.Again()
-        stage = _enter(work, "answers", step="answering", note="")
+        made = Call.objects.filter(run=run).count()
+        stage = _enter(work, "answers", step="answering", done=0, total=made or run.evaluation.version.rows)
     fresh = [target for target in targets if target.is_fresh]
     if stage == "answers":
         calls.recover(work, run)
         if fresh and (pause := calls.Asking(work, run, fresh).go()) is not None:
             return pause
-        stage = _enter(work, "grades", step="grading", note="")
+        stage = _enter(work, "grades", step="grading", done=0, total=run.evaluation.version.rows, note="")
     if not grade_all(work, run, targets):
         return operations.Again()
     return _finish(work, run)

@@ -11,9 +11,8 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Sum
-from django.utils.module_loading import import_string
 
-from completions import raw
+from completions import raw, selection
 from completions.conversation import parse
 from completions.models import FrozenSelection, StoredCompletion
 from datasets.build.items import META, evaluation_line
@@ -48,7 +47,7 @@ def begin(frozen: FrozenSelection, name: str, user: Any) -> Evaluation:
         if found is not None:
             rename(found, name)
             return found
-        import_string("completions.selection.confirm")(frozen)
+        selection.confirm(frozen)
         dataset = Dataset.objects.create(name=name, purpose=Purpose.EVALUATION, owner=user)
         version = DatasetVersion.objects.create(
             dataset=dataset, number=1, frozen_selection=frozen, created_by=user
@@ -129,7 +128,7 @@ def rows_of(frozen: FrozenSelection | None, limit: int) -> Iterator[StoredComple
     """The first rows of a selection in its order, without their bodies; none if it is gone."""
     if frozen is None:
         return
-    ids = islice(import_string("completions.selection.ids_of")(frozen), limit)
+    ids = islice(selection.ids_of(frozen), limit)
     sources = frozen.connections.all()
     while chunk := list(islice(ids, _CHUNK)):
         found = StoredCompletion.objects.filter(connection__in=sources).in_bulk(chunk)
@@ -196,7 +195,7 @@ def estimate(evaluation: Evaluation, targets: tuple[Target, ...]) -> Estimate:
     items = (frozen.count if frozen else version.rows + left_out) - left_out
     prompt = completion = looked = 0
     if fresh and frozen is not None:
-        ids = islice(import_string("completions.selection.ids_of")(frozen), LOOKED_AT)
+        ids = islice(selection.ids_of(frozen), LOOKED_AT)
         while chunk := list(islice(ids, _CHUNK)):
             sums = StoredCompletion.objects.filter(pk__in=chunk).aggregate(
                 prompt=Sum("prompt_tokens"), completion=Sum("completion_tokens")

@@ -77,6 +77,7 @@ class Taken(Exception):
 def begin(tune: FineTune, user: Any, *, model: str, name: str, sku: str, capacity: int) -> Deployment:
     """Deploy a model of this fine-tune as `name`; the same request twice is one deployment. Raises Taken."""
     with transaction.atomic():
+        deployment: Deployment
         deployment, made = Deployment.objects.select_for_update().get_or_create(
             connection=tune.connection,
             name=name,

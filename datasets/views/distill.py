@@ -15,7 +15,7 @@ from datasets.build.lines import in_words
 from datasets.finetune import launch
 from datasets.forms import DataForm, LaunchForm, ModelForm
 from datasets.models import DatasetVersion, FineTune, Purpose
-from portal.htmx import fragment, wants_fragment
+from portal.htmx import fragment, go, wants_fragment
 from portal.models import Connection
 from portal.permissions import fetch
 
@@ -25,7 +25,7 @@ PREVIEW_ROWS = 4
 @require_http_methods(["GET", "POST"])
 def start(request: HttpRequest, selection: UUID) -> HttpResponse:
     """Step 1 of a new dataset; posting confirms the frozen selection."""
-    mine = FrozenSelection.objects.filter(owner=request.user)
+    mine = FrozenSelection.objects.filter(owner__pk=request.user.pk)
     frozen: FrozenSelection = fetch(mine, request.user, "act", pk=selection)
     begun = distill.version_of(frozen)
     if begun is not None and request.method == "GET":
@@ -42,7 +42,7 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         "selected": frozen.count,
         "q": frozen.q if frozen.everything else "",
         "sources": frozen.connections.all(),
-        "back": reverse("completions:pane"),
+        "back": reverse("home"),
     }
     return render(request, "datasets/distill/data.html", context, status=_status(form))
 
@@ -143,7 +143,7 @@ def _chosen(request: HttpRequest, version: DatasetVersion, draft: FineTune | Non
 
 def _connection(request: HttpRequest, form: ModelForm, connections: Any) -> Connection:
     wanted = request.POST.get("connection") or request.GET.get("connection") or form.initial.get("connection")
-    number = int(wanted) if str(wanted).isdigit() else 0
+    number = int(str(wanted)) if str(wanted).isdigit() else 0
     found: Connection | None = connections.filter(pk=number).first() or connections.first()
     if found is None:
         raise Http404
@@ -165,6 +165,8 @@ def _check(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     if request.method == "POST":
         distill.build_now(version, request.user)
         return redirect("datasets:distill", version.pk, "check")
+    if wants_fragment(request):  # the build has ended: steps and buttons change too, so the page comes anew
+        return go(request, request.path)
     ready = version.state == DatasetVersion.State.READY
     context = _page(
         version,
@@ -178,7 +180,7 @@ def _check(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         worst=preview.worst_rows(version, PREVIEW_ROWS) if ready else [],
         least=validate.MIN_EXAMPLES,
     )
-    return render(request, fragment(request, "datasets/distill/check.html", {"built"}), context)
+    return render(request, "datasets/distill/check.html", context)
 
 
 def problems_in_words(version: DatasetVersion) -> list[dict[str, Any]]:

@@ -87,6 +87,7 @@ def test_every_row_points_at_its_line_and_its_completion(builder: User, source: 
     version = material.built(builder, rows)
     for example in version.examples.filter(line__isnull=False):
         line = files.read_line(version, example)
+        assert example.completion is not None
         assert line["messages"][1]["content"] == example.completion.prompt_preview
         assert example.source_key == f"{source.slug}/{example.completion.upstream_id}"
     numbers = list(

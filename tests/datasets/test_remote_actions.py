@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 
+from datasets import remote
 from datasets.finetune import cancel, launch
 from datasets.models import FineTune, UploadedFile
 from datasets.remote import MARK
 from portal.models import AuditEntry, Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
+from portal.upstream import connect
 from tests import factories
 from tests.datasets import material, provider
 from tests.datasets.provider import JOBS, advance, crash_at, created, faults, posts
@@ -66,6 +68,16 @@ def work_on(tune: FineTune, sandbox: Sandbox) -> FineTune:
     return tune
 
 
+def intent(tune: FineTune) -> RemoteAction:
+    assert tune.action is not None
+    return tune.action
+
+
+def file_of(tune: FineTune) -> str:
+    assert tune.file is not None
+    return tune.file.remote_id
+
+
 def upload_first(tune: FineTune, sandbox: Sandbox) -> None:
     """Bring the launch to the point where the job is to be created."""
     material.step(launch.KIND)
@@ -78,9 +90,9 @@ def test_an_undisturbed_launch_makes_one_upload_and_one_job(tune: FineTune, sand
     assert (len(created(sandbox)), posts(sandbox), posts(sandbox, "/files")) == (1, 1, 1)
     job = provider.jobs(tune.connection)[0]
     assert job.id == tune.remote_id
-    assert job.metadata == {MARK: str(tune.action.pk)}
-    assert job.suffix == tune.action.pk.hex[:8]
-    assert (job.seed, job.training_file, job.model) == (tune.seed, tune.file.remote_id, tune.base_model)
+    assert job.metadata == {MARK: str(intent(tune).pk)}
+    assert job.suffix == intent(tune).pk.hex[:8]
+    assert (job.seed, job.training_file, job.model) == (tune.seed, file_of(tune), tune.base_model)
 
 
 def test_41_killed_before_the_intent_is_sent_it_is_sent_once_after(tune: FineTune, sandbox: Sandbox) -> None:
@@ -100,8 +112,8 @@ def test_42_killed_between_the_intent_and_the_request_a_person_is_asked(
     assert RemoteAction.objects.get(kind="fine_tune").state == RemoteAction.State.SENDING
     work_on(tune, sandbox)
     assert tune.state == State.ASKING
-    assert tune.action.state == RemoteAction.State.NOT_FOUND
-    assert tune.action.clean_listings >= 3
+    assert intent(tune).state == RemoteAction.State.NOT_FOUND
+    assert intent(tune).clean_listings >= 3
     assert posts(sandbox) == 0
     assert launch.decide(tune, "again", builder)
     work_on(tune, sandbox)
@@ -237,18 +249,18 @@ def test_47_two_jobs_that_only_the_file_tells_are_a_persons_decision(
     lose_the_answer(sandbox)
     by_hand = {
         "model": tune.base_model,
-        "training_file": FineTune.objects.get().file.remote_id,
+        "training_file": file_of(FineTune.objects.get()),
         "seed": tune.seed,
     }
-    with launch.connect(tune.connection) as upstream:
+    with connect(tune.connection) as upstream:
         faults(sandbox, {"kind": "drop_marks", "path": f"{JOBS}*"})
         stranger = upstream.create_job(by_hand)
     lose_the_answer(sandbox)
     work_on(tune, sandbox)
     assert tune.state == State.ASKING
-    assert len(tune.action.candidates) == 2
+    assert len(intent(tune).candidates) == 2
     assert posts(sandbox, f"{stranger.id}/cancel") == 0
-    mine = next(job for job in tune.action.candidates if job != stranger.id)
+    mine = next(job for job in intent(tune).candidates if job != stranger.id)
     assert launch.decide(tune, "adopt", builder, mine)
     work_on(tune, sandbox)
     assert (tune.state, tune.remote_id) == (State.RUNNING, mine)
@@ -260,7 +272,7 @@ def test_two_jobs_with_the_same_mark_become_one(tune: FineTune, sandbox: Sandbox
     crash_at("fine_tune.answered")
     action = RemoteAction.objects.get(kind="fine_tune")
     advance(sandbox, 2)
-    with launch.connect(tune.connection) as upstream:
+    with connect(tune.connection) as upstream:
         second = upstream.create_job(launch.body_of(action))
     work_on(tune, sandbox)
     material.drain(kinds=[cancel.KIND])
@@ -312,8 +324,8 @@ def test_a_file_deleted_upstream_is_uploaded_again(
     tune: FineTune, sandbox: Sandbox, builder: User, settings: Any
 ) -> None:
     work_on(tune, sandbox)
-    with launch.connect(tune.connection) as upstream:
-        upstream.delete_file(tune.file.remote_id)
+    with connect(tune.connection) as upstream:
+        upstream.delete_file(file_of(tune))
     settings.RECONCILE_SECONDS = -1  # so that it does not count as only just uploaded
     second = FineTune.objects.create(
         connection=tune.connection,
@@ -336,7 +348,7 @@ def test_a_clear_refusal_is_told_and_may_be_tried_again(
     work_on(tune, sandbox)
     assert tune.state == State.FAILED
     assert "does not support fine-tuning" in tune.error["message"]
-    assert tune.action.state == RemoteAction.State.REFUSED
+    assert intent(tune).state == RemoteAction.State.REFUSED
     FineTune.objects.filter(pk=tune.pk).update(base_model="gpt-4.1-mini-2025-04-14")
     assert launch.try_again(tune, builder)
     work_on(tune, sandbox)
@@ -361,8 +373,8 @@ def test_a_late_worker_with_an_old_lease_sends_nothing(tune: FineTune, sandbox: 
     action = RemoteAction.objects.get(kind="fine_tune")
     late = operations.Working(operation, keeper=type("Keeper", (), {"lost": Barrier(1)})())
     Operation.objects.filter(pk=operation.pk).update(fence=operation.fence + 1, state=Operation.State.RUNNING)
-    with launch.connect(tune.connection) as upstream, pytest.raises(operations.LeaseLost):
-        launch.remote._send(action, launch.JobErrand(), upstream, late)
+    with connect(tune.connection) as upstream, pytest.raises(operations.LeaseLost):
+        remote._send(action, launch.JobErrand(), upstream, late)
     action.refresh_from_db()
     assert action.state == RemoteAction.State.PLANNED
     assert posts(sandbox) == 0
