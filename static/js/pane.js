@@ -4,7 +4,7 @@ const kept = { top: 0, closed: new Set(), open: false, search: false };
 const facets = () => document.getElementById("facets");
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target.id !== "panes" || !facets()) return;
+  if (event.detail.target?.id !== "panes" || !facets()) return;
   kept.top = facets().scrollTop;
   kept.open = facets().classList.contains("open");
   kept.closed = new Set([...facets().querySelectorAll("details:not([open])")].map((facet) => facet.dataset.facet));
@@ -12,7 +12,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target.id !== "panes" || !facets()) return;
+  if (event.detail.target?.id !== "panes" || !facets()) return;
   for (const facet of facets().querySelectorAll("details")) facet.open = !kept.closed.has(facet.dataset.facet);
   if (kept.open) document.querySelector('[data-sheet-open="facets"]')?.click();
   facets().scrollTop = kept.top;
