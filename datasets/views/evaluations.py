@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Max, OuterRef, Subquery
+from django.db.models import Count, OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -31,9 +31,8 @@ def list_all(request: HttpRequest) -> HttpResponse:
         Evaluation.objects.readable_by(request.user)
         .select_related("version", "owner")
         .prefetch_related("connections")
-        .annotate(
-            run_count=Count("runs"), last_run=Max("runs__created"), last_id=Subquery(newest.values("pk")[:1])
-        )
+        .annotate(run_count=Count("runs"), last_id=Subquery(newest.values("pk")[:1]))
+        .order_by("-pk")
     )
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
     last = Run.objects.select_related("evaluation").in_bulk([row.last_id for row in page if row.last_id])

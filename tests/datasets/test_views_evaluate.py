@@ -1,0 +1,485 @@
+"""The Evaluate wizard, reports and rows as people meet them."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from completions.models import FrozenSelection
+from datasets.evaluate import run as runs
+from datasets.evaluate.targets import stored
+from datasets.models import Call, Evaluation, Run
+from portal.models import AuditEntry, Connection, User
+from portal.sandbox import Sandbox
+from tests import factories
+from tests.datasets import material, measured
+from tests.datasets.measured import CLOSE, EQUAL, STUDENT, TEACHER, asked, fresh, ran
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SignIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def source(builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]) -> Connection:
+    return connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
+
+
+@pytest.fixture
+def quiet(builder: User) -> Connection:
+    """A source for pages that call nobody."""
+    return factories.connection("Library")
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(settings: Any, tmp_path: Path) -> None:
+    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
+    settings.STORAGES = settings.STORAGES | {
+        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
+    }
+
+
+def grader(number: int = 0, **fields: Any) -> dict[str, Any]:
+    values = {
+        "kind": "text_similarity",
+        "name": "Close",
+        "input": "{{ sample.output_text }}",
+        "reference": "{{ item.reference }}",
+        "evaluation_metric": "rouge_l",
+        "pass_threshold": "0.7",
+    } | fields
+    return {f"g{number}-{name}": value for name, value in values.items()}
+
+
+def text_of(response: Any) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
+
+
+@pytest.mark.engines
+def test_from_a_selection_to_a_report(
+    builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
+) -> None:
+    client = client_of(builder)
+    frozen = material.frozen(builder, measured.rows(source, 12))
+    begun = client.get(reverse("datasets:evaluate_start", args=[frozen.pk]))
+    assert "12 stored completions" in text_of(begun)
+
+    answer = client.post(reverse("datasets:evaluate_start", args=[frozen.pk]), {"name": "Docs"})
+    made = Evaluation.objects.get()
+    assert answer["Location"] == reverse("datasets:evaluate", args=[made.pk, "reference"])
+    frozen.refresh_from_db()
+    assert frozen.confirmed_at is not None
+
+    page = text_of(client.get(answer["Location"]))
+    assert "expected" in page
+    assert "12 · 100%" in page
+    answer = client.post(answer["Location"], {"reference": "answer"})
+    assert answer["Location"] == reverse("datasets:evaluate", args=[made.pk, "targets"])
+
+    targets = {
+        "first_connection": source.pk,
+        "first_model": TEACHER,
+        "second_connection": source.pk,
+        "second_model": STUDENT,
+        "temperature": "0",
+    }
+    assert "Not possible here" in text_of(client.get(answer["Location"]))
+    answer = client.post(answer["Location"], targets)
+    assert answer["Location"] == reverse("datasets:evaluate", args=[made.pk, "graders"])
+
+    assert "Close to the reference" in client.get(answer["Location"]).content.decode()
+    answer = client.post(answer["Location"], grader())
+    assert answer["Location"] == reverse("datasets:evaluate", args=[made.pk, "review"])
+
+    review = text_of(client.get(answer["Location"]))
+    assert "Run · 24 calls" in review
+    answer = client.post(answer["Location"])
+    run = Run.objects.get()
+    assert answer["Location"] == reverse("datasets:run", args=[made.pk, run.number])
+    assert "Waiting" in text_of(client.get(answer["Location"]))
+
+    material.drain()
+    page = text_of(client.get(answer["Location"]))
+    assert "“gpt-4o-mini” passes “Close”" in page
+    assert "points less often than “gpt-4o”" in page
+    assert "McNemar" in page
+    assert len(asked(sandbox)) == 24
+    assert AuditEntry.objects.filter(verb="run.started", actor=builder).count() == 1
+
+
+def test_a_wizard_that_was_left_goes_on_where_it_stopped(
+    builder: User, client_of: SignIn, quiet: Connection
+) -> None:
+    frozen = material.frozen(builder, measured.rows(quiet, 3))
+    start = reverse("datasets:evaluate_start", args=[frozen.pk])
+    client_of(builder).post(start, {"name": "Docs"})
+    made = Evaluation.objects.get()
+    elsewhere = client_of(builder)
+    assert elsewhere.get(start)["Location"] == reverse("datasets:evaluate", args=[made.pk, "reference"])
+    elsewhere.post(reverse("datasets:evaluate", args=[made.pk, "reference"]), {"reference": "meta:expected"})
+    assert elsewhere.get(start)["Location"] == reverse("datasets:evaluate", args=[made.pk, "targets"])
+    skipped = elsewhere.get(reverse("datasets:evaluate", args=[made.pk, "review"]))
+    assert skipped["Location"] == reverse("datasets:evaluate", args=[made.pk, "targets"])
+
+
+def test_a_double_click_begins_one_evaluation(builder: User, client_of: SignIn, quiet: Connection) -> None:
+    frozen = material.frozen(builder, measured.rows(quiet, 2))
+    client = client_of(builder)
+    for _ in range(2):
+        client.post(reverse("datasets:evaluate_start", args=[frozen.pk]), {"name": "Docs"})
+    assert Evaluation.objects.count() == 1
+
+
+@pytest.fixture
+def begun(builder: User, quiet: Connection) -> Evaluation:
+    """An evaluation of three rows, up to the reference."""
+    return measured.evaluation(builder, measured.rows(quiet, 3), reference="meta:answer")
+
+
+def test_the_stored_answer_against_itself_is_refused_in_both_orders(
+    builder: User, client_of: SignIn, begun: Evaluation
+) -> None:
+    client = client_of(builder)
+    targets = reverse("datasets:evaluate", args=[begun.pk, "targets"])
+    reference = reverse("datasets:evaluate", args=[begun.pk, "reference"])
+    begun.setup["steps"] = ["data", "reference"]
+    begun.save()
+    client.post(targets, {"stored": "on"})
+    answer = client.post(reference, {"reference": "answer"})
+    assert answer.status_code == 422
+    assert "measured against themselves" in text_of(answer)
+    begun.refresh_from_db()
+    assert begun.reference == "meta:answer"
+
+    begun.reference, begun.setup["targets"] = "answer", []
+    begun.save()
+    answer = client.post(targets, {"stored": "on"})
+    assert answer.status_code == 422
+    assert "measured against themselves" in text_of(answer)
+
+
+@pytest.mark.parametrize("reference", ["meta:nowhere", "nonsense", "", "meta:"])
+def test_a_reference_that_was_not_offered_is_refused(
+    builder: User, client_of: SignIn, begun: Evaluation, reference: str
+) -> None:
+    url = reverse("datasets:evaluate", args=[begun.pk, "reference"])
+    assert client_of(builder).post(url, {"reference": reference}).status_code == 422
+
+
+def test_targets_must_name_something_else_each(
+    builder: User, client_of: SignIn, begun: Evaluation, quiet: Connection
+) -> None:
+    client = client_of(builder)
+    url = reverse("datasets:evaluate", args=[begun.pk, "targets"])
+    nothing = client.post(url, {"first_model": ""})
+    assert "at least one thing" in text_of(nothing)
+    twice = {
+        "first_connection": quiet.pk,
+        "first_model": "m",
+        "second_connection": quiet.pk,
+        "second_model": "m",
+    }
+    assert "first deployment again" in text_of(client.post(url, twice))
+    assert "Choose the connection" in text_of(client.post(url, {"first_model": "m"}))
+
+
+def test_fresh_answers_come_only_from_connections_one_may_act_on(
+    client_of: SignIn, quiet: Connection, outsider: User
+) -> None:
+    factories.grant(outsider, "builder", quiet)
+    hidden = factories.connection("Hidden")
+    made = measured.evaluation(outsider, measured.rows(quiet, 2))
+    client = client_of(outsider)
+    url = reverse("datasets:evaluate", args=[made.pk, "targets"])
+    answer = client.post(url, {"first_connection": hidden.pk, "first_model": "m"})
+    assert answer.status_code == 422
+    assert "Hidden" not in text_of(client.get(url))
+
+
+@pytest.fixture
+def aimed(begun: Evaluation) -> Evaluation:
+    """The same with its target: the stored answers."""
+    begun.setup |= {"steps": ["data", "reference", "targets"], "targets": [stored().as_dict()]}
+    begun.save()
+    return begun
+
+
+def test_graders_are_added_removed_and_tried_before_they_are_kept(
+    builder: User, client_of: SignIn, aimed: Evaluation
+) -> None:
+    client = client_of(builder)
+    url = reverse("datasets:evaluate", args=[aimed.pk, "graders"])
+    more = client.post(url, grader() | {"add": "string_check"})
+    assert more.status_code == 200
+    assert more.content.decode().count('name="g') >= 10
+    assert 'name="g1-operation"' in more.content.decode()
+    check = {"kind": "string_check", "name": "Equal", "operation": "eq"}
+    fewer = client.post(url, grader() | grader(1, **check) | {"remove": "0"})
+    assert 'name="g1-operation"' in fewer.content.decode()
+    assert 'name="g0-name"' not in fewer.content.decode()
+
+    tried = client.post(url, grader() | grader(1, **check) | {"try": "stored"})
+    page = text_of(tried)
+    assert tried.status_code == 200
+    assert page.count("rouge_l is 1.000, at least 0.7.") == 3
+    assert page.count("The text equals") == 3
+    assert client.post(url, grader() | grader(1, **check)).status_code == 302
+    assert [(one.name, one.kind) for one in aimed.graders.all()] == [
+        ("Close", "text_similarity"),
+        ("Equal", "string_check"),
+    ]
+
+
+def test_trying_a_deployment_asks_it_for_three_rows_and_stores_nothing(
+    builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 6))
+    made.setup |= {"steps": ["data", "reference", "targets"], "targets": [fresh(source).as_dict()]}
+    made.save()
+    url = reverse("datasets:evaluate", args=[made.pk, "graders"])
+    page = text_of(client_of(builder).post(url, grader() | {"try": "first"}))
+    assert page.count("rouge_l is") == 3
+    assert asked(sandbox).total() == 3
+    assert measured.stored_upstream(sandbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"input": "{{ item.reference|safe }}"}, "only names and indexes"),
+        ({"pass_threshold": "7"}, "less than or equal to 1"),
+        ({"evaluation_metric": "cosine"}, "Select a valid choice"),
+        ({"name": ""}, "required"),
+    ],
+)
+def test_a_grader_that_cannot_grade_is_shown_with_its_error(
+    builder: User, client_of: SignIn, aimed: Evaluation, change: dict[str, str], said: str
+) -> None:
+    answer = client_of(builder).post(
+        reverse("datasets:evaluate", args=[aimed.pk, "graders"]), grader(**change)
+    )
+    assert answer.status_code == 422
+    assert said in text_of(answer)
+
+
+def test_two_graders_cannot_have_one_name(builder: User, client_of: SignIn, aimed: Evaluation) -> None:
+    answer = client_of(builder).post(
+        reverse("datasets:evaluate", args=[aimed.pk, "graders"]), grader(0) | grader(1)
+    )
+    assert "Another grader has this name" in text_of(answer)
+
+
+@pytest.fixture
+def mixed(builder: User, quiet: Connection) -> Run:
+    """A finished run over thirty rows: one failed, one hostile."""
+    chosen = measured.rows(quiet, 28)
+    wrong = measured.row(quiet, 70, answer="Wrong.")
+    hostile = measured.row(
+        quiet,
+        71,
+        prompt="<script>alert(1)</script> {{ 7|add:7 }}",
+        answer='<img src=x onerror="alert(2)"> {% debug %}',
+        metadata={"answer": "</pre><script>alert(3)</script>"},
+    )
+    made = measured.evaluation(
+        builder, [*chosen, wrong, hostile], reference="meta:answer", graders=[EQUAL, CLOSE]
+    )
+    return ran(made, [stored()], builder)
+
+
+def page_of(client: Client, run: Run, query: str = "") -> Any:
+    return client.get(reverse("datasets:run", args=[run.evaluation_id, run.number]) + query)
+
+
+def test_rows_are_paged_and_filtered(builder: User, client_of: SignIn, mixed: Run) -> None:
+    client = client_of(builder)
+    first = page_of(client, mixed).content.decode()
+    assert first.count("data-row=") == 25
+    (after,) = set(re.findall(r"after=(\d+)", first))
+    second = page_of(client, mixed, f"?after={after}").content.decode()
+    assert second.count("data-row=") == 5
+    (before,) = set(re.findall(r"before=(\d+)", second))
+    assert page_of(client, mixed, f"?before={before}").content.decode().count("data-row=") == 25
+    assert page_of(client, mixed, "?show=failed").content.decode().count("data-row=") == 2
+    assert "The targets agree on every row" in text_of(page_of(client, mixed, "?show=disagreed"))
+    assert "Every answer could be judged" in text_of(page_of(client, mixed, "?show=ungraded"))
+    assert page_of(client, mixed, "?show=nonsense&after=x&before=99999999999").status_code == 200
+
+
+def test_htmx_gets_the_rows_alone(builder: User, client_of: SignIn, mixed: Run) -> None:
+    url = reverse("datasets:run", args=[mixed.evaluation_id, mixed.number])
+    part = client_of(builder).get(
+        url, {"show": "failed"}, headers={"HX-Request": "true", "HX-Target": "rows"}
+    )
+    assert part.content.decode().strip().startswith('<section id="rows"')
+
+
+def test_hostile_text_stays_text(builder: User, client_of: SignIn, mixed: Run) -> None:
+    client = client_of(builder)
+    line = (
+        Run.objects.get()
+        .evaluation.version.examples.get(completion__prompt_preview__startswith="<script>")
+        .line
+    )
+    row = client.get(reverse("datasets:run_row", args=[mixed.evaluation_id, mixed.number, line]))
+    for page in (page_of(client, mixed), row):
+        body = page.content.decode()
+        assert "<script>alert" not in body
+        assert "<img src=x" not in body
+    assert "alert(3)" in text_of(row)
+    assert "{{ 7|add:7 }}" in text_of(row)
+
+
+def test_a_row_shows_prompt_reference_answers_and_reasons(
+    builder: User, client_of: SignIn, mixed: Run
+) -> None:
+    url = reverse("datasets:run_row", args=[mixed.evaluation_id, mixed.number, 2])
+    client = client_of(builder)
+    page = text_of(client.get(url))
+    assert "Conversation" in page
+    assert "Wrong." in page
+    assert "rouge_l is" in page
+    assert "The stored completion" in page
+    drawer = client.get(url, headers={"HX-Request": "true", "HX-Target": "drawer"}).content.decode()
+    assert drawer.strip().startswith("<aside")
+    assert "data-drawer-next" in drawer
+    missing = reverse("datasets:run_row", args=[mixed.evaluation_id, mixed.number, 999])
+    assert client.get(missing).status_code == 404
+
+
+def test_disagreements_are_rows_that_only_one_target_passes(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 10))
+    run = ran(made, [fresh(source), fresh(source, STUDENT, "second")], builder)
+    (pair,) = run.summary["graders"][0]["pairs"]
+    page = page_of(client_of(builder), run, "?show=disagreed").content.decode()
+    assert page.count("data-row=") == pair["only_first"] + pair["only_second"] > 0
+
+
+def test_lists_and_evaluations_tell_their_last_result(builder: User, client_of: SignIn, mixed: Run) -> None:
+    client = client_of(builder)
+    listed = text_of(client.get(reverse("datasets:evaluations")))
+    assert "Summaries" in listed
+    assert "“Stored answers” passes every grader on 93.3% of 30 items" in listed
+    shown = text_of(client.get(reverse("datasets:evaluation", args=[mixed.evaluation_id])))
+    assert "Run 1" in shown
+    assert "{{ sample.output_text }} equals {{ item.reference }}" in shown
+
+
+def test_the_list_asks_as_often_for_many_as_for_few(
+    builder: User, client_of: SignIn, mixed: Run, django_assert_max_num_queries: Any
+) -> None:
+    client = client_of(builder)
+    for _ in range(6):
+        measured.evaluation(builder, measured.rows(Connection.objects.get(), 1))
+    with django_assert_max_num_queries(20):
+        assert client.get(reverse("datasets:evaluations")).status_code == 200
+
+
+def test_run_again_and_other_targets(builder: User, client_of: SignIn, mixed: Run, quiet: Connection) -> None:
+    client = client_of(builder)
+    again = client.post(reverse("datasets:run_again", args=[mixed.evaluation_id, mixed.number]))
+    assert again["Location"] == reverse("datasets:run", args=[mixed.evaluation_id, 2])
+    material.drain()
+    assert Run.objects.get(number=2).state == Run.State.DONE
+    new = reverse("datasets:run_new", args=[mixed.evaluation_id])
+    assert client.get(new).status_code == 200
+    assert client.post(new, {"first_model": "m"}).status_code == 422
+    answer = client.post(new, {"stored": "on"})
+    assert answer["Location"] == reverse("datasets:run", args=[mixed.evaluation_id, 3])
+
+
+def test_a_run_is_stopped_and_goes_on(builder: User, client_of: SignIn, source: Connection) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 4))
+    run = runs.start(made, [fresh(source)], builder)
+    client = client_of(builder)
+    client.post(reverse("datasets:run_cancel", args=[made.pk, run.number]))
+    run.refresh_from_db()
+    assert run.state == Run.State.CANCELLED
+    assert "Go on" in text_of(page_of(client, run))
+    client.post(reverse("datasets:run_retry", args=[made.pk, run.number]))
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+
+
+def test_a_failed_run_says_why_and_failed_answers_can_be_asked_for_again(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 3))
+    run = ran(made, [fresh(source, "gpt-nowhere")], builder)
+    page = text_of(page_of(client_of(builder), run))
+    assert "gives no answers" in page
+    assert "Go on" in page
+    run = ran(made, [fresh(source)], builder)
+    Call.objects.filter(run=run).update(
+        state=Call.State.FAILED, error={"kind": "timeout", "text": "Too late."}
+    )
+    runs.retry_failed(run, builder)
+    material.drain()
+    assert not Call.objects.filter(run=run, state=Call.State.FAILED).exists()
+
+
+def addresses(run: Run, frozen: FrozenSelection) -> list[tuple[str, str]]:
+    """Every page and act on evaluations, as (method, address)."""
+    pk, number = run.evaluation_id, run.number
+    return [
+        ("get", reverse("datasets:evaluation", args=[pk])),
+        ("get", reverse("datasets:run", args=[pk, number])),
+        ("get", reverse("datasets:run_row", args=[pk, number, 1])),
+        ("get", reverse("datasets:run_new", args=[pk])),
+        ("post", reverse("datasets:run_new", args=[pk])),
+        ("post", reverse("datasets:run_again", args=[pk, number])),
+        ("post", reverse("datasets:run_retry", args=[pk, number])),
+        ("post", reverse("datasets:run_cancel", args=[pk, number])),
+        ("get", reverse("datasets:evaluate", args=[pk, "data"])),
+        ("post", reverse("datasets:evaluate", args=[pk, "review"])),
+        ("get", reverse("datasets:evaluate_start", args=[frozen.pk])),
+    ]
+
+
+def test_outsiders_find_nothing_and_readers_only_read(
+    builder: User, reader: User, reviewer: User, outsider: User, client_of: SignIn, mixed: Run
+) -> None:
+    frozen = mixed.evaluation.version.frozen_selection
+    assert frozen is not None
+    pages = addresses(mixed, frozen)
+    assert [getattr(client_of(outsider), how)(url).status_code for how, url in pages] == [404] * len(pages)
+    wanted = [200, 200, 200, 403, 403, 403, 403, 403, 403, 403, 404]
+    for person in (reader, reviewer):
+        assert [getattr(client_of(person), how)(url).status_code for how, url in pages] == wanted
+    assert Run.objects.count() == 1
+    assert "Run again" not in text_of(page_of(client_of(reader), mixed))
+    assert "Summaries" not in text_of(client_of(outsider).get(reverse("datasets:evaluations")))
+
+
+def test_an_evaluation_of_two_sources_needs_the_right_on_both(
+    operator: User, outsider: User, client_of: SignIn
+) -> None:
+    one, two = factories.connection("One"), factories.connection("Two")
+    made = measured.evaluation(
+        operator, [*measured.rows(one, 2), measured.row(two, 9)], reference="meta:answer"
+    )
+    run = ran(made, [stored()], operator)
+    factories.grant(outsider, "builder", one)
+    client = client_of(outsider)
+    assert page_of(client, run).status_code == 404
+    factories.grant(outsider, "reader", two)
+    assert page_of(client, run).status_code == 200
+    assert client.post(reverse("datasets:run_again", args=[made.pk, 1])).status_code == 403
+
+
+def test_signed_out_people_are_sent_to_sign_in(mixed: Run) -> None:
+    answer = Client().get(reverse("datasets:evaluations"))
+    assert answer.status_code == 302
+    assert "login" in answer["Location"]
+
+
+def test_the_empty_list_says_how_to_begin(builder: User, client_of: SignIn) -> None:
+    assert "No evaluations yet" in text_of(client_of(builder).get(reverse("datasets:evaluations")))
