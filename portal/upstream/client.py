@@ -57,8 +57,12 @@ class Upstream:
     two); writes are sent once. Every failure is an UpstreamError.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(
+        self, connection: Connection, *, tries: int = READ_TRIES, seconds: float = READ_SECONDS
+    ) -> None:
         self.connection = connection
+        self._tries = tries
+        self._seconds = seconds
         self._credential = credential_of(connection)
         root = api_root(connection.kind, connection.base_url)
         self._wire = Wire(root)
@@ -130,7 +134,9 @@ class Upstream:
 
     def messages(self, completion_id: str, *, naps: bool = True) -> Messages:
         """All input messages in order. Without `naps` a 429 is raised at once, for callers that slow down.
-        A service that gives them no ids is asked once for a longer page."""
+
+        A service that gives them no ids is asked once for a longer page.
+        """
         path = f"/chat/completions/{quote(completion_id, safe='')}/messages"
         bodies: list[bytes] = []
         items: list[dict[str, Any]] = []
@@ -330,7 +336,7 @@ class Upstream:
         parse: Callable[[bytes, str], T],
         *,
         action: str = "",
-        timeout: float = READ_SECONDS,
+        timeout: float = 0.0,
         naps: bool = True,
     ) -> T:
         """GET below the API's root, tried again where that helps; `parse(body, content type)` reads it."""
@@ -338,10 +344,13 @@ class Upstream:
         pairs = {**self._version, **query}
         target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
         answer: T = _patiently(
-            lambda: self._wire.exchange("GET", target, self._headers(self._credential), timeout=timeout),
+            lambda: self._wire.exchange(
+                "GET", target, self._headers(self._credential), timeout=timeout or self._seconds
+            ),
             parse,
             self._credential,
             action,
+            self._tries,
             naps=naps,
         )
         return answer
@@ -413,7 +422,7 @@ class Upstream:
                 transport=SdkTransport(self._wire, self._credential.headers, self._credential.secrets),
                 trust_env=False,
                 follow_redirects=False,
-                timeout=READ_SECONDS,
+                timeout=self._seconds,
             )
             given: dict[str, Any] = {
                 "api_key": "replaced by our transport",
@@ -440,11 +449,11 @@ class Upstream:
         def send(method: str, target: str, body: bytes | None = None) -> Answer:
             def once() -> Answer:
                 headers = self._headers(credential) | ({"content-type": "application/json"} if body else {})
-                return wire.exchange(method, target, headers, body)
+                return wire.exchange(method, target, headers, body, timeout=self._seconds)
 
             if method == "GET":
                 answer: Answer = _patiently(
-                    once, lambda whole, _: whole, credential, hints.DEPLOY, whole=True
+                    once, lambda whole, _: whole, credential, hints.DEPLOY, self._tries, whole=True
                 )
                 return answer
             answer = once()
@@ -467,6 +476,7 @@ def _patiently(
     parse: Callable[..., Any],
     credential: Credential,
     action: str,
+    most: int,
     *,
     whole: bool = False,
     naps: bool = True,
@@ -482,25 +492,25 @@ def _patiently(
                 answer.status, answer.headers, answer.body, action=action, secrets=credential.secrets
             )
             if answer.headers.get("x-should-retry") == "false":
-                tries = READ_TRIES
+                tries = most
         except UpstreamError as caught:
             error = caught
         if error.kind == "auth" and not refreshed and credential.forget():
             refreshed = True
             continue
         tries += 1
-        nap = _nap(error, tries) if naps or error.kind != "throttled" else None
+        nap = _nap(error, tries, most) if naps or error.kind != "throttled" else None
         if nap is None or monotonic() - begun + nap > READ_BUDGET:
             raise error
         sleep(nap)
 
 
-def _nap(error: UpstreamError, tries: int) -> float | None:
+def _nap(error: UpstreamError, tries: int, most: int) -> float | None:
     """Seconds to wait before another try; None to give up."""
     if error.kind == "throttled":
         wait = 1.0 if error.retry_after is None else error.retry_after
         return wait + random.random() * 0.1 if wait <= LONGEST_NAP and tries <= 2 else None
-    if error.permanent or tries >= READ_TRIES or error.kind in ("stalled", "loop", "throttled"):
+    if error.permanent or tries >= most or error.kind in ("stalled", "loop", "throttled"):
         return None
     backoff = 0.25 * 2.0 ** (tries - 1) * (0.5 + random.random())
     told = error.retry_after or 0.0

@@ -98,7 +98,7 @@ def checked_addresses(origin: Origin) -> list[tuple[int, str]]:
     """
     try:
         found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
         raise UpstreamError(
             "dns",
             f"The name {_shown(origin.host)} could not be resolved.",

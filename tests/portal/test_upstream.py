@@ -5,6 +5,9 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +19,15 @@ from portal.upstream import Upstream, UpstreamError, connect, test_connection
 from portal.upstream import credentials as tokens
 from portal.upstream.addresses import api_root, resource_of
 from tests.portal.sandbox_client import control, examples, faults
-from tests.portal.upstream_bed import PERSONALITIES, bare_server, journal, unsaved
+from tests.portal.upstream_bed import (
+    PERSONALITIES,
+    Bare,
+    Handler,
+    bare_server,
+    certificate_of_a_test,
+    journal,
+    unsaved,
+)
 
 ROWS = 120
 each_personality = pytest.mark.parametrize("personality", PERSONALITIES)
@@ -380,7 +391,8 @@ def test_a_job_that_takes_too_long_is_not_sent_again(settings: Any, monkeypatch:
     import threading
 
     over = threading.Event()
-    with bare_server(settings, lambda handler: over.wait(10) and None) as bare:
+    late: list[bool] = []
+    with bare_server(settings, lambda handler: late.append(over.wait(10))) as bare:
         with connect(bare.connection()) as upstream:
             exchange = upstream._wire.exchange
 
@@ -422,22 +434,59 @@ def test_no_secret_is_left_in_errors_logs_or_reports(
     assert canary not in caplog.text
 
 
-def test_a_client_secret_does_not_appear_when_entra_refuses(
-    sandbox: Sandbox, settings: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    settings.ENTRA_AUTHORITY = f"https://127.0.0.1:{sandbox.port}"  # speaks no TLS
-    connection = unsaved(
+# Client secret: azure-identity insists on https, so a TLS front stands before the sandbox's endpoint.
+
+
+@pytest.fixture
+def authority(
+    sandbox: Sandbox, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bare]:
+    bundle, context = certificate_of_a_test(tmp_path)
+
+    def forward(handler: Handler) -> None:
+        headers = {"host": handler.headers["host"], "x-forwarded-proto": "https"}
+        if kind := handler.headers.get("content-type"):
+            headers["content-type"] = kind
+        with closing(HTTPConnection("127.0.0.1", sandbox.port)) as inner:
+            inner.request(handler.command, f"/identity{handler.path}", handler.body or None, headers)
+            answer = inner.getresponse()
+            handler.answer(answer.status, answer.read(), content_type="application/json")
+
+    with bare_server(settings, forward, tls=context) as front:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        monkeypatch.setenv("AZURE_AUTHORITY_HOST", "https://127.0.0.1:9")  # must not be followed
+        settings.ENTRA_AUTHORITY = f"https://localhost:{front.port}"
+        yield front
+
+
+def with_client_secret(sandbox: Sandbox, secret: str) -> Connection:
+    return unsaved(
         sandbox,
         auth=Auth.ENTRA_SECRET,
-        tenant_id="tenant-of-a-test",
+        tenant_id="11111111-2222-3333-4444-555555555555",
         client_id="sandbox-client",
-        secret=CLIENT_SECRET,
+        secret=secret,
     )
-    with connect(connection) as upstream, pytest.raises(UpstreamError) as caught:
+
+
+@pytest.mark.usefixtures("authority")
+def test_a_client_secret_buys_a_token(sandbox: Sandbox) -> None:
+    with connect(with_client_secret(sandbox, CLIENT_SECRET)) as upstream:
+        assert upstream.list_stored(limit=2).items
+
+
+@pytest.mark.usefixtures("authority")
+def test_a_wrong_client_secret_is_explained_and_not_repeated(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wrong = "wrong-client-secret-0123456789"
+    with connect(with_client_secret(sandbox, wrong)) as upstream, pytest.raises(UpstreamError) as caught:
         upstream.list_stored()
-    assert caught.value.kind in ("network", "credentials")
-    assert CLIENT_SECRET not in json.dumps(caught.value.as_dict()) + caplog.text
+    assert (caught.value.kind, caught.value.code) == ("credentials", "secret_wrong")
+    assert "value" in caught.value.hint
+    assert wrong not in json.dumps(caught.value.as_dict()) + caplog.text
+    assert not [entry for entry in journal(sandbox) if entry["path"] == "/chat/completions"]
 
 
 # Addresses
