@@ -140,15 +140,12 @@ class App:
         if refused is not None:
             return self._finish(request, first, path, refused, faults)
         if first == "identity":
-            reply = identity.respond(request, self.tokens, self.now(), self._token_seconds(faults))
+            reply = identity.respond(request, self.tokens, self.now(), self.token_seconds)
         else:
             reply = management.respond(
                 request, self.states, self.tokens, self.now(), self.job_seconds, self.commit
             )
         return self._finish(request, first, path, reply, faults)
-
-    def _token_seconds(self, faults: Faults) -> float:
-        return float(faults.option("expire_tokens", "seconds", self.token_seconds))
 
     def _resource(self, request: Request, personality: Personality, path: str) -> Answer | Later:
         faults = self.faults.strike(personality.name, request.method, path)

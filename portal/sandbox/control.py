@@ -119,12 +119,7 @@ def _summary(app: "App", query: dict[str, str]) -> Json:
         return {**asdict(found[1]), "raw": found[2]}
     summary = _counts(state, app.now())
     if query.get("ids") == "1":
-        order = (
-            [row.id for row, _ in state.page(None, {}, None, 10**9, ascending=True)[0]]
-            if "rows" in query
-            else None
-        )
-        summary["ids"] = order if order is not None else _ids(state)
+        summary["ids"] = _ids(state)
         summary["files"] = list(state.files)
         summary["jobs"] = list(state.jobs)
         summary["deployments"] = list(state.deployments)

@@ -1,10 +1,21 @@
 """Who may do what in the sandbox, and how each surface says no."""
 
+import json
+import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from openai import OpenAI
 
 from portal.sandbox import Sandbox
@@ -177,6 +188,74 @@ def test_client_credentials_give_a_token_to_who_knows_the_secret(sandbox: Sandbo
     assert (status, answer["error"]) == (401, "invalid_client")
     _, discovery, _ = http(f"{sandbox.url}/identity/some-tenant/v2.0/.well-known/openid-configuration")
     assert discovery["token_endpoint"] == address
+
+
+class TlsFront(threading.Thread):
+    """Ends TLS before the identity endpoint as a proxy would: azure-identity takes no http authority."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.sandbox = sandbox
+        self.certificate = folder / "certificate.pem"
+        private = folder / "key.pem"
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self.certificate.write_bytes(certificate.public_bytes(Encoding.PEM))
+        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, private)
+        self.listener = context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True)
+        self.port = self.listener.getsockname()[1]
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self.join()
+        self.listener.close()
+
+    def run(self) -> None:
+        while True:
+            try:
+                client_side, _ = self.listener.accept()
+            except OSError:  # closed: the test is over
+                return
+            with client_side, client_side.makefile("rwb") as stream:
+                method, path, _ = stream.readline().decode().split(" ")
+                headers: dict[str, str] = {}
+                while line := stream.readline().strip().decode():
+                    name, _, value = line.partition(": ")
+                    headers[name] = value
+                body = stream.read(int(headers.get("Content-Length", 0))) or None
+                kept = {"Content-Type", "Host"} & set(headers)
+                forwarded = {name: headers[name] for name in kept} | {"X-Forwarded-Proto": "https"}
+                status, answer, _ = http(f"{self.sandbox.url}/identity{path}", method, body, forwarded)
+                text = json.dumps(answer).encode()
+                head = f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                stream.write(f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text)
+
+
+def test_azure_identity_signs_in_with_a_client_secret_through_tls(sandbox: Sandbox, tmp_path: Path) -> None:
+    from azure.identity import ClientSecretCredential
+
+    front = TlsFront(sandbox, tmp_path)
+    front.start()
+    with ClientSecretCredential(
+        "11111111-2222-3333-4444-555555555555",
+        "sandbox-client",
+        "sandbox-client-secret",
+        authority=f"https://localhost:{front.port}",
+        disable_instance_discovery=True,
+        connection_verify=str(front.certificate),
+    ) as credential:
+        token = credential.get_token("https://ai.azure.com/.default").token
+    front.close()
+    assert plain(sandbox.base_url("azure-v1"), token).chat.completions.list().data
 
 
 def test_a_revoked_key_stays_revoked_until_the_faults_are_cleared(sandbox: Sandbox) -> None:
