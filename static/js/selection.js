@@ -9,6 +9,8 @@ const list = () => document.querySelector("[data-rows]");
 const boxes = () => [...document.querySelectorAll("[data-select]")];
 const total = () => Number(list()?.dataset.total ?? 0);
 const chosen = (id) => (state.mode === "all" ? !state.excluded.has(id) : state.ids.has(id));
+// A list that is too long to count says so: "10,000+".
+const more = () => (list()?.hasAttribute("data-more") ? "+" : "");
 const count = () => (state.mode === "all" ? Math.max(0, total() - state.excluded.size) : state.ids.size);
 
 function put(id, on) {
@@ -42,9 +44,9 @@ function draw() {
   bar.elements.ids.value = [...state.ids].join(",");
   bar.elements.excluded.value = [...state.excluded].join(",");
   bar.elements.q.value = state.q;
-  bar.querySelector("[data-selection-count]").textContent = number.format(count());
+  bar.querySelector("[data-selection-count]").textContent = number.format(count()) + (state.mode === "all" ? more() : "");
   bar.querySelector("[data-selection-all]").hidden = state.mode === "all" || total() <= state.ids.size;
-  for (const text of bar.querySelectorAll("[data-selection-total]")) text.textContent = number.format(total());
+  for (const text of bar.querySelectorAll("[data-selection-total]")) text.textContent = number.format(total()) + more();
   bar.hidden = count() === 0;
 }
 
