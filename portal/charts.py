@@ -1,5 +1,6 @@
 """A line chart as a value: what the script draws, and the table behind it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,10 +31,6 @@ class Chart:
     from_zero: bool = False
 
     @property
-    def data_id(self) -> str:
-        return f"{self.name}-data"
-
-    @property
     def lines(self) -> list[Line]:
         """The curves with a colour each."""
         return [
@@ -43,7 +40,7 @@ class Chart:
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the script reads."""
+        """What is drawn."""
         return {
             "x": self.x,
             "xs": list(self.xs),
@@ -53,6 +50,11 @@ class Chart:
                 for line in self.lines
             ],
         }
+
+    @property
+    def text(self) -> str:
+        """What the script reads, from an attribute: htmx takes script elements out of what it swaps in."""
+        return json.dumps(self.data)
 
     @property
     def rows(self) -> list[tuple[float | None, ...]]:

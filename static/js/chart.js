@@ -1,4 +1,4 @@
-// <figure data-chart="id of the JSON"> drawn by uPlot, which is loaded when a page first has a chart.
+// <figure data-chart="JSON"> drawn by uPlot, which is loaded when a page first has a chart.
 let library = null;
 
 function load() {
@@ -24,7 +24,7 @@ function resolve(element, value) {
 
 async function draw(figure) {
   const plot = figure.querySelector("[data-chart-plot]");
-  const data = JSON.parse(document.getElementById(figure.dataset.chart).textContent);
+  const data = JSON.parse(figure.dataset.chart);
   const UPlot = await load();
   plot.replaceChildren();
   const reading = figure.querySelector("[data-chart-reading]");
