@@ -1,13 +1,14 @@
 """The choices of the Distill wizard, kept as a draft version and a draft fine-tune, so that it can wait."""
 
 import random
+from itertools import islice
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Count, Max
 
 from completions import selection
-from completions.models import FrozenSelection
+from completions.models import FrozenSelection, StoredCompletion
 from datasets.build import build, validate
 from datasets.finetune import launch
 from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
@@ -128,6 +129,20 @@ def set_up(tune: FineTune, values: dict[str, Any]) -> None:
         training_type=values["training_type"],
     )
     tune.refresh_from_db()
+
+
+def main_source(version: DatasetVersion, among: Any) -> int | None:
+    """The connection that most of the newest selected rows come from, as training there is the likeliest."""
+    frozen = version.frozen_selection
+    newest = list(islice(selection.ids_of(frozen), 500)) if frozen is not None else []
+    counted = (
+        StoredCompletion.objects.filter(pk__in=newest, connection__in=among)
+        .values("connection")
+        .annotate(n=Count("id"))
+        .order_by("-n", "connection")
+        .first()
+    )
+    return counted["connection"] if counted else among.values_list("pk", flat=True).first()
 
 
 def done_steps(version: DatasetVersion) -> set[str]:

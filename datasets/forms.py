@@ -134,7 +134,7 @@ class DeployForm(forms.Form):
 
     model = forms.ChoiceField(label="Model", help_text="The finished model, or one of its checkpoints.")
     name = forms.CharField(
-        max_length=64, strip=True, label="Deployment name", help_text="What calls put into `model`."
+        max_length=64, strip=True, label="Deployment name", help_text="What calls name as their model."
     )
     sku = forms.ChoiceField(
         choices=[(sku, sku) for sku in deploy.SKUS],

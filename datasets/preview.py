@@ -53,12 +53,12 @@ def first_rows(version: DatasetVersion, count: int) -> list[Row]:
 
 
 def worst_rows(version: DatasetVersion, count: int) -> list[Row]:
-    """Rows that validation warned about first, then the longest and the shortest."""
+    """Rows that validation warned about first, and always one of the longest and of the shortest."""
     lines: list[int] = []
     for problem in version.problems:
         if problem["line"] and problem["line"] not in lines:
             lines.append(problem["line"])
-    warned = list(written(version).filter(line__in=lines[:count]))
+    warned = list(written(version).filter(line__in=lines[: count - 2]))
     found = sorted(warned, key=lambda example: lines.index(example.line))
     for order in ("-tokens", "tokens"):
         more = written(version).exclude(pk__in=[example.pk for example in found]).order_by(order, "position")

@@ -92,9 +92,9 @@ def _listed(upstream: Upstream, running: list[FineTune]) -> dict[str, JobInfo]:
 
 
 def _pause(running: list[FineTune]) -> float:
-    """Often in a job's first minutes, up to every five when it has been going for hours."""
+    """Often in a job's first minutes, every five when it has been going for hours."""
     age = (timezone.now() - max(tune.created for tune in running)).total_seconds()
-    pause: float = min(max(settings.FOLLOW_SECONDS, age / 60), max(LONGEST_PAUSE, settings.FOLLOW_SECONDS))
+    pause: float = min(max(settings.FOLLOW_SECONDS / 3, age / 40), LONGEST_PAUSE)
     return pause * random.uniform(0.9, 1.1)
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from datasets import remote
-from datasets.finetune import cancel, upload
+from datasets.finetune import cancel, follow, upload
 from datasets.models import DatasetVersion, FineTune, UploadedFile
 from datasets.remote import MARK, Found, Outcome
 from portal import audit, operations
@@ -281,6 +281,7 @@ def started(tune: FineTune, action: RemoteAction, work: operations.Working | Non
         audit.record(
             action.requested_by, "fine_tune.started", tune, connection=tune.connection, job=tune.remote_id
         )
+        follow.begin(tune.connection)
         if tune.cancel_requested:
             cancel.begin(tune, action.requested_by)
 

@@ -55,7 +55,14 @@ def _name_of(tune: FineTune) -> str:
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     """The page of one deployment."""
-    related = ("connection", "fine_tune__version__dataset", "action", "operation", "created_by")
+    related = (
+        "connection",
+        "fine_tune__version__dataset",
+        "fine_tune__version__frozen_selection",
+        "action",
+        "operation",
+        "created_by",
+    )
     found: Deployment = fetch(Deployment.objects.select_related(*related), request.user, pk=pk)
     may_act = may(Deployment.objects, request.user, "act", found)
     states = Deployment.State
@@ -65,11 +72,18 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
             states(found.state), "run"
         ),
         "live": found.state in (states.CREATING, states.WARMING),
+        "selection": _selection(request, found),
         "asks": found.state == states.ASKING and may_act,
         "may_retry": found.state == states.FAILED and may_act and found.fine_tune_id is not None,
         "not_found": found.action is not None and found.action.state == RemoteAction.State.NOT_FOUND,
     }
     return render(request, fragment(request, "datasets/deployment.html", {"state"}), context)
+
+
+def _selection(request: HttpRequest, deployment: Deployment) -> object:
+    """The completions that the model learnt from, to measure it on; only their selection's owner may go on."""
+    frozen = deployment.fine_tune.version.frozen_selection if deployment.fine_tune is not None else None
+    return frozen.pk if frozen is not None and frozen.owner_id == request.user.pk else None
 
 
 @require_POST

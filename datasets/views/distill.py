@@ -136,9 +136,8 @@ def _chosen(request: HttpRequest, version: DatasetVersion, draft: FineTune | Non
     """What the form shows first: the draft's choice, else a source that may be acted on."""
     if draft is not None:
         return {"connection": draft.connection_id}
-    sources = version.connections.filter(pk__in=Connection.objects.actionable_by(request.user).values("pk"))
-    first = sources.order_by("name").first()
-    return {"connection": first.pk if first else None}
+    sources = Connection.objects.actionable_by(request.user).filter(dataset_versions=version)
+    return {"connection": distill.main_source(version, sources)}
 
 
 def _connection(request: HttpRequest, form: ModelForm, connections: Any) -> Connection:
@@ -177,7 +176,7 @@ def _check(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         left_out_count=version.left_out_total,
         problems=problems_in_words(version),
         first=preview.first_rows(version, PREVIEW_ROWS) if ready else [],
-        worst=preview.worst_rows(version, PREVIEW_ROWS) if ready else [],
+        worst=preview.worst_rows(version, PREVIEW_ROWS + 2) if ready else [],
         least=validate.MIN_EXAMPLES,
     )
     return render(request, "datasets/distill/check.html", context)
