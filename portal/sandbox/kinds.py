@@ -85,8 +85,13 @@ def _read_review(text: str) -> Problem | None:
     return _review(asked[1], fence[1]) if asked and fence else None
 
 
+@cache
+def _with_gaps() -> tuple[material.Topic, ...]:
+    return tuple(topic for topic in material.topics() if material.undocumented(topic.page))
+
+
 def _pose_review(draw: Draw) -> Problem:
-    topic = draw.pick(material.topics())
+    topic = draw.pick(_with_gaps() if draw.chance(0.75) else material.topics())
     return _review(topic.name, topic.page)
 
 
