@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,7 +11,7 @@ from portal import audit
 from portal.encryption import SecretUnreadable
 from portal.models import Auth, Connection
 from portal.upstream import Finding, UpstreamError, test_connection
-from portal.upstream.addresses import api_root, resource_of
+from portal.upstream.addresses import api_root, resource_of, split
 from portal.upstream.outbound import allowed_origin, checked_addresses
 
 State = Connection.State
@@ -52,7 +51,7 @@ def why_secret_is_dropped(before: Connection, after: Connection) -> str:
 
 
 def _place(url: str) -> tuple[str, str]:
-    parts = urlsplit(url.strip().lower())
+    parts = split(url.lower())
     return (parts.scheme, parts.netloc)
 
 

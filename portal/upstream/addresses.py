@@ -1,9 +1,17 @@
 """Where an endpoint's API begins, and which resource a connection means, however its address was typed."""
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from portal.models import Connection, Kind
 from portal.upstream.outbound import SUFFIXES
+
+
+def split(url: str) -> SplitResult:
+    """The parts of an address; none of what is not one."""
+    try:
+        return urlsplit(url.strip())
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def api_root(kind: str, base_url: str) -> str:
@@ -12,7 +20,7 @@ def api_root(kind: str, base_url: str) -> str:
     People paste what they find: the endpoint as the Azure portal shows it, or the base URL of a code sample.
     """
     root = base_url.strip().rstrip("/")
-    path = urlsplit(root).path
+    path = split(root).path
     match kind:
         case Kind.AZURE_V1:
             if path.endswith("/openai"):
@@ -32,12 +40,12 @@ def resource_of(connection: Connection) -> tuple[str, ...]:
     An Azure resource has one name below several domains and API surfaces; at OpenAI the key decides the
     account.
     """
-    parts = urlsplit(connection.base_url.strip().lower())
+    parts = split(connection.base_url.lower())
     host = parts.hostname or ""
     for suffix in SUFFIXES:
         if host.endswith(suffix):
             return ("azure", host.removesuffix(suffix))
-    root = urlsplit(api_root(connection.kind, connection.base_url.lower()))
+    root = split(api_root(connection.kind, connection.base_url.lower()))
     place = root.path.removesuffix("/v1").removesuffix("/openai")
     if connection.kind == Kind.OPENAI:
         return (parts.netloc, place, connection.secret_last4)
