@@ -50,7 +50,8 @@ def _azure_v1(connection: Connection) -> tuple[str, str]:
     entra = f'{tokens}client = OpenAI(base_url="{connection.base_url}", api_key=token_provider)\n{call}'
     key = (
         "import os\n\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url="{connection.base_url}", api_key=os.environ["AZURE_OPENAI_API_KEY"])\n{call}'
+        f'client = OpenAI(\n    base_url="{connection.base_url}",\n'
+        f'    api_key=os.environ["AZURE_OPENAI_API_KEY"],\n)\n{call}'
     )
     return entra, key
 

@@ -1,6 +1,7 @@
 """A conversation made ready to be shown: who speaks, in which parts, and what the tools answered."""
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -80,7 +81,7 @@ def talk_of(row: StoredCompletion, body: Body | None) -> Talk:
         return _unreadable("Its text is not here.", None)
     try:
         item, messages = raw.read(raw.unpack(body.raw))
-    except (raw.Unreadable, ValueError, KeyError) as error:
+    except (zlib.error, ValueError, KeyError, TypeError) as error:
         return _unreadable(str(error)[:200], None)
     conversation = parse(item, messages)
     return Talk(

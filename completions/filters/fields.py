@@ -94,7 +94,8 @@ def _known(*lists: Mapping[str, object]) -> Callable[[tuple[Operand, ...], bool]
         lookup = AnyOf.read(operands)
         for value in lookup.values:
             if value not in names:
-                raise Unknown(f"“{value}” is not one of {', '.join(sorted(names))}.", names, value)
+                some = f" It is one of {', '.join(names)}." if len(names) < 8 else ""
+                raise Unknown(f"“{value}” is not known here.{some}", names, value)
         return lookup
 
     return read

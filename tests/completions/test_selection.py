@@ -1,0 +1,130 @@
+"""Selections: what is counted when the question is asked is what is acted on."""
+
+from datetime import timedelta
+
+import pytest
+from django.http import QueryDict
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from completions.models import FrozenSelection
+from completions.selection import (
+    MOST_EXCLUDED,
+    Refused,
+    Selection,
+    confirm,
+    expire_unconfirmed,
+    freeze,
+    ids_of,
+    pack,
+    unpack,
+)
+from portal.models import User
+from tests import factories
+from tests.factories import make_completion
+
+
+def posted(**fields: str) -> Selection:
+    data = QueryDict(mutable=True)
+    data.update(fields)
+    return Selection.from_post(data)
+
+
+@given(st.lists(st.integers(0, 2**62)))
+def test_ids_are_unpacked_as_they_were_packed(ids: list[int]) -> None:
+    assert list(unpack(pack(ids))) == ids
+
+
+def test_a_hundred_thousand_ids_take_little_room() -> None:
+    assert len(pack(range(100_000, 0, -1))) < 1_000
+
+
+@pytest.mark.engines
+@pytest.mark.django_db
+def test_all_that_match_are_frozen_newest_first(reader: User) -> None:
+    old, new, middle = (make_completion(created=at, metadata={"c": "x"}) for at in (10, 30, 20))
+    make_completion(metadata={"c": "y"})
+    frozen = freeze(reader, q="meta.c:x", everything=True)
+    assert list(ids_of(frozen)) == [new.pk, middle.pk, old.pk]
+    assert (frozen.count, frozen.q, frozen.everything, frozen.owner) == (3, "meta.c:x", True, reader)
+
+
+@pytest.mark.engines
+@pytest.mark.django_db
+def test_rows_that_come_after_the_question_are_not_acted_on(reader: User) -> None:
+    before = {make_completion().pk for _ in range(3)}
+    frozen = freeze(reader, everything=True)
+    make_completion()
+    frozen.refresh_from_db()
+    confirm(frozen)
+    assert frozen.count == 3
+    assert set(ids_of(frozen)) == before
+
+
+@pytest.mark.engines
+@pytest.mark.django_db
+def test_exceptions_are_left_out(reader: User) -> None:
+    rows = [make_completion(prompt="find me").pk for _ in range(5)]
+    frozen = freeze(reader, q="find", everything=True, excluded=[rows[1], rows[3]])
+    assert sorted(ids_of(frozen)) == [rows[0], rows[2], rows[4]]
+    assert frozen.excluded == [rows[1], rows[3]]
+
+
+@pytest.mark.django_db
+def test_ids_that_the_person_may_not_read_are_left_out() -> None:
+    mine, foreign = factories.connection(), factories.connection()
+    own, hidden = make_completion(mine), make_completion(foreign)
+    person = factories.user(role="reader", connection=mine)
+    frozen = freeze(person, ids=[own.pk, hidden.pk, 10**12])
+    assert list(ids_of(frozen)) == [own.pk]
+    assert list(frozen.connections.all()) == [mine]
+    with pytest.raises(Refused):
+        freeze(person, ids=[hidden.pk])
+
+
+@pytest.mark.django_db
+def test_everything_ends_at_what_the_person_may_read() -> None:
+    mine, foreign = factories.connection(), factories.connection()
+    own = make_completion(mine)
+    make_completion(foreign)
+    person = factories.user(role="reader", connection=mine)
+    frozen = freeze(person, everything=True)
+    assert list(ids_of(frozen)) == [own.pk]
+    assert list(frozen.connections.all()) == [mine]
+
+
+@pytest.mark.django_db
+def test_a_broken_filter_selects_nothing(reader: User) -> None:
+    make_completion()
+    with pytest.raises(Refused, match="cannot be read"):
+        freeze(reader, q="modle:x", everything=True)
+    assert not FrozenSelection.objects.exists()
+
+
+@pytest.mark.django_db
+def test_more_exceptions_than_a_page_can_carry_are_refused(reader: User) -> None:
+    make_completion()
+    with pytest.raises(Refused, match="Narrow the filter"):
+        freeze(reader, everything=True, excluded=range(MOST_EXCLUDED + 1))
+
+
+def test_the_form_says_either_these_or_all_but_these() -> None:
+    assert posted(mode="ids", ids="3,1,", excluded="9", q="x") == Selection(q="x", ids=(3, 1))
+    assert posted(mode="all", ids="3", excluded="9,8", q="x") == Selection(
+        q="x", everything=True, excluded=(9, 8)
+    )
+    for nonsense in ("1,x", "1;2", "-1", "9" * 30, "١"):
+        with pytest.raises(Refused):
+            posted(mode="ids", ids=nonsense)
+
+
+@pytest.mark.django_db
+def test_questions_that_nobody_answered_expire(reader: User) -> None:
+    make_completion()
+    kept, fresh, stale = (freeze(reader, everything=True) for _ in range(3))
+    confirm(kept)
+    long_ago = timezone.now() - timedelta(days=2)
+    FrozenSelection.objects.filter(pk__in=[kept.pk, stale.pk]).update(created=long_ago)
+    assert expire_unconfirmed() == 1
+    assert set(FrozenSelection.objects.values_list("pk", flat=True)) == {kept.pk, fresh.pk}

@@ -1,0 +1,228 @@
+"""One completion in full: its own address, its conversation, its bytes, the rows around it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from completions.models import Body
+from completions.talk import talk_of
+from portal.models import User
+from tests import factories
+from tests.factories import make_completion
+
+pytestmark = pytest.mark.django_db
+
+SignIn = Callable[[User], Client]
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def address(made: Any, query: str = "") -> str:
+    return f"/completions/{made.connection.slug}/{made.upstream_id}/{query}"
+
+
+def fragment(client: Client, url: str) -> str:
+    return client.get(url, headers={"HX-Request": "true", "HX-Target": "drawer"}).content.decode()
+
+
+def test_opened_by_itself_it_is_a_page_with_the_table_behind_it(client_of: SignIn, reader: User) -> None:
+    made = make_completion(prompt="a question", answer="an answer")
+    text = client_of(reader).get(address(made)).content.decode()
+    assert "<html" in text
+    assert 'class="drawer"' in text
+    assert f'id="row-{made.pk}"' in text
+
+
+def test_beside_the_table_it_is_a_fragment(client_of: SignIn, reader: User) -> None:
+    made = make_completion(prompt="a question")
+    text = fragment(client_of(reader), address(made))
+    assert text.lstrip().startswith('<aside class="drawer"')
+    assert f'data-key="{made.connection.slug}/{made.upstream_id}"' in text
+
+
+def test_an_id_from_upstream_may_hold_nearly_anything(client_of: SignIn, reader: User) -> None:
+    where = factories.connection()
+    for upstream_id in ("chatcmpl-a/b", "with space", "50%", "ünï?x#y", "<b>", "select"):
+        made = make_completion(where, upstream_id=upstream_id)
+        client = client_of(reader)
+        page = client.get("/completions/")
+        assert page.status_code == 200
+        from completions.pane import drawer_address
+
+        assert client.get(drawer_address(where.slug, made.upstream_id)).status_code == 200
+
+
+def test_previous_and_next_stay_within_the_result(client_of: SignIn, reader: User) -> None:
+    where = factories.connection()
+    rows = [make_completion(where, created=at, metadata={"c": "x" if at % 2 else "y"}) for at in range(5)]
+    text = fragment(client_of(reader), address(rows[3], "?q=meta.c:x"))
+    assert f'href="/completions/{where.slug}/{rows[1].upstream_id}/?q=meta.c%3Ax" data-drawer-next' in text
+    assert "data-drawer-previous" not in text
+    text = fragment(client_of(reader), address(rows[3]))
+    assert f'href="/completions/{where.slug}/{rows[4].upstream_id}/" data-drawer-previous' in text
+    assert f'href="/completions/{where.slug}/{rows[2].upstream_id}/" data-drawer-next' in text
+
+
+def test_closing_leads_back_to_the_same_page(client_of: SignIn, reader: User) -> None:
+    made = make_completion()
+    text = fragment(client_of(reader), address(made, "?q=model%3Aa&after=5.6"))
+    assert 'href="/completions/?q=model%3Aa&amp;after=5.6" data-drawer-close' in text
+
+
+def tool_messages() -> list[dict[str, Any]]:
+    call = {
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "weather", "arguments": '{"city": "Oslo"}'},
+    }
+    return [
+        {"role": "developer", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Rain?"},
+                {"type": "image_url", "image_url": {"url": PIXEL}},
+            ],
+        },
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "12 degrees"},
+        {"role": "tool", "tool_call_id": "call_9", "content": "lost"},
+        {"role": "narrator", "content": [{"type": "hologram", "beam": "blue"}]},
+    ]
+
+
+def test_a_conversation_is_shown_with_calls_and_their_results(client_of: SignIn, reader: User) -> None:
+    made = make_completion(messages=tool_messages(), answer="No **rain**.")
+    speeches = talk_of(made, Body.objects.get(pk=made.pk)).speeches
+    assert [speech.role for speech in speeches] == [
+        "developer",
+        "user",
+        "assistant",
+        "tool",
+        "unknown",
+        "assistant",
+    ]
+    (call,) = speeches[2].calls
+    assert (call.name, call.readable, call.answers[0].text) == ("weather", True, "12 degrees")
+    assert "call_9" in speeches[3].note
+    text = fragment(client_of(reader), address(made))
+    assert f'<img class="picture" src="{PIXEL}"' in text.replace("&#x3D;", "=")
+    assert "hologram" in text
+    assert "<strong>rain</strong>" in text
+
+
+def test_a_remote_picture_is_a_link_that_names_its_host(client_of: SignIn, reader: User) -> None:
+    url = "https://pictures.example.com/a.png"
+    made = make_completion(
+        messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+    )
+    text = fragment(client_of(reader), address(made))
+    assert "<img" not in text
+    assert "Image on" in text
+    assert "pictures.example.com" in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "data:text/html,<b>x",
+        "data:image/svg+xml;base64,AAAA",
+        "//x",
+        "http://[",
+        "file:///x",
+    ],
+)
+def test_no_other_address_becomes_a_picture_or_a_link(client_of: SignIn, reader: User, url: str) -> None:
+    made = make_completion(
+        messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+    )
+    text = fragment(client_of(reader), address(made))
+    assert "<img" not in text
+    assert f'href="{url}"' not in text
+    assert "Image that cannot be shown" in text
+
+
+def test_a_refusal_is_shown_as_one(client_of: SignIn, reader: User) -> None:
+    item = {
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": "stop",
+                "message": {"role": "assistant", "content": None, "refusal": "I will not."},
+            }
+        ]
+    }
+    made = make_completion(item=item)
+    text = fragment(client_of(reader), address(made))
+    assert "bubble refusal" in text
+    assert "I will not." in text
+
+
+def test_raw_text_is_remembered(client_of: SignIn, reader: User) -> None:
+    made = make_completion(answer="**bold**")
+    client = client_of(reader)
+    assert "<strong>bold</strong>" in fragment(client, address(made))
+    assert "**bold**" in fragment(client, address(made, "?text=raw"))
+    again = fragment(client, address(made))
+    assert "<strong>bold</strong>" not in again.split("copy-m1", 1)[-1]
+    assert "<strong>" not in again
+    assert "<strong>bold</strong>" in fragment(client, address(made, "?text=rich"))
+
+
+def test_details_and_json_hold_what_upstream_sent(client_of: SignIn, reader: User) -> None:
+    made = make_completion(
+        metadata={"category": "docs"},
+        item={"temperature": 0.25, "usage": {"prompt_tokens": 7, "details": {"cached": 3}}},
+    )
+    client = client_of(reader)
+    details = fragment(client, address(made, "?tab=details"))
+    for part in ("category", "0.25", "details cached", made.upstream_id, made.connection.name):
+        assert part in details
+    shown = fragment(client, address(made, "?tab=json"))
+    for part in ("temperature", "Messages", "role"):
+        assert part in shown
+
+
+def test_a_body_that_cannot_be_read_says_so(client_of: SignIn, reader: User) -> None:
+    made = make_completion()
+    for blob in (b"", b"no zlib", __import__("zlib").compress(b'{"item": 3, "pages": null}\n[1]')):
+        Body.objects.filter(pk=made.pk).update(raw=blob)
+        for tab in ("conversation", "details", "json"):
+            assert "Its bytes cannot be read" in fragment(client_of(reader), address(made, f"?tab={tab}"))
+    Body.objects.all().delete()
+    assert "Its text is not here" in fragment(client_of(reader), address(made))
+
+
+def test_messages_that_are_not_here_yet_are_announced(client_of: SignIn, reader: User) -> None:
+    from completions.raw import pack
+
+    made = make_completion(answer="early answer", messages_state="pending")
+    item = {
+        "id": made.upstream_id,
+        "choices": [{"message": {"role": "assistant", "content": "early answer"}}],
+    }
+    Body.objects.filter(pk=made.pk).update(raw=pack(json.dumps(item).encode(), None))
+    text = fragment(client_of(reader), address(made))
+    assert "The messages are not here yet" in text
+    assert "early answer" in text
+
+
+def test_two_hundred_messages_take_as_many_queries_as_two(client_of: SignIn, reader: User) -> None:
+    from django.db import connection as database
+    from django.test.utils import CaptureQueriesContext
+
+    where = factories.connection()
+    client = client_of(reader)
+    counts = []
+    make_completion(where)
+    for times in (2, 200):
+        talk = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}"} for n in range(times)]
+        made = make_completion(where, messages=talk)
+        make_completion(where)
+        with CaptureQueriesContext(database) as captured:
+            assert f"turn {times - 1}" in fragment(client, address(made))
+        counts.append(len(captured))
+    assert counts[0] == counts[1]

@@ -1,0 +1,220 @@
+"""The pane over HTTP: addresses, fragments, permissions, the question before an action."""
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from urllib.parse import quote_plus
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from completions.models import FrozenSelection
+from completions.selection import ids_of
+from portal.models import User
+from tests import factories
+from tests.factories import make_completion
+
+pytestmark = pytest.mark.django_db
+
+SignIn = Callable[[User], Client]
+HTMX = {"HX-Request": "true", "HX-Target": "panes"}
+
+
+class Page(HTMLParser):
+    """Tags and attributes of an answer."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def having(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for _, attributes in self.tags if name in attributes]
+
+
+def test_the_whole_state_of_the_pane_is_its_address(client_of: SignIn, reader: User) -> None:
+    make_completion(prompt="wanted", metadata={"odd key": "a b"})
+    make_completion(prompt="other", metadata={"odd key": "c"})
+    address = f"/completions/?q={quote_plus('meta.' + chr(34) + 'odd key' + chr(34) + ':' + chr(34) + 'a b' + chr(34))}"
+    answer = client_of(reader).get(address)
+    assert answer.status_code == 200
+    text = answer.content.decode()
+    assert "wanted" in text
+    assert "other" not in text
+    assert 'data-total="1"' in text
+
+
+def test_what_is_typed_joins_the_filter_and_leads_to_one_address(client_of: SignIn, reader: User) -> None:
+    answer = client_of(reader).get("/completions/", {"q": "model:a", "add": "model:b  word"})
+    assert answer.status_code == 302
+    assert answer["Location"] == "/completions/?q=model%3Aa%2Cb+word"
+
+
+def test_a_fragment_holds_the_pane_alone(client_of: SignIn, reader: User) -> None:
+    make_completion()
+    answer = client_of(reader).get("/completions/", headers=HTMX)
+    text = answer.content.decode()
+    assert text.lstrip().startswith('<div class="panes" id="panes">')
+    assert "<html" not in text
+    assert "HX-Request" in answer["Vary"]
+
+
+def test_going_back_in_history_gets_the_whole_page(client_of: SignIn, reader: User) -> None:
+    headers = HTMX | {"HX-History-Restore-Request": "true"}
+    assert "<html" in client_of(reader).get("/completions/", headers=headers).content.decode()
+
+
+@pytest.mark.parametrize("name", ["outsider", "reader"])
+def test_rows_of_others_are_not_there(client_of: SignIn, name: str) -> None:
+    mine, foreign = factories.connection(), factories.connection()
+    hidden = make_completion(foreign, prompt="secret plans", metadata={"codename": "falcon"})
+    person = factories.user(name, role="reader" if name == "reader" else "", connection=mine)
+    client = client_of(person)
+    for address in ("/completions/", "/completions/?q=secret", "/completions/?q=meta.codename:falcon"):
+        text = client.get(address).content.decode()
+        assert f"row-{hidden.pk}" not in text
+        assert "secret plans" not in text
+        assert foreign.name not in text
+    assert "codename" not in client.get("/completions/").content.decode()
+    answer = client.get(f"/completions/{foreign.slug}/{hidden.upstream_id}/")
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("address", ["/completions/", "/completions/news/", "/completions/a/b/"])
+def test_nobody_looks_without_signing_in(client: Client, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 302
+    assert "/accounts/login/" in answer["Location"]
+
+
+def test_news_tell_how_many_rows_came(client_of: SignIn, reader: User) -> None:
+    where = factories.connection()
+    make_completion(where)
+    client = client_of(reader)
+    assert "new row" not in client.get("/completions/news/?seen=1").content.decode()
+    make_completion(where)
+    make_completion(where)
+    assert "2 new rows" in client.get("/completions/news/?seen=1").content.decode()
+    for nonsense in ("", "x", "-1", "9" * 40):
+        assert client.get("/completions/news/", {"seen": nonsense}).status_code == 200
+
+
+NASTY = '<img src=x onerror=alert(1)>" onmouseover="x" hx-get="/x" {{ 7|add:7 }} \u202e\x7f'
+
+
+def test_what_models_and_users_wrote_is_text_and_nothing_else(client_of: SignIn, reader: User) -> None:
+    made = make_completion(
+        prompt=NASTY, answer=NASTY, model=NASTY, finish_reason=NASTY[:60], metadata={NASTY: NASTY, "": ""}
+    )
+    client = client_of(reader)
+    for address in (
+        "/completions/",
+        f"/completions/?q={quote_plus(NASTY)}",
+        f"/completions/{made.connection.slug}/{made.upstream_id}/",
+        f"/completions/{made.connection.slug}/{made.upstream_id}/?tab=details",
+        f"/completions/{made.connection.slug}/{made.upstream_id}/?tab=json&text=raw",
+    ):
+        answer = client.get(address)
+        page = Page(answer.content.decode())
+        assert answer.status_code == 200
+        for name in ("onerror", "onmouseover", "style", "onclick"):
+            assert page.having(name) == [], address
+        assert all(attributes.get("hx-get") != "/x" for _, attributes in page.tags)
+        assert all(attributes.get("src") != "x" for _, attributes in page.tags)
+        assert "14" not in [attributes.get("value") for _, attributes in page.tags]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(q=st.text(max_size=40), after=st.text(max_size=12), before=st.text(max_size=12))
+def test_no_address_breaks_the_pane(client_of: SignIn, q: str, after: str, before: str) -> None:
+    person = User.objects.filter(username="anybody").first() or factories.user("anybody", "reader")
+    if not person.grants.filter(connection=None).exists():
+        factories.grant(person, "reader")
+    q, after, before = (each.encode("utf-8", "replace").decode() for each in (q, after, before))
+    answer = client_of(person).get("/completions/", {"q": q, "after": after, "before": before})
+    assert answer.status_code == 200
+
+
+# The question before Distill and Evaluate.
+
+
+def ask(client: Client, htmx: bool = True, **fields: str) -> tuple[int, str]:
+    answer = client.post(
+        "/completions/select/",
+        {"mode": "ids", "ids": "", "excluded": "", "q": "", "for": "distill"} | fields,
+        headers={"HX-Request": "true", "HX-Target": "dialog"} if htmx else {},
+    )
+    return answer.status_code, answer.content.decode()
+
+
+def test_the_question_says_exactly_what_is_frozen(client_of: SignIn, builder: User) -> None:
+    rows = [make_completion(metadata={"c": "x"}).pk for _ in range(5)]
+    client = client_of(builder)
+    status, text = ask(client, mode="all", q="meta.c:x", excluded=f"{rows[0]},{rows[2]}")
+    make_completion(metadata={"c": "x"})
+    frozen = FrozenSelection.objects.get()
+    assert status == 200
+    assert "Distill 3 completions?" in text
+    assert f'action="/distill/new/{frozen.pk}/"' in text
+    assert sorted(ids_of(frozen)) == [rows[1], rows[3], rows[4]]
+
+
+def test_evaluate_leads_to_its_own_wizard(client_of: SignIn, builder: User) -> None:
+    row = make_completion()
+    _, text = ask(client_of(builder), ids=str(row.pk), **{"for": "evaluate"})
+    assert f'action="/evaluate/new/{FrozenSelection.objects.get().pk}/"' in text
+    assert "Evaluate 1 completion?" in text
+
+
+def test_without_scripts_the_question_is_a_page(client_of: SignIn, builder: User) -> None:
+    row = make_completion()
+    status, text = ask(client_of(builder), htmx=False, ids=str(row.pk))
+    assert status == 200
+    assert "<html" in text
+    assert "Distill 1 completion?" in text
+
+
+def test_who_may_only_read_is_told_what_is_missing(client_of: SignIn) -> None:
+    mine, shared = factories.connection("Mine"), factories.connection("Shared")
+    person = factories.user(role="builder", connection=mine)
+    factories.grant(person, "reader", shared)
+    rows = [make_completion(where).pk for where in (mine, shared)]
+    client = client_of(person)
+    _, both = ask(client, ids=",".join(map(str, rows)))
+    assert [attributes for tag, attributes in Page(both).tags if tag == "button" and "disabled" in attributes]
+    assert "Shared" in both
+    assert "role builder on Shared" in " ".join(both.split())
+    _, own = ask(client, ids=str(rows[0]))
+    assert "disabled" not in own
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"ids": ""},
+        {"ids": "999999"},
+        {"ids": "1;drop"},
+        {"mode": "all", "q": "modle:x"},
+        {"mode": "all", "q": "model:nowhere"},
+        {"mode": "all", "excluded": ",".join(str(n) for n in range(1002))},
+    ],
+)
+def test_what_cannot_be_selected_is_refused_with_the_reason(
+    client_of: SignIn, builder: User, fields: dict[str, str]
+) -> None:
+    make_completion()
+    status, text = ask(client_of(builder), **fields)
+    assert status == 422
+    assert "Nothing to distill" in text
+    assert not FrozenSelection.objects.exists()
+
+
+def test_asking_takes_a_token_against_forgery(builder: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(builder, backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert client.post("/completions/select/", {"mode": "all"}).status_code == 403
+    assert client.get("/completions/select/").status_code in (404, 405)
