@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -113,7 +114,9 @@ class Call:
         return {k[9:-1]: v for k, v in self.query.items() if k.startswith("metadata[") and k.endswith("]")}
 
 
+@lru_cache(maxsize=1024)
 def parse_query(text: str) -> dict[str, str]:
+    """The last value of each key; the same map each time, so it must not be changed."""
     return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
 
 

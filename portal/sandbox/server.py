@@ -1,6 +1,7 @@
 """A keep-alive HTTP/1.1 front on asyncio's protocols: one thread, no locks, head and body in one write."""
 
 import asyncio
+import socket
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -246,22 +247,22 @@ class Server:
         self.loop = asyncio.new_event_loop()
         self._pool = ThreadPoolExecutor(2, "sandbox-work")
         self._listener: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
         self._date = (0, b"")
 
     def listen(self, host: str, port: int) -> int:
-        """Bind, and return the port in use."""
-
-        async def bind() -> asyncio.Server:
-            return await self.loop.create_server(lambda: _Connection(self), host, port, backlog=512)
-
-        self._listener = self.loop.run_until_complete(bind())
-        port_in_use: int = self._listener.sockets[0].getsockname()[1]
+        """Bind, and return the port in use; needs no loop, as the caller's thread may have one of its own."""
+        self._socket = socket.create_server((host, port), backlog=512)
+        port_in_use: int = self._socket.getsockname()[1]
         return port_in_use
 
     def run(self) -> None:
         """Serve until ``stop``; to be called on the thread that will own all state."""
         asyncio.set_event_loop(self.loop)
         try:
+            if self._socket is not None:
+                accept = self.loop.create_server(lambda: _Connection(self), sock=self._socket, backlog=512)
+                self._listener = self.loop.run_until_complete(accept)
             self.loop.run_forever()
         finally:
             self._pool.shutdown(wait=True)
