@@ -5,11 +5,15 @@
 const host = () => document.querySelector("[data-confirm-host]");
 let proceed = null;
 
-function ask(question, { confirmText = "", confirmLabel = "Continue" }, then) {
+function ask(question, asker, then) {
+  const { confirmText = "", confirmLabel = "Continue" } = asker.dataset;
   const dialog = host();
+  const harmful = asker.classList.contains("danger");
   dialog.querySelector(".title").textContent = question;
   dialog.querySelector("[data-confirm-text]").textContent = confirmText;
   dialog.querySelector("[data-confirm-yes]").textContent = confirmLabel;
+  dialog.querySelector("[data-confirm-yes]").classList.toggle("danger", harmful);
+  dialog.querySelector("[data-dialog-close]").textContent = harmful ? "Keep as it is" : "Back";
   proceed = then;
   dialog.showModal();
 }
@@ -33,14 +37,14 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-confirm]");
   if (button?.form && !button.disabled) {
     event.preventDefault();
-    if (button.form.reportValidity()) ask(button.dataset.confirm, button.dataset, () => button.form.requestSubmit(button));
+    if (button.form.reportValidity()) ask(button.dataset.confirm, button, () => button.form.requestSubmit(button));
   }
 });
 
 document.addEventListener("htmx:confirm", (event) => {
   if (!event.detail.question) return;
   event.preventDefault();
-  ask(event.detail.question, event.detail.elt.dataset, () => event.detail.issueRequest(true));
+  ask(event.detail.question, event.detail.elt, () => event.detail.issueRequest(true));
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {
