@@ -50,6 +50,7 @@ class Result:
     outside: int = 0
     doubled: int = 0
     newest: int | None = None
+    stored: list[str] = field(default_factory=list)
     error: UpstreamError | None = None
     halted: bool = False
 
@@ -143,6 +144,8 @@ def _note(result: Result, entry: Entry, read: Read | None) -> None:
     name, created = identity(entry.item.value), moment(entry.item.value)
     if name is not None:
         result.ids.append(name)
+        if isinstance(read, Reading) or entry.here is not None:
+            result.stored.append(name)
     if created is not None:
         result.newest = max(created, result.newest if result.newest is not None else created)
 

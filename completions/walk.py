@@ -155,7 +155,7 @@ class Walk:
                 )
                 if result.here:
                     absorbing.touch(result.here, self.generation)
-                aside = absorbing.aside(self.connection.pk, result.unstorable, tally.ids)
+                aside = absorbing.aside(self.connection.pk, result.unstorable, result.stored)
                 counts = dict(state.counts)
                 for name, n in (
                     ("new", tally.new),

@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from time import sleep
 from typing import Any
 
 import pytest
@@ -39,9 +40,10 @@ Connect = Callable[..., Connection]
 
 
 @pytest.fixture(autouse=True)
-def _no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are done here; nobody listens for rings."""
+def _alone_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are done here and nobody listens for rings; pauses between tries are short."""
     monkeypatch.setattr("portal.operations.app.send_task", lambda *args, **options: None)
+    monkeypatch.setattr("portal.upstream.client.sleep", lambda seconds: sleep(seconds / 20))
 
 
 @pytest.fixture
