@@ -26,6 +26,12 @@ from tests.workers import Worker  # noqa: E402
 KINDS = {"azure-v1": Kind.AZURE_V1, "azure-dated": Kind.AZURE_DATED, "openai": Kind.OPENAI}
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests come last, whatever the random order: Playwright keeps a loop running in this thread."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
     """A file, so that a worker process can open the same database."""
