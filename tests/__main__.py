@@ -41,7 +41,7 @@ def run(where: str, arguments: list[str], environment: dict[str, str]) -> Outcom
     with tempfile.TemporaryDirectory(prefix="portal-report-") as folder:
         report = Path(folder) / "report.xml"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", *arguments],
+            [sys.executable, "-m", "pytest", "-q", "--durations=25", f"--junitxml={report}", *arguments],
             cwd=ROOT,
             env=os.environ | environment,
             check=False,
