@@ -139,7 +139,8 @@ class Difference:
 
     @property
     def chance(self) -> str:
-        return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}" if self.p < 0.1 else f"p = {self.p:.2f}"
+        said = "< 0.001" if self.p < 0.001 else f"= {self.p:.3f}" if self.p < 0.1 else f"= {self.p:.2f}"
+        return f"p {said}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 @dataclass(frozen=True)

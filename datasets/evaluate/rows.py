@@ -6,12 +6,14 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from completions.conversation import Message, read_message
 from datasets.evaluate.grading import sample_of
 from datasets.evaluate.items import Items
 from datasets.evaluate.targets import Target, read
 from datasets.models import Call, Example, Result, Run
 
 PAGE = 25
+SHORT = 160
 SHOWS = {"all": "All rows", "failed": "Failed", "disagreed": "Disagreements", "ungraded": "Ungraded"}
 
 
@@ -24,6 +26,11 @@ class Answer:
     problem: str
     call: Call | None
     results: tuple[Result, ...]
+
+    @property
+    def short(self) -> str:
+        """The beginning of the answer, or why there is none."""
+        return (self.text or self.problem or "(no text)")[:SHORT]
 
     @property
     def state(self) -> str:
@@ -45,30 +52,16 @@ class Row:
 
     @property
     def prompt(self) -> str:
-        """The last thing that the user said."""
-        asked = [message for message in self.item.get("input", ()) if message.get("role") == "user"]
-        return text_of(asked[-1].get("content")) if asked else ""
+        """The beginning of the last thing that the user said."""
+        asked = next((message for message in reversed(self.messages) if message.role == "user"), None)
+        if asked is None:
+            return "(no user message)"
+        return asked.text[:SHORT] or "(no text)"
 
     @property
-    def messages(self) -> list[dict[str, str]]:
-        """The input as role and text."""
-        return [
-            {"role": str(message.get("role", "")), "text": text_of(message.get("content"))}
-            for message in self.item.get("input", ())
-        ]
-
-
-def text_of(content: Any) -> str:
-    """The text of a message's content; other parts by their name."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = (part for part in content if isinstance(part, dict))
-    return "\n".join(
-        str(part.get("text", "")) if part.get("type") == "text" else f"({part.get('type', 'part')})"
-        for part in parts
-    )
+    def messages(self) -> tuple[Message, ...]:
+        """The input, as every conversation is read."""
+        return tuple(read_message(message, place) for place, message in enumerate(self.item.get("input", ())))
 
 
 def examples_of(run: Run, show: str = "all") -> QuerySet[Example]:

@@ -146,7 +146,7 @@ def coverage_of(evaluation: Evaluation) -> dict[str, Any]:
     values: dict[str, set[str]] = {}
     for row in rows_of(frozen, LOOKED_AT):
         looked += 1
-        answers += row.answer_length > 0
+        answers += row.answer_length > 0 or row.refused
         for key, value in row.metadata.items():
             if not isinstance(value, str) or not value:
                 continue

@@ -60,7 +60,7 @@ def test_a_clear_difference_is_said_with_its_interval_and_chance() -> None:
     made = report([("p", "f")] * 20 + [("p", "p")] * 70 + [("f", "p")] * 2 + [("f", "f")] * 8)
     assert made.headline == (
         "“student” passes “Close” 18.0 points less often than “teacher”"
-        " (95% interval −26.4 to −8.9, 100 items, p < 0.001)."  # noqa: RUF001  # a minus sign is meant
+        " (95% interval −26.4 to −8.9, 100 items, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.001)."  # noqa: RUF001  # a minus sign is meant
     )
     assert made.graders[0].differences[0].tone == "bad"
 
