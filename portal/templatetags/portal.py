@@ -206,6 +206,12 @@ register.filter("json_tree", rendering.json_tree)
 
 
 @register.filter
+def pairs(mapping: Any) -> list[tuple[Any, Any]]:
+    """Names and values of a mapping from outside, where `.items` would find a value of that name instead."""
+    return list(mapping.items()) if isinstance(mapping, Mapping) else []
+
+
+@register.filter
 def lookup(mapping: Mapping[Any, Any] | None, key: Any) -> Any:
     """The value under a key that is only known at run time."""
     return mapping.get(key) if mapping else None

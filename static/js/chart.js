@@ -36,7 +36,7 @@ async function draw(figure) {
     label: item.label,
     stroke: resolve(plot, getComputedStyle(keys[place]).getPropertyValue("--c")),
     width: 2,
-    spanGaps: true,
+    spanGaps: item.joined,
     points: { show: item.marks || data.xs.length < 30, size: 6 },
   }));
   const chart = new UPlot({

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.template import Context, Template
 from django.template.loader import get_template
 
 ROOT = Path(settings.BASE_DIR)
@@ -28,6 +29,19 @@ def test_a_template_has_nothing_inline(path: Path) -> None:
 @pytest.mark.parametrize("path", TEMPLATES, ids=names(TEMPLATES))
 def test_a_template_can_be_parsed(path: Path) -> None:
     get_template(str(path.relative_to(ROOT / "templates")))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=names(TEMPLATES))
+def test_a_template_asks_no_mapping_for_its_items(path: Path) -> None:
+    """A mapping from outside may hold a value of that name; the filter `pairs` asks the mapping itself."""
+    assert re.findall(r"in [\w.]+\.items\b", path.read_text()) == []
+
+
+def test_pairs_of_a_mapping_that_has_a_key_named_items() -> None:
+    template = Template(
+        "{% load portal %}{% for key, value in mapping|pairs %}{{ key }}={{ value }};{% endfor %}"
+    )
+    assert template.render(Context({"mapping": {"items": 185, "b": 1}})) == "items=185;b=1;"
 
 
 def test_every_icon_that_is_named_exists() -> None:
