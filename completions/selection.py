@@ -48,7 +48,7 @@ class Selection:
 def freeze(
     user: Any, *, q: str = "", ids: Iterable[int] = (), everything: bool = False, excluded: Iterable[int] = ()
 ) -> FrozenSelection:
-    """Write down which completions are selected, as far as `user` may read them at this moment. Raises Refused."""
+    """Write down which completions are selected, of those that `user` may read now. Raises Refused."""
     left_out = frozenset(excluded)
     if len(left_out) > MOST_EXCLUDED:
         raise Refused(f"At most {MOST_EXCLUDED:,} completions can be taken out. Narrow the filter instead.")

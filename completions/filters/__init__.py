@@ -46,7 +46,7 @@ class Filter:
 
     @property
     def q(self) -> str:
-        """The filter in the typed language; what is broken stands last, as an open quote takes what follows."""
+        """The filter as typed; what is broken stands last, since an open quote takes what follows."""
         return " ".join(part.q for part in self.parts)
 
     def describe(self) -> str:

@@ -53,9 +53,9 @@ def remove(rows: Iterable[tuple[int, Texts]], *, using: str = "default") -> None
 def _write(old: list[tuple[int, Texts]], new: list[tuple[int, Texts]], using: str) -> None:
     connection = connections[using]
     engine = _engine(connection)
-    # A savepoint of its own: FTS5 keeps new words in memory, and SQLite 3.40 damages them when the beginning of
-    # a word is searched and the same row is then written again, all in one transaction. A savepoint makes it
-    # write them down.
+    # A savepoint of its own: FTS5 keeps new words in memory, and SQLite 3.40 damages them when the beginning
+    # of a word is searched and the same row is then written again, all in one transaction. A savepoint makes
+    # it write them down.
     with transaction.atomic(using=using), connection.cursor() as cursor:
         for start in range(0, len(old), BATCH):
             engine.remove(cursor, old[start : start + BATCH])

@@ -24,7 +24,7 @@ def select(request: HttpRequest) -> HttpResponse:
     """Freeze the selection and ask; what is counted here is what is acted on."""
     purpose = request.POST.get("for", "distill")
     verb, start, icon = PURPOSES.get(purpose, PURPOSES["distill"])
-    context = {"verb": verb, "icon": icon, "back": pane_address(request.POST.get("q", ""))}
+    context: dict[str, object] = {"verb": verb, "icon": icon, "back": pane_address(request.POST.get("q", ""))}
     status = 200
     try:
         wanted = Selection.from_post(request.POST)

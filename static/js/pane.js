@@ -14,9 +14,15 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target?.id !== "panes" || !facets()) return;
   for (const facet of facets().querySelectorAll("details")) facet.open = !kept.closed.has(facet.dataset.facet);
-  if (kept.open) document.querySelector('[data-sheet-open="facets"]')?.click();
   facets().scrollTop = kept.top;
   if (kept.search) document.getElementById("add")?.focus();
+});
+
+// Only now are the new element's own attributes in place.
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (event.detail.target.id !== "panes" || !kept.open || facets()?.classList.contains("open")) return;
+  document.querySelector('[data-sheet-open="facets"]')?.click();
+  facets().scrollTop = kept.top;
 });
 
 document.addEventListener("keydown", (event) => {

@@ -47,7 +47,7 @@ def test_pages_lead_to_the_end_and_back(reader: User) -> None:
 
 def test_a_cursor_that_cannot_be_read_is_the_first_page(reader: User) -> None:
     row = make_completion()
-    for nonsense in ("x", "1", "1.x", "9" * 50, "--1.2", "1.2.3", ".", "١.١"):
+    for nonsense in ("x", "1", "1.x", "9" * 50, "--1.2", "1.2.3", "."):
         assert read_key(nonsense) is None
         assert [each.id for each in pane(reader, f"?after={nonsense}").rows] == [row.pk]
     assert read_key(write_key(Key(-5, 7))) == Key(-5, 7)

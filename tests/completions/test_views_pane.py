@@ -39,7 +39,8 @@ class Page(HTMLParser):
 def test_the_whole_state_of_the_pane_is_its_address(client_of: SignIn, reader: User) -> None:
     make_completion(prompt="wanted", metadata={"odd key": "a b"})
     make_completion(prompt="other", metadata={"odd key": "c"})
-    address = f"/completions/?q={quote_plus('meta.' + chr(34) + 'odd key' + chr(34) + ':' + chr(34) + 'a b' + chr(34))}"
+    wanted = 'meta."odd key":"a b"'
+    address = f"/completions/?q={quote_plus(wanted)}"
     answer = client_of(reader).get(address)
     assert answer.status_code == 200
     text = answer.content.decode()
@@ -142,7 +143,7 @@ def test_no_address_breaks_the_pane(client_of: SignIn, q: str, after: str, befor
 # The question before Distill and Evaluate.
 
 
-def ask(client: Client, htmx: bool = True, **fields: str) -> tuple[int, str]:
+def ask(client: Client, fields: dict[str, str], *, htmx: bool = True) -> tuple[int, str]:
     answer = client.post(
         "/completions/select/",
         {"mode": "ids", "ids": "", "excluded": "", "q": "", "for": "distill"} | fields,
@@ -154,7 +155,7 @@ def ask(client: Client, htmx: bool = True, **fields: str) -> tuple[int, str]:
 def test_the_question_says_exactly_what_is_frozen(client_of: SignIn, builder: User) -> None:
     rows = [make_completion(metadata={"c": "x"}).pk for _ in range(5)]
     client = client_of(builder)
-    status, text = ask(client, mode="all", q="meta.c:x", excluded=f"{rows[0]},{rows[2]}")
+    status, text = ask(client, {"mode": "all", "q": "meta.c:x", "excluded": f"{rows[0]},{rows[2]}"})
     make_completion(metadata={"c": "x"})
     frozen = FrozenSelection.objects.get()
     assert status == 200
@@ -165,14 +166,14 @@ def test_the_question_says_exactly_what_is_frozen(client_of: SignIn, builder: Us
 
 def test_evaluate_leads_to_its_own_wizard(client_of: SignIn, builder: User) -> None:
     row = make_completion()
-    _, text = ask(client_of(builder), ids=str(row.pk), **{"for": "evaluate"})
+    _, text = ask(client_of(builder), {"ids": str(row.pk), "for": "evaluate"})
     assert f'action="/evaluate/new/{FrozenSelection.objects.get().pk}/"' in text
     assert "Evaluate 1 completion?" in text
 
 
 def test_without_scripts_the_question_is_a_page(client_of: SignIn, builder: User) -> None:
     row = make_completion()
-    status, text = ask(client_of(builder), htmx=False, ids=str(row.pk))
+    status, text = ask(client_of(builder), {"ids": str(row.pk)}, htmx=False)
     assert status == 200
     assert "<html" in text
     assert "Distill 1 completion?" in text
@@ -184,11 +185,11 @@ def test_who_may_only_read_is_told_what_is_missing(client_of: SignIn) -> None:
     factories.grant(person, "reader", shared)
     rows = [make_completion(where).pk for where in (mine, shared)]
     client = client_of(person)
-    _, both = ask(client, ids=",".join(map(str, rows)))
+    _, both = ask(client, {"ids": ",".join(map(str, rows))})
     assert [attributes for tag, attributes in Page(both).tags if tag == "button" and "disabled" in attributes]
     assert "Shared" in both
     assert "role builder on Shared" in " ".join(both.split())
-    _, own = ask(client, ids=str(rows[0]))
+    _, own = ask(client, {"ids": str(rows[0])})
     assert "disabled" not in own
 
 
@@ -207,7 +208,7 @@ def test_what_cannot_be_selected_is_refused_with_the_reason(
     client_of: SignIn, builder: User, fields: dict[str, str]
 ) -> None:
     make_completion()
-    status, text = ask(client_of(builder), **fields)
+    status, text = ask(client_of(builder), fields)
     assert status == 422
     assert "Nothing to distill" in text
     assert not FrozenSelection.objects.exists()
