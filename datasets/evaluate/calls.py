@@ -18,6 +18,7 @@ from django.db.models import F
 
 from datasets.evaluate.items import Items
 from datasets.evaluate.pace import MOST, Pace
+from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.models import Call, Run
@@ -222,7 +223,7 @@ class Asking:
                 }
             )
         elif isinstance(outcome, Unsendable):
-            self._fail(call, "unsendable", str(outcome))
+            self._fail(call, UNSENDABLE, str(outcome))
         elif isinstance(outcome, UpstreamError):
             self._err(call, lane, outcome, landed.sent.at)
         else:

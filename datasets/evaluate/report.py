@@ -7,6 +7,7 @@ from typing import Any
 from datasets.evaluate.statistics import Interval, mcnemar, paired_difference, wilson
 
 SIGNIFICANT = 0.05
+UNSENDABLE = "unsendable"
 ERROR_KINDS = {
     "throttled": "Too many requests",
     "timeout": "No answer in time",
@@ -14,7 +15,7 @@ ERROR_KINDS = {
     "network": "No connection",
     "bad_request": "Refused as invalid",
     "content_filter": "Stopped by the content filter",
-    "unsendable": "Cannot be sent again",
+    UNSENDABLE: "Cannot be sent again",
     "unreadable": "Unreadable answer",
     "conflict": "Conflict",
     "unexpected": "Unexpected",
@@ -185,7 +186,9 @@ class Report:
 
     @property
     def failed_calls(self) -> int:
-        return sum(int(target["failed"]) for target in self.fresh)
+        """Calls that may succeed when they are made again; what cannot be sent is not among them."""
+        errors = (error for target in self.fresh for error in target["errors"])
+        return sum(int(error["n"]) for error in errors if error["kind"] != UNSENDABLE)
 
     @property
     def headline(self) -> str:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from datasets.build import build
 from datasets.evaluate import calls, tally
 from datasets.evaluate.grading import grade_all
+from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.targets import Target, problem_of, read
 from datasets.models import Call, Evaluation, Example, Result, Run
 from portal import audit, operations
@@ -59,7 +60,7 @@ def retry_failed(run: Run, user: Any) -> int:
     """Ask again for the answers that failed, keep everything else; returns how many those are."""
     with transaction.atomic():
         run = Run.objects.select_for_update().get(pk=run.pk)
-        failed = Call.objects.filter(run=run, state=Call.State.FAILED)
+        failed = Call.objects.filter(run=run, state=Call.State.FAILED).exclude(error__kind=UNSENDABLE)
         again = list(failed.values_list("example", "target"))
         for target in {target for _, target in again}:
             examples = [example for example, of in again if of == target]

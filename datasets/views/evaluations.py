@@ -1,6 +1,8 @@
 """Evaluations, their runs and reports, and the rows behind them."""
 
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Subquery
@@ -84,11 +86,10 @@ def run_new(request: HttpRequest, pk: int) -> HttpResponse:
 def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """The report; while the run goes on, how far it is."""
     found = _run(request, pk, number)
-    show = request.GET.get("show", "all")
-    show = show if show in rows.SHOWS else "all"
+    where = _where(request)
     operation = _operation(request, found)
     done = found.state == Run.State.DONE
-    page = rows.page_of(found, show, _number(request, "after"), _number(request, "before")) if done else None
+    page = rows.page_of(found, where.show, where.after, where.before) if done else None
     context = {
         "run": found,
         "evaluation": found.evaluation,
@@ -98,7 +99,7 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "report": _report(found) if done else None,
         "calls": _calls(found) if not done else None,
         "page": page,
-        "show": show,
+        "where": where,
         "shows": rows.SHOWS.items(),
         "graders": _described(found.evaluation),
         "may_act": may(Evaluation.objects, request.user, "act", found.evaluation),
@@ -115,15 +116,14 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def run_row(request: HttpRequest, pk: int, number: int, line: int) -> HttpResponse:
     """One item with its answers and verdicts: in the drawer, or as a page of its own."""
     found = _run(request, pk, number)
-    show = request.GET.get("show", "all")
-    show = show if show in rows.SHOWS else "all"
+    where = _where(request)
     if found.evaluation.version.state != "ready":
         raise Http404
     example = rows.examples_of(found).select_related("completion__connection").filter(line=line).first()
     if example is None:
         raise Http404
     (row,) = rows.read_rows(found, [example])
-    previous, following = rows.neighbours(found, show, line)
+    previous, following = rows.neighbours(found, where.show, line)
     completion = example.completion
     visible = completion is not None and StoredCompletion.objects.readable_by(request.user).filter(
         pk=completion.pk
@@ -135,7 +135,7 @@ def run_row(request: HttpRequest, pk: int, number: int, line: int) -> HttpRespon
         "completion": completion if visible else None,
         "previous": previous,
         "following": following,
-        "show": show,
+        "where": where,
         "is_page": not wants_fragment(request),
     }
     return render(
@@ -207,6 +207,26 @@ def _operation(request: HttpRequest, run: Run) -> Operation | None:
     """The run's operation, if this person may watch it."""
     found: Operation | None = Operation.objects.readable_by(request.user).filter(pk=run.operation_id).first()
     return found
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which rows are shown, and which page of them."""
+
+    show: str
+    after: int
+    before: int
+
+    @property
+    def query(self) -> str:
+        """The same as the end of an address."""
+        page = {"before": self.before} if self.before else {"after": self.after} if self.after else {}
+        return "?" + urlencode({"show": self.show, **page})
+
+
+def _where(request: HttpRequest) -> Where:
+    show = request.GET.get("show", "all")
+    return Where(show if show in rows.SHOWS else "all", _number(request, "after"), _number(request, "before"))
 
 
 def _number(request: HttpRequest, name: str) -> int:
