@@ -27,7 +27,7 @@ MODULES = sorted(
 WEB = re.compile(
     r"(^|\.)(\w*views|\w*urls|\w*forms|admin|htmx|headers|health|accounts|permissions|templatetags|apps|management)(\.|$)"
 )
-OPEN_TO_STRANGERS = re.compile(r"^/(healthz|readyz|accounts/.*|admin/login/|admin/jsi18n/)$")
+OPEN_TO_STRANGERS = re.compile(r"^/(healthz|readyz|favicon.ico|accounts/.*|admin/login/|admin/jsi18n/)$")
 
 
 def name_of(path: Path) -> str:
