@@ -71,13 +71,16 @@ class Walk:
             trouble: UpstreamError | None = None
             cut = False
             while True:
-                going = trouble is None and self._may_go_on()
+                # What a page has already brought is worth finishing, unless no request can succeed.
+                going = (trouble is None or not trouble.permanent) and self._may_go_on()
                 while going and _room(batches):
                     if not pieces:
+                        if trouble is not None:
+                            break
                         try:
                             page = ahead.take(wait=not batches)
                         except UpstreamError as error:
-                            trouble, going = error, False  # what is in flight is written first
+                            trouble, going = error, not error.permanent
                             break
                         if page is None:
                             break

@@ -386,6 +386,7 @@ class Upstream:
         """One call of the SDK, sent once; `again` allows one more after a 401, with a fresh token."""
         import openai
 
+        sent = monotonic()
         try:
             response = call(self._sdk())
         except openai.APIStatusError as failure:
@@ -398,7 +399,7 @@ class Upstream:
                 write=True,
                 secrets=self._credential.secrets,
             )
-            if error.kind == "auth" and self._credential.forget() and again:
+            if error.kind == "auth" and self._credential.forget(sent) and again:
                 return self._write(call, action=action, again=False)
             raise error from None  # the SDK's own error carries the request and its headers
         except openai.OpenAIError as failure:
@@ -484,6 +485,7 @@ def _patiently(
     """Ask until there is a readable answer or no hope of one."""
     begun, tries, refreshed = monotonic(), 0, False
     while True:
+        sent = monotonic()
         try:
             answer = once()
             if answer.status < 400:
@@ -495,7 +497,7 @@ def _patiently(
                 tries = most
         except UpstreamError as caught:
             error = caught
-        if error.kind == "auth" and not refreshed and credential.forget():
+        if error.kind == "auth" and not refreshed and credential.forget(sent):
             refreshed = True
             continue
         tries += 1

@@ -7,7 +7,7 @@ first connection needs it, as it takes long.
 import hashlib
 import threading
 from collections.abc import Callable
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from django.conf import settings
@@ -22,15 +22,24 @@ SCOPE_MANAGEMENT = "https://management.azure.com/.default"
 EARLY = 300.0  # seconds before its end at which a token counts as old
 
 _tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+_came: dict[tuple[str, ...], float] = {}
 _locks: dict[tuple[str, ...], threading.Lock] = {}
 _guard = threading.Lock()
 
 
 class Credential:
-    """Headers for a connection; `refresh` gets a new token and says whether there was anything to get."""
+    """Headers for a connection.
+
+    `forget(sent)` drops the token that a request begun at `sent` (monotonic) was refused with, and says
+    whether asking again with a new one is of use. A token that came later is kept: requests are refused in
+    bursts.
+    """
 
     def __init__(
-        self, headers: Callable[[], dict[str, str]], forget: Callable[[], bool], secrets: tuple[str, ...]
+        self,
+        headers: Callable[[], dict[str, str]],
+        forget: Callable[[float], bool],
+        secrets: tuple[str, ...],
     ):
         self.headers = headers
         self.forget = forget
@@ -53,7 +62,7 @@ def credential_of(connection: Connection, *, scope: str = "") -> Credential:
         if not secret.isascii() or any(character <= " " for character in secret):
             raise _missing("The API key holds characters that no key has.")
         name, value = ("api-key", secret) if connection.is_azure else ("authorization", f"Bearer {secret}")
-        return Credential(lambda: {name: value}, lambda: False, (secret,))
+        return Credential(lambda: {name: value}, lambda sent: False, (secret,))
     wanted = scope or connection.scope or (SCOPE_DATED if connection.kind == Kind.AZURE_DATED else SCOPE_V1)
     if connection.auth == Auth.ENTRA_SECRET and not (
         connection.tenant_id and connection.client_id and secret
@@ -70,9 +79,11 @@ def credential_of(connection: Connection, *, scope: str = "") -> Credential:
     def headers() -> dict[str, str]:
         return {"authorization": f"Bearer {_token(key, connection, secret, wanted)}"}
 
-    def forget() -> bool:
+    def forget(sent: float) -> bool:
         with _guard:
-            return _tokens.pop(key, None) is not None
+            if _came.get(key, 0.0) <= sent:
+                _tokens.pop(key, None)
+        return True
 
     return Credential(headers, forget, (secret,) if secret else ())
 
@@ -104,6 +115,7 @@ def _token(key: tuple[str, ...], connection: Connection, secret: str, scope: str
             return kept[0]
         token, ends = _ask(connection, secret, scope)
         # A token that lives shorter than our margin still serves for half of its life.
+        _came[key] = monotonic()
         _tokens[key] = (token, max(ends, time() + EARLY + (ends - time()) / 2))
         return token
 
