@@ -129,6 +129,9 @@ def look_at(tune: FineTune, upstream: Upstream, job: JobInfo | None) -> None:
             ignore_conflicts=True,
         )
         Checkpoint.objects.bulk_create(checkpoints, ignore_conflicts=True)
+        if checkpoints:  # the provider keeps the last few; what it no longer lists cannot be deployed
+            kept = [checkpoint.upstream_id for checkpoint in checkpoints]
+            tune.checkpoints.exclude(upstream_id__in=kept).delete()
         _update(tune, job, curve)
 
 

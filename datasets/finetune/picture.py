@@ -116,7 +116,7 @@ def charts(tune: FineTune, checkpoints: Sequence[Checkpoint]) -> list[Chart]:
             continue
         marks = [row.get(columns[0]) if row["step"] in saved else None for row in rows]
         if any(mark is not None for mark in marks):
-            lines.append(Line("Checkpoint", marks, marks=True))
+            lines.append(Line("Checkpoint", marks, marks=True, joined=False))
         made.append(Chart(name, title, "Step", [row["step"] for row in rows], lines))
     return made
 

@@ -75,7 +75,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "examples": examples,
         "reasons": [(example, in_words(example.excluded_reason)) for example in examples],
         "rows": preview.rows(found, examples) if show in ("rows", "raw") else [],
-        "next": following,
+        "next": None if show == "about" else following,
         "first": position < 0,
         "left_out": preview.left_out(found),
         "left_out_count": found.left_out_total,

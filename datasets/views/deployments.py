@@ -10,7 +10,7 @@ from datasets.finetune import deploy
 from datasets.forms import DeployForm
 from datasets.models import Deployment, FineTune
 from portal.htmx import fragment, toast
-from portal.models import RemoteAction
+from portal.models import Auth, RemoteAction
 from portal.permissions import fetch, may
 
 
@@ -25,14 +25,15 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     form = DeployForm(
         request.POST or None, models=models, initial={"name": _name_of(tune), "sku": "GlobalStandard"}
     )
-    if request.method == "POST" and tune.connection.can_deploy and form.is_valid():
+    can_deploy = tune.connection.can_deploy and tune.connection.auth != Auth.KEY
+    if request.method == "POST" and can_deploy and form.is_valid():
         try:
             deployment = deploy.begin(tune, request.user, **form.cleaned_data)
         except deploy.Taken:
             form.add_error("name", "A deployment of this name exists already.")
         else:
             return redirect("datasets:deployment", deployment.pk)
-    context = {"tune": tune, "form": form, "can_deploy": tune.connection.can_deploy}
+    context = {"tune": tune, "form": form, "can_deploy": can_deploy}
     status = 422 if form.is_bound and form.errors else 200
     return render(request, "datasets/deploy.html", context, status=status)
 
@@ -81,7 +82,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _selection(request: HttpRequest, deployment: Deployment) -> object:
-    """The completions that the model learnt from, to measure it on; only their selection's owner may go on."""
+    """What the model learnt from, to measure it on; only the owner of the selection may go on with it."""
     frozen = deployment.fine_tune.version.frozen_selection if deployment.fine_tune is not None else None
     return frozen.pk if frozen is not None and frozen.owner_id == request.user.pk else None
 

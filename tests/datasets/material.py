@@ -95,7 +95,7 @@ def built(user: User, rows: Iterable[StoredCompletion]) -> DatasetVersion:
     """A version with its file."""
     version = draft(user, rows)
     build.begin(version, user)
-    drain()
+    drain(kinds=[build.KIND])
     version.refresh_from_db()
     return version
 
@@ -105,7 +105,7 @@ def prepared(user: User, connection: Connection, rows: int = 12, **fields: Any) 
     version = draft(user, many(connection, rows))
     version, tune = distill.choose_model(version, user, connection, "gpt-4.1-mini-2025-04-14")
     build.begin(version, user)
-    drain()
+    drain(kinds=[build.KIND])
     for name, value in fields.items():
         setattr(tune, name, value)
     tune.save()

@@ -29,16 +29,16 @@ drain(20)
 
 
 def azure(sandbox: Sandbox, **fields: Any) -> Connection:
-    """A connection to the Azure resource with every right, deployments by managed identity included."""
-    return factories.connection(
-        base_url=sandbox.base_url("azure-v1"),
-        secret="sandbox-azure-v1-key",
-        management_url=f"{sandbox.url}/management",
-        subscription_id=SUBSCRIPTION,
-        resource_group=RESOURCE_GROUP,
-        account_name="azure-v1",
-        **fields,
-    )
+    """A connection to the Azure resource by its key, which may do all but deploy."""
+    values = {
+        "base_url": sandbox.base_url("azure-v1"),
+        "secret": "sandbox-azure-v1-key",
+        "management_url": f"{sandbox.url}/management",
+        "subscription_id": SUBSCRIPTION,
+        "resource_group": RESOURCE_GROUP,
+        "account_name": "azure-v1",
+    }
+    return factories.connection(**values | fields)
 
 
 def openai(sandbox: Sandbox, **fields: Any) -> Connection:
