@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 COLOURS = ("a", "b", "c", "d")
@@ -11,12 +11,13 @@ TABLE_ROWS = 200
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; `values` has one entry for each x, None where there is none."""
+    """One curve; `values` has an entry for each x, None where there is none. Not `joined`: marks alone."""
 
     label: str
     values: Sequence[float | None]
     colour: str = ""
     marks: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Chart:
     def lines(self) -> list[Line]:
         """The curves with a colour each."""
         return [
-            line if line.colour else Line(line.label, line.values, COLOURS[place % len(COLOURS)], line.marks)
+            line if line.colour else replace(line, colour=COLOURS[place % len(COLOURS)])
             for place, line in enumerate(self.series)
         ]
 
@@ -46,7 +47,13 @@ class Chart:
             "xs": list(self.xs),
             "fromZero": self.from_zero,
             "lines": [
-                {"label": line.label, "values": list(line.values), "colour": line.colour, "marks": line.marks}
+                {
+                    "label": line.label,
+                    "values": list(line.values),
+                    "colour": line.colour,
+                    "marks": line.marks,
+                    "joined": line.joined,
+                }
                 for line in self.lines
             ],
         }
