@@ -41,7 +41,7 @@ def why_secret_is_dropped(before: Connection, after: Connection) -> str:
         return ""
     if _place(before.base_url) != _place(after.base_url):
         return "the address changed"
-    if _place(before.management_url) != _place(after.management_url):
+    if before.auth != Auth.KEY and _place(before.management_url) != _place(after.management_url):
         return "the management address changed"
     if before.tenant_id.strip().lower() != after.tenant_id.strip().lower():
         return "the tenant changed"

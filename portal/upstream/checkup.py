@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from portal.models import Connection
+from portal.models import Auth, Connection
 from portal.upstream import hints
 from portal.upstream.client import Upstream
 from portal.upstream.errors import UpstreamError
@@ -122,6 +122,9 @@ def _deploying(upstream: Upstream) -> Finding:
             "Deploying is not set up.",
             "To deploy a fine-tuned model from here, enter subscription, resource group and account name.",
         )
+    if upstream.connection.auth == Auth.KEY:
+        hint = "To deploy, sign in with Microsoft Entra ID: a key does not reach Azure's management plane."
+        return Finding("deploy", None, "Deploying is not possible with an API key.", hint)
     error = _failure(upstream.list_deployments)
     if error is None:
         return Finding(
