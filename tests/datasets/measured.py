@@ -78,11 +78,20 @@ def ran(made: Evaluation, targets: Sequence[Target], user: User) -> Run:
 
 def asked(sandbox: Sandbox) -> Counter[str]:
     """How often each request for an answer came, by the digest of its body."""
-    return Counter(
-        entry["body_digest"]
+    return Counter(entry["body_digest"] for entry in _chats(sandbox))
+
+
+def answered(sandbox: Sandbox) -> Counter[str]:
+    """The same for those that were answered."""
+    return Counter(entry["body_digest"] for entry in _chats(sandbox) if entry["status"] == 200)
+
+
+def _chats(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [
+        entry
         for entry in sandbox.journal.entries()
         if entry["method"] == "POST" and entry["path"].endswith("/chat/completions")
-    )
+    ]
 
 
 def asked_again(sandbox: Sandbox) -> int:

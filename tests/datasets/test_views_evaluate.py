@@ -258,7 +258,7 @@ def test_trying_a_deployment_asks_it_for_three_rows_and_stores_nothing(
     ],
 )
 def test_a_grader_that_cannot_grade_is_shown_with_its_error(
-    builder: User, client_of: SignIn, aimed: Evaluation, change: dict[str, str], said: str
+    builder: User, client_of: SignIn, aimed: Evaluation, change: dict[str, Any], said: str
 ) -> None:
     answer = client_of(builder).post(
         reverse("datasets:evaluate", args=[aimed.pk, "graders"]), grader(**change)
