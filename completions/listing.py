@@ -9,6 +9,7 @@ those do not fill the page is the index of words asked for every match.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import merge
 from time import time
 from typing import Any, NamedTuple
 
@@ -24,8 +25,9 @@ from completions.models import StoredCompletion, Term
 from portal.models import Connection
 
 COUNT_LIMIT = 10_000
-PROBES = {"sqlite": (500, 4_000, 32_000), "postgresql": (500, 2_000)}
-CHUNK = 5_000
+PROBES = {"sqlite": (500, 4_000), "postgresql": (500, 2_000)}
+FEW = 4_000
+CHUNK = 2_000
 
 
 class Key(NamedTuple):
@@ -100,17 +102,23 @@ class Listing:
         return found[::-1] if backwards else found
 
     def ids(self) -> Iterator[int]:
-        """Every id, newest first, in chunks of constant memory; for a selection of everything."""
+        """Every id, newest first."""
+        return (key.id for key, _ in self.entries())
+
+    def entries(self) -> Iterator[tuple[Key, int]]:
+        """Every place and its connection, newest first; each branch is read once, as a stream."""
         if self.wanted.words:
-            yield from self._all_by_words()
-            return
-        last: Key | None = None
-        while True:
-            keys = self._ordered(CHUNK, last, backwards=False)
-            yield from (key.id for key in keys)
-            if len(keys) < CHUNK:
-                return
-            last = keys[-1]
+            found = self._rows(words=True).values_list("created", "pk", "connection_id")
+            return iter(sorted(((Key(*row[:2]), row[2]) for row in found), reverse=True))
+        streams = (
+            self._stream(self._in_order(branch, None, backwards=False), branch.connection)
+            for branch in self.branches
+        )
+        return merge(*streams, reverse=True)
+
+    def _stream(self, rows: QuerySet[Any, Any], connection: int) -> Iterator[tuple[Key, int]]:
+        for created, pk in rows.iterator(chunk_size=CHUNK):
+            yield Key(created, pk), connection
 
     def count(self, limit: int = COUNT_LIMIT) -> Count:
         """How many match: exactly where that is cheap, otherwise up to `limit`."""
@@ -120,7 +128,9 @@ class Listing:
         if known is not None:
             return Count(known)
         n = 0
-        if self.wanted.words:
+        if self.wanted.words and self._led_by_few():
+            n = len(self._hits([key.id for key in self._ordered(FEW, None, backwards=False)]))
+        elif self.wanted.words:
             n = self._rows(words=True)[: limit + 1].count()
         else:
             for branch in self.branches:
@@ -217,6 +227,15 @@ class Listing:
                 return [Branch(connection, model=value, by=clause) for value in clause.values]
         return [Branch(connection)]
 
+    def _led_by_few(self) -> bool:
+        """Whether a rare term leads, so that every candidate can be looked at by itself."""
+        rare = [
+            sum(held.n for held in self.terms.of(clause.term_names()))
+            for clause in self.wanted.clauses
+            if not clause.negated and _by_terms(clause)
+        ]
+        return bool(rare) and min(rare) < FEW
+
     # Words.
 
     def _hits(self, ids: list[int]) -> set[int]:
@@ -238,11 +257,6 @@ class Listing:
             )
         )
         return found
-
-    def _all_by_words(self) -> Iterator[int]:
-        keys = [Key(*key) for key in self._rows(words=True).values_list("created", "pk")]
-        keys.sort(reverse=True)
-        yield from (key.id for key in keys)
 
     def _known_count(self) -> int | None:
         """What the dictionary of terms knows: no condition, or one value of metadata, model or flag."""

@@ -56,10 +56,13 @@ def freeze(
     if everything and wanted.broken:
         raise Refused("The filter cannot be read, so nothing is selected. Mend it first.")
     with transaction.atomic():
-        if everything:
-            chosen = [pk for pk in Listing(user, wanted).ids() if pk not in left_out]
-        else:
-            chosen = _readable(user, ids)
+        entries = Listing(user, wanted).entries() if everything else _readable(user, ids)
+        chosen: list[int] = []
+        sources: set[int] = set()
+        for key, connection in entries:
+            if key.id not in left_out:
+                chosen.append(key.id)
+                sources.add(connection)
         if not chosen:
             raise Refused("Nothing is selected any more: no completion that you may read is left.")
         frozen: FrozenSelection = FrozenSelection.objects.create(
@@ -70,7 +73,7 @@ def freeze(
             count=len(chosen),
             ids=pack(chosen),
         )
-        frozen.connections.set(_sources(chosen))
+        frozen.connections.set(sources)
     return frozen
 
 
@@ -124,23 +127,15 @@ def unpack(blob: bytes | memoryview) -> Iterator[int]:
         number = shift = 0
 
 
-def _readable(user: Any, ids: Iterable[int]) -> list[int]:
-    """Those of the ids that the user may read, in the order of every list."""
+def _readable(user: Any, ids: Iterable[int]) -> Iterator[tuple[Key, int]]:
+    """Those of the ids that the user may read, in the order of every list, each with its connection."""
     rows = StoredCompletion.objects.readable_by(user)
-    keys = [
-        Key(*key)
+    found = [
+        (Key(created, pk), connection)
         for some in _chunks(sorted(set(ids)))
-        for key in rows.filter(pk__in=some).values_list("created", "pk")
+        for created, pk, connection in rows.filter(pk__in=some).values_list("created", "pk", "connection_id")
     ]
-    return [key.id for key in sorted(keys, reverse=True)]
-
-
-def _sources(ids: list[int]) -> set[int]:
-    rows = StoredCompletion.objects.all()
-    found: set[int] = set()
-    for some in _chunks(ids):
-        found.update(rows.filter(pk__in=some).values_list("connection_id", flat=True).distinct())
-    return found
+    return iter(sorted(found, reverse=True))
 
 
 def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
