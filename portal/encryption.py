@@ -41,6 +41,10 @@ class EncryptedTextField(models.TextField[str, str]):
         except InvalidToken as error:
             raise SecretUnreadable("FIELD_KEYS no longer holds the key of this secret") from error
 
+    def value_to_string(self, obj: models.Model) -> str:
+        """Nothing: a dump of the data is no place for a secret."""
+        return ""
+
     def get_lookup(self, lookup_name: str) -> Any:
         if lookup_name != "isnull":
             raise TypeError(f"an encrypted field cannot be looked up with {lookup_name!r}")
