@@ -147,6 +147,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args(arguments)
     demo = json.loads((options.data_dir / "demo.json").read_text())
+    demo["url"] = demo["url"].rstrip("/")
     if options.picture:
         take_picture(demo, options.picture)
         return 0
