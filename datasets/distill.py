@@ -142,7 +142,8 @@ def main_source(version: DatasetVersion, among: Any) -> int | None:
         .order_by("-n", "connection")
         .first()
     )
-    return counted["connection"] if counted else among.values_list("pk", flat=True).first()
+    found: int | None = counted["connection"] if counted else among.values_list("pk", flat=True).first()
+    return found
 
 
 def done_steps(version: DatasetVersion) -> set[str]:

@@ -60,7 +60,11 @@ class Cursor:
 def begin(version: DatasetVersion, user: Any) -> Operation:
     """Begin the build of a version that has no file yet; returns the live operation if there is one."""
     with transaction.atomic():
-        version = DatasetVersion.objects.select_for_update().select_related("dataset").get(pk=version.pk)
+        version = (
+            DatasetVersion.objects.select_for_update(of=("self",))
+            .select_related("dataset")
+            .get(pk=version.pk)
+        )
         live = operation_of(version)
         if live is not None and live.is_live:
             return live

@@ -98,7 +98,11 @@ def _found(job: JobInfo, action: RemoteAction) -> Found:
 def begin(tune: FineTune, user: Any) -> Operation:
     """Launch a prepared job; a second call for the same one returns the operation of the first."""
     with transaction.atomic():
-        tune = FineTune.objects.select_for_update().select_related("connection", "version").get(pk=tune.pk)
+        tune = (
+            FineTune.objects.select_for_update(of=("self",))
+            .select_related("connection", "version__dataset")
+            .get(pk=tune.pk)
+        )
         if tune.state == State.DRAFT:
             if tune.version.state != DatasetVersion.State.READY:
                 raise ValueError("only a version that is built can be trained on")

@@ -59,7 +59,8 @@ def tune(builder: User, connection: Connection, sandbox: Sandbox) -> FineTune:
 
 
 def ask(tune: FineTune, user: User, **fields: Any) -> Deployment:
-    wanted = {"model": tune.fine_tuned_model, "name": NAME, "sku": "GlobalStandard", "capacity": 5} | fields
+    wanted: dict[str, Any] = {"model": tune.fine_tuned_model, "name": NAME, "sku": "GlobalStandard"}
+    wanted |= {"capacity": 5} | fields
     return deploy.begin(tune, user, **wanted)
 
 
