@@ -1,6 +1,8 @@
 // The pane keeps its place when its filter changes: scroll of the facets, which of them are closed, the open sheet.
+// The rows come first and the facets' new counts follow, so both swaps are looked after.
 // Backspace in the empty search field takes the last condition back.
 const kept = { top: 0, closed: new Set(), open: false, search: false };
+const ours = (event) => ["panes", "facets"].includes(event.detail.target.id) && facets();
 const facets = () => document.getElementById("facets");
 
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -20,7 +22,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 
 // Only now are the new element's own attributes in place.
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (event.detail.target.id !== "panes" || !kept.open || facets()?.classList.contains("open")) return;
+  if (!ours(event) || !kept.open || facets().classList.contains("open")) return;
   document.querySelector('[data-sheet-open="facets"]')?.click();
   facets().scrollTop = kept.top;
 });
