@@ -1,11 +1,12 @@
 """A job as its page shows it: its state in words, its curves, what can be done now."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasets.finetune import launch, metrics
-from datasets.models import Checkpoint, FineTune
+from datasets.models import Checkpoint, Deployment, FineTune
 from portal.charts import Chart, Line
 from portal.models import RemoteAction
 
@@ -50,6 +51,13 @@ def in_words(tune: FineTune) -> str:
 def tone(tune: FineTune) -> str:
     """The class of its mark: ok, warn, bad, run or none."""
     return _TONE.get(State(tune.state), "run")
+
+
+def stamp(tune: FineTune, deployments: Sequence[Deployment]) -> str:
+    """Changes whenever the page of the job would look different."""
+    seen = [tune.state, tune.status, tune.polled, tune.cancel_requested, tune.remote_id, tune.error]
+    seen += [(deployment.pk, deployment.state) for deployment in deployments]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
 def explanation(tune: FineTune) -> str:

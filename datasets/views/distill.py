@@ -32,7 +32,7 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         return redirect(
             "datasets:distill", begun.pk, wizard.first_open(distill.STEPS, distill.done_steps(begun))
         )
-    form = DataForm(request.POST or None, initial={"name": _name_of(frozen)})
+    form = DataForm(request.POST or None, initial={"name": name_of(frozen)})
     if request.method == "POST" and form.is_valid():
         version = distill.start(frozen, request.user, **form.cleaned_data)
         return redirect("datasets:distill", version.pk, "model")
@@ -81,13 +81,6 @@ def _page(version: DatasetVersion, current: str, **context: Any) -> dict[str, An
 
 def _status(form: Any) -> int:
     return 422 if form.is_bound and not form.is_valid() else 200
-
-
-def _name_of(frozen: FrozenSelection) -> str:
-    """A name to begin with: the last word of the filter, or where the rows come from."""
-    words = frozen.q.replace('"', "").split() if frozen.q else []
-    source = frozen.connections.order_by("name").first()
-    return (words[-1].rpartition(":")[2] if words else str(source or "Dataset"))[:120]
 
 
 def _data(request: HttpRequest, version: DatasetVersion) -> HttpResponse:

@@ -32,7 +32,7 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         return redirect(
             "datasets:evaluate", begun.pk, wizard.first_open(setup.STEPS, setup.done_steps(begun))
         )
-    form = DataForm(request.POST or None, initial={"name": _name_of(frozen)})
+    form = DataForm(request.POST or None, initial={"name": name_of(frozen)})
     if request.method == "POST" and form.is_valid():
         evaluation = setup.begin(frozen, form.cleaned_data["name"], request.user)
         return redirect("datasets:evaluate", evaluation.pk, "reference")
@@ -81,13 +81,6 @@ def _page(evaluation: Evaluation, current: str, **context: Any) -> dict[str, Any
 
 def _status(form: Any) -> int:
     return 422 if form.is_bound and not form.is_valid() else 200
-
-
-def _name_of(frozen: FrozenSelection) -> str:
-    """A name to begin with: the last word of the filter, or where the rows come from."""
-    words = frozen.q.replace('"', "").split() if frozen.q else []
-    source = frozen.connections.order_by("name").first()
-    return (words[-1].rpartition(":")[2] if words else str(source or "Evaluation"))[:120]
 
 
 def _data(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:

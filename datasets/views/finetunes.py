@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST, require_safe
 from datasets.finetune import cancel as cancelling
 from datasets.finetune import follow, launch, picture
 from datasets.models import Deployment, FineTune
-from portal.htmx import fragment, toast
+from portal.htmx import fragment, toast, wants_fragment
 from portal.permissions import fetch, may
 
 MOST = 200
@@ -41,6 +41,10 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     tune = _tune(request, pk)
     if tune.state == FineTune.State.DRAFT:
         return redirect("datasets:distill", tune.version_id, "launch")
+    deployments = list(Deployment.objects.readable_by(request.user).filter(fine_tune=tune).order_by("-id"))
+    stamp = picture.stamp(tune, deployments)
+    if wants_fragment(request) and request.GET.get("seen") == stamp:
+        return HttpResponse(status=204)  # nothing is new: what is shown stays, the curves are not drawn again
     checkpoints = list(tune.checkpoints.order_by("-step"))
     may_act = may(FineTune.objects, request.user, "act", tune)
     ended = tune.state in FineTune.ENDED
@@ -64,7 +68,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         and tune.state in (FineTune.State.FAILED, FineTune.State.CANCELLED)
         and not tune.remote_id,
         "may_deploy": may_act and tune.state == FineTune.State.SUCCEEDED and tune.connection.is_azure,
-        "deployments": Deployment.objects.readable_by(request.user).filter(fine_tune=tune).order_by("-id"),
+        "deployments": deployments,
+        "stamp": stamp,
     }
     return render(request, fragment(request, "datasets/finetune.html", {"job"}), context)
 

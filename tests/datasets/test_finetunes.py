@@ -333,7 +333,13 @@ def test_the_job_page_polls_while_the_job_lives_and_stops_after(
 ) -> None:
     client, url = client_of(builder), reverse("datasets:finetune", args=[tune.pk])
     fragment = {"HX-Request": "true", "HX-Target": "job"}
-    assert b"hx-trigger" in client.get(url, headers=fragment).content
+    answer = client.get(url, headers=fragment)
+    assert b"hx-trigger" in answer.content
+    stamp = answer.content.decode().partition("?seen=")[2][:16]
+    seen = f"{url}?seen={stamp}"
+    assert client.get(seen, headers=fragment).status_code == 204
+    look(tune)
+    assert client.get(seen, headers=fragment).status_code == 200
     advance(sandbox, 90)
     look(tune)
     page = client.get(url, headers=fragment).content

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from datasets import remote
 from datasets.finetune import cancel, launch
-from datasets.models import FineTune, UploadedFile
+from datasets.models import FineTune, FineTuneEvent, UploadedFile
 from datasets.remote import MARK
 from portal.models import AuditEntry, Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
@@ -21,6 +21,7 @@ from portal.upstream import connect
 from tests import factories
 from tests.datasets import material, provider
 from tests.datasets.provider import JOBS, advance, crash_at, created, faults, posts
+from tests.workers import Worker
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -378,6 +379,23 @@ def test_a_late_worker_with_an_old_lease_sends_nothing(tune: FineTune, sandbox: 
     action.refresh_from_db()
     assert action.state == RemoteAction.State.PLANNED
     assert posts(sandbox) == 0
+
+
+def test_a_worker_killed_while_it_launches_leaves_one_job_and_the_next_worker_follows_it(
+    builder: User, connection: Connection, sandbox: Sandbox, request: pytest.FixtureRequest
+) -> None:
+    worker: Worker = request.getfixturevalue("worker")  # it starts now, with the address of the sandbox
+    tune = material.prepared(builder, connection)
+    faults(sandbox, {"kind": "slow", "method": "POST", "path": JOBS, "seconds": 60})
+    launch.begin(tune, builder)
+    worker.wait_for(lambda: created(sandbox))
+    worker.kill()
+    faults(sandbox)
+    worker.start()
+    worker.wait_for(lambda: FineTuneEvent.objects.exists(), 60)
+    tune.refresh_from_db()
+    assert (tune.state, tune.remote_id) == (State.RUNNING, created(sandbox)[0].partition(":")[2])
+    assert posts(sandbox) == len(created(sandbox)) == posts(sandbox, "/files") == 1
 
 
 def test_48_a_double_click_two_tabs_and_a_replayed_form_launch_once(
