@@ -19,11 +19,12 @@ from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlencode
 
+import psycopg
 import pytest
 from django.conf import settings
 
 from tests.portal.test_supervisor import exists, until
-from tests.servers import free_port
+from tests.servers import free_port, start_valkey
 
 pytestmark = pytest.mark.slow
 QUIET = {
@@ -252,6 +253,39 @@ def test_the_demo_does_not_mix_with_a_real_site(begin: Callable[..., Running]) -
     mixed = begin("demo", "site")
     assert mixed.process.wait(30) == 1
     assert "holds a site of its own" in mixed.text()
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What machines of one team share: keys, an empty database and a broker, each as this run has it."""
+    url = os.environ["DATABASE_URL"]
+    server = start_valkey()
+    shared = {"SECRET_KEY": "s" * 60, "FIELD_KEYS": os.environ["FIELD_KEYS"], "BROKER_URL": server.url}
+    if url.startswith("postgres"):
+        name = f"team_{os.getpid()}"
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name}")
+        yield shared | {"DATABASE_URL": url.rpartition("/")[0] + f"/{name}"}
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    else:
+        yield shared | {"DATABASE_URL": f"sqlite:///{tmp_path / 'team.sqlite3'}"}
+    server.stop()
+
+
+@pytest.mark.engines
+def test_machines_of_a_team_share_database_and_broker(
+    begin: Callable[..., Running], team: dict[str, str]
+) -> None:
+    front = begin("up", "front", "--no-worker", **team)
+    front.until(lambda: "the site is at" in front.text())
+    status, text, _ = front.get("/readyz")
+    assert (status, json.loads(text)["checks"]["worker"]) == (503, False)
+    back = begin("up", "back", "--no-web", "--no-beat", "--no-migrate", **team)
+    front.wait_until_ready()
+    assert set(front.children()) == {"web", "beat", "guard"}
+    assert set(back.children()) == {"worker", "guard"}
+    assert back.stop() == front.stop() == 0
 
 
 def test_a_proxy_that_is_vouched_for_may_say_https(begin: Callable[..., Running]) -> None:
