@@ -159,13 +159,17 @@ class Upstream:
                 raise pager.loop()
             bodies.append(body)
             items += found
-            complete = len(items) >= total if isinstance(total, int) and more is None else not more
-            if more is None and not isinstance(total, int):
-                complete = len(found) < min(limit, 20)
+            # Azure's dated API may give null, or the completion's own id, as the id of every message.
+            walkable = isinstance(last, str) and last != completion_id
+            if more is not None:
+                complete = not more
+            elif isinstance(total, int):
+                complete = len(items) >= total
+            else:
+                complete = not walkable and len(found) < limit  # otherwise an empty page tells
             if complete:
                 break
-            # Azure's dated API may give null, or the completion's own id, as the id of every message.
-            if not isinstance(last, str) or last == completion_id:
+            if not isinstance(last, str) or not walkable:
                 if limit > 100:
                     return Messages(
                         tuple(bodies), tuple(items), "the service does not let all messages be read"
@@ -174,6 +178,8 @@ class Upstream:
                 continue
             cursors.add(last)
             after = last
+        else:
+            return Messages(tuple(bodies), tuple(items), "it has more messages than are read")
         return Messages(tuple(bodies), tuple(items))
 
     def get_stored(self, completion_id: str) -> Item:

@@ -198,6 +198,74 @@ def test_messages_without_ids_are_asked_for_in_one_long_page(settings: Any, null
     assert len(asked) == 2
 
 
+@pytest.mark.parametrize("ids", [True, False])
+def test_messages_end_where_the_service_does_not_say_so(settings: Any, ids: bool) -> None:
+    rows = [{"id": f"m-{number}" if ids else None, "content": str(number)} for number in range(5)]
+
+    def respond(handler: Any) -> None:
+        after = parse_qs(urlsplit(handler.path).query).get("after", [""])[0]
+        start = next((i + 1 for i, row in enumerate(rows) if ids and row["id"] == after), 0)
+        handler.answer(200, page_of(rows[start : start + (2 if ids else 9)]))
+
+    messages, _ = messages_from(settings, respond)
+    assert list(messages.items) == rows
+    assert not messages.problem
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"transfer-encoding: chunked", b"40\r\n" + b'{"data":[{"id":"a"},'),
+        (b"transfer-encoding: chunked", b"4\r\n" + b'{"da\r\n'),
+        (b"content-length: 400", b'{"data":[{"id":"a"}]}'),
+        (b"connection: close", b'{"data":[{"id":"a"}'),
+        (b"transfer-encoding: chunked", b"zz\r\n{}"),
+    ],
+)
+def test_an_answer_that_ends_in_the_middle_is_not_taken_for_whole(
+    settings: Any, head: bytes, body: bytes
+) -> None:
+    def respond(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + body)
+        handler.close_connection = True
+
+    with bare_server(settings, respond) as bare, connect(bare.connection()) as upstream:
+        with pytest.raises(UpstreamError) as caught:
+            upstream.list_stored()
+        assert caught.value.kind in ("unreadable", "network")
+        assert len(bare.seen) == 4
+        with pytest.raises(UpstreamError) as caught:
+            upstream.create_job({"model": "m", "training_file": "f"})
+        assert caught.value.outcome_unknown
+        assert len(bare.seen) == 5
+
+
+def test_chunked_answers_are_read_whole(settings: Any) -> None:
+    body = page_of([{"id": f"a-{number}"} for number in range(500)], has_more=False)
+
+    def respond(handler: Any) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for start in range(0, len(body), 999):
+            piece = body[start : start + 999]
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    with bare_server(settings, respond) as bare, connect(bare.connection()) as upstream:
+        for _ in range(3):
+            assert len(upstream.list_stored().items) == 500
+
+
+def test_a_kept_connection_that_was_closed_meanwhile_is_not_used(settings: Any) -> None:
+    def respond(handler: Any) -> None:
+        handler.answer(200, page_of([], has_more=False))
+        handler.close_connection = True  # without having said so
+
+    with bare_server(settings, respond) as bare, connect(bare.connection()) as upstream:
+        for _ in range(5):
+            upstream.list_stored()
+        assert len(bare.seen) == 5
+
+
 def test_messages_that_go_in_circles_end_in_an_error(settings: Any) -> None:
     rows = [{"id": "m-1", "role": "user", "content": "x"}]
     with pytest.raises(UpstreamError) as caught:
