@@ -75,7 +75,7 @@ def escaped(text: str) -> str:
 # -- markdown ----------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _rich(text: str) -> str:
     try:
         raw = _markdown().render(hold(text))
