@@ -153,3 +153,16 @@ def _numbers(text: str) -> tuple[int, ...]:
     if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
         raise Refused("The page sent something that is no selection. Reload it and select again.")
     return tuple(int(part) for part in parts)
+
+
+def name_of(frozen: FrozenSelection) -> str:
+    """A name to begin with for what is made of it: what the filter asked for, or where the rows come from."""
+    wanted = Filter.parse(frozen.q)
+    asked = [
+        value
+        for clause in wanted.clauses
+        if not clause.negated and not clause.is_time and clause.name != "connection"
+        for value in (clause.values or ())
+    ]
+    sources = frozen.connections.order_by("name").values_list("name", flat=True)
+    return " ".join(asked[:3] or sources[:1] or ["Selection"])[:120]

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from completions.models import FrozenSelection
+from completions.selection import name_of
 from datasets import base_models, distill, preview, wizard
 from datasets.build import build, validate
 from datasets.build.lines import in_words

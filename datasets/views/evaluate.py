@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from completions.models import FrozenSelection
+from completions.selection import name_of
 from datasets import wizard
 from datasets.build.items import META
 from datasets.evaluate import run as runs
