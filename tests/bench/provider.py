@@ -23,7 +23,15 @@ class Provider:
         self.url = ""
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "portal.sandbox", "--data-dir", str(self.folder), "--rows", str(self.rows)]
+        command = [
+            sys.executable,
+            "-m",
+            "portal.sandbox",
+            "--data-dir",
+            str(self.folder),
+            "--rows",
+            str(self.rows),
+        ]
         self._process = subprocess.Popen(
             [*command, "--latency-ms", str(self.latency_ms)],
             stdout=subprocess.PIPE,
