@@ -76,7 +76,6 @@ def run_new(request: HttpRequest, pk: int) -> HttpResponse:
     status = 422 if form.is_bound else 200
     context = {
         "evaluation": found,
-        "estimate": setup.estimate(found, setup.targets_of(found)),
         **targets_context(request, found, form),
     }
     return render(request, "datasets/evaluate/run_new.html", context, status=status)

@@ -483,3 +483,19 @@ def test_signed_out_people_are_sent_to_sign_in(mixed: Run) -> None:
 
 def test_the_empty_list_says_how_to_begin(builder: User, client_of: SignIn) -> None:
     assert "No evaluations yet" in text_of(client_of(builder).get(reverse("datasets:evaluations")))
+
+
+def test_a_run_that_goes_on_is_redrawn_when_its_work_ends(
+    builder: User, client_of: SignIn, begun: Evaluation
+) -> None:
+    run = runs.start(begun, [stored()], builder)
+    client = client_of(builder)
+    url = reverse("datasets:run", args=[begun.pk, run.number])
+    headers = {"HX-Request": "true", "HX-Target": "run"}
+    going = client.get(url, headers=headers).content.decode()
+    assert going.strip().startswith('<div id="run"')
+    assert "operation-ended from:body" in going
+    material.drain()
+    ended = client.get(url, headers=headers).content.decode()
+    assert "operation-ended" not in ended
+    assert "“Stored answers” passes" in ended
