@@ -1,6 +1,7 @@
 """The Distill wizard: a selection, a model, a look at the rows, a launch. Every step is an address."""
 
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -171,9 +172,16 @@ def _check(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         problems=problems_in_words(version),
         first=preview.first_rows(version, PREVIEW_ROWS) if ready else [],
         worst=preview.worst_rows(version, PREVIEW_ROWS + 2) if ready else [],
-        least=validate.MIN_EXAMPLES,
+        choose=_pane_of(version),
     )
     return render(request, "datasets/distill/check.html", context)
+
+
+def _pane_of(version: DatasetVersion) -> str:
+    """The pane with the filter that the version was chosen by."""
+    frozen = version.frozen_selection
+    q = frozen.q if frozen is not None and frozen.everything else ""
+    return f"{reverse('home')}?{urlencode({'q': q})}" if q else reverse("home")
 
 
 def problems_in_words(version: DatasetVersion) -> list[dict[str, Any]]:
