@@ -6,8 +6,7 @@ script listens to.
 """
 
 import html
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -29,9 +28,6 @@ RICH_BYTES: Final = 64_000
 RICH_PIPES: Final = 2_000
 PLAIN_CHARACTERS: Final = 500_000
 COLOURED_CHARACTERS: Final = 20_000
-TREE_NODES: Final = 3_000
-TREE_DEPTH: Final = 40
-TREE_STRING: Final = 4_000
 
 Render = Callable[[str], SafeString]
 
@@ -178,74 +174,3 @@ def _host(href: str, before: str = "") -> str:
         return ""
     where = parts.path if parts.scheme == "mailto" else parts.netloc.rpartition("@")[2]
     return f' <span class="host">({html.escape(before + where)})</span>' if where else ""
-
-
-# -- JSON --------------------------------------------------------------------------------------------------
-
-
-def load_json(text: str) -> Any:
-    """The value in a JSON text; raises ValueError for everything that is none, too deep ones included."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def json_text(value: Any) -> SafeString:
-    """A value as indented, coloured JSON; text that is no JSON is shown as it is."""
-    try:
-        value = load_json(value) if isinstance(value, str) else value
-        text = json.dumps(value, indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError, TypeError):
-        return plain(str(value))
-    cut = len(text) - PLAIN_CHARACTERS
-    text = hold(text[:PLAIN_CHARACTERS])
-    small = len(text) <= RICH_BYTES
-    body = highlight(text, get_lexer_by_name("json"), _FORMAT) if small else html.escape(text)
-    tail = f'<p class="cut">{cut:,} more characters are not shown here.</p>' if cut > 0 else ""
-    page = f'<pre class="untrusted mono hl" tabindex="0">{show(body)}</pre>{tail}'
-    return mark_safe(page)  # noqa: S308  # Pygments escapes, show() adds only our own chips
-
-
-def json_tree(value: Any) -> SafeString:
-    """A value as nested <details>; text that is no JSON is shown as it is."""
-    try:
-        value = load_json(value) if isinstance(value, str) else value
-    except ValueError:
-        return plain(str(value))
-    budget = [TREE_NODES]
-    rows = "".join(_nodes(None, value, 0, budget))
-    return mark_safe(f'<div class="json untrusted" tabindex="0">{rows}</div>')  # noqa: S308  # escaped in _nodes
-
-
-def _nodes(key: str | int | None, value: Any, depth: int, budget: list[int]) -> Iterator[str]:
-    budget[0] -= 1
-    label = "" if key is None else f'<span class="k">{escaped(str(key))}</span>: '
-    if not isinstance(value, dict | list) or not value:
-        yield f'<div class="row">{label}{_scalar(value)}</div>'
-        return
-    children: Iterator[tuple[str | int, Any]] = iter(
-        value.items() if isinstance(value, dict) else enumerate(value)
-    )
-    brackets = "{}" if isinstance(value, dict) else "[]"
-    unfolded = " open" if depth < 2 and len(value) <= 50 else ""
-    length = f'<span class="len">{brackets[0]}{len(value)}{brackets[1]}</span>'
-    yield f"<details{unfolded}><summary>{label}{length}</summary><div>"
-    for shown, (name, child) in enumerate(children):
-        if budget[0] <= 0 or depth >= TREE_DEPTH:
-            yield f'<div class="row len">… {len(value) - shown:,} more, see the raw JSON</div>'
-            break
-        yield from _nodes(name, child, depth + 1, budget)
-    yield "</div></details>"
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str):
-        cut = len(value) - TREE_STRING
-        rest = f' <span class="len">… {cut:,} more characters</span>' if cut > 0 else ""
-        return f'<span class="s">"{escaped(value[:TREE_STRING])}"</span>{rest}'
-    if value is None or isinstance(value, bool):
-        return f'<span class="w">{json.dumps(value)}</span>'
-    if isinstance(value, dict | list):
-        return f'<span class="len">{"{}" if isinstance(value, dict) else "[]"}</span>'
-    return f'<span class="n">{html.escape(str(value)[:TREE_STRING])}</span>'

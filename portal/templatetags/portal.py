@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from portal import hidden, rendering, wording
+from portal import hidden, json_rendering, rendering, wording
 from portal.charts import Chart
 from portal.querysets import is_operator
 
@@ -201,8 +201,8 @@ def spelled(text: Any, length: int = 120) -> str:
     return rendering.shortened(hidden.name(_text(text)), length)
 
 
-register.filter("json_text", rendering.json_text)
-register.filter("json_tree", rendering.json_tree)
+register.filter("json_text", json_rendering.json_text)
+register.filter("json_tree", json_rendering.json_tree)
 
 
 @register.filter

@@ -9,7 +9,7 @@ from django.template import Context, Template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portal import hidden, rendering
+from portal import hidden, json_rendering, rendering
 
 ALLOWED_TAGS = {
     *(
@@ -97,7 +97,8 @@ def assert_harmless(html: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 @pytest.mark.parametrize(
-    "render", [rendering.rich, rendering.plain, rendering.line, rendering.json_tree, rendering.json_text]
+    "render",
+    [rendering.rich, rendering.plain, rendering.line, json_rendering.json_tree, json_rendering.json_text],
 )
 def test_no_payload_becomes_markup(payload: str, render: rendering.Render) -> None:
     assert_harmless(render(payload))
@@ -106,14 +107,14 @@ def test_no_payload_becomes_markup(payload: str, render: rendering.Render) -> No
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_payload_inside_json_stays_text(payload: str) -> None:
     value = {payload: [payload, {"deep": payload}]}
-    for html in (rendering.json_tree(value), rendering.json_text(value)):
+    for html in (json_rendering.json_tree(value), json_rendering.json_text(value)):
         assert_harmless(html)
 
 
 @settings(deadline=None)
 @given(st.text())
 def test_any_text_renders_harmlessly(text: str) -> None:
-    for render in (rendering.rich, rendering.plain, rendering.line, rendering.json_tree):
+    for render in (rendering.rich, rendering.plain, rendering.line, json_rendering.json_tree):
         assert_harmless(render(text))
 
 
@@ -188,7 +189,9 @@ def test_every_control_and_format_character_counts_as_hidden() -> None:
     assert missed == []
 
 
-@pytest.mark.parametrize("render", [rendering.rich, rendering.plain, rendering.line, rendering.json_tree])
+@pytest.mark.parametrize(
+    "render", [rendering.rich, rendering.plain, rendering.line, json_rendering.json_tree]
+)
 def test_hidden_characters_are_shown_as_chips(render: rendering.Render) -> None:
     for point in (0x202E, 0x200B, 0x1B, 0xFEFF, 0xD800):
         html = render(f"a{chr(point)}b")
@@ -253,26 +256,26 @@ def test_a_filter_shows_numbers_and_nothing_too(name: str) -> None:
 
 
 def test_json_becomes_a_tree() -> None:
-    seen = Seen(rendering.json_tree('{"city": "Oslo", "days": [1, 2], "exact": true, "note": null}'))
+    seen = Seen(json_rendering.json_tree('{"city": "Oslo", "days": [1, 2], "exact": true, "note": null}'))
     assert {"details", "summary"} <= seen.tags
     assert 'city: "Oslo"' in seen.text
     assert "[2]" in seen.text
 
 
 def test_a_big_tree_stops_and_says_so() -> None:
-    html = rendering.json_tree(list(range(rendering.TREE_NODES * 2)))
-    assert html.count('class="row"') <= rendering.TREE_NODES
+    html = json_rendering.json_tree(list(range(json_rendering.TREE_NODES * 2)))
+    assert html.count('class="row"') <= json_rendering.TREE_NODES
     assert "more, see the raw JSON" in html
 
 
 def test_json_that_is_nested_too_deeply_is_shown_as_text() -> None:
     deep = "[" * 100_000 + "]" * 100_000
-    assert Seen(rendering.json_tree(deep)).tags <= {"pre", "p"}
-    assert Seen(rendering.json_text(deep)).tags <= {"pre", "p"}
+    assert Seen(json_rendering.json_tree(deep)).tags <= {"pre", "p"}
+    assert Seen(json_rendering.json_text(deep)).tags <= {"pre", "p"}
 
 
 def test_text_that_is_no_json_is_shown_as_it_is() -> None:
-    assert Seen(rendering.json_tree('{"city": "Os')).text == '{"city": "Os'
+    assert Seen(json_rendering.json_tree('{"city": "Os')).text == '{"city": "Os'
 
 
 @settings(deadline=None)
@@ -284,5 +287,5 @@ def test_text_that_is_no_json_is_shown_as_it_is() -> None:
     )
 )
 def test_any_json_renders_harmlessly(value: object) -> None:
-    assert_harmless(rendering.json_tree(value))
-    assert_harmless(rendering.json_text(json.dumps(value)))
+    assert_harmless(json_rendering.json_tree(value))
+    assert_harmless(json_rendering.json_text(json.dumps(value)))
