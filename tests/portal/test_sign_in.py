@@ -1,9 +1,11 @@
 """Sign-in, the first operator, and what a stranger may see."""
 
 from collections.abc import Callable
+from io import StringIO
 
 import pytest
 from django.core import signing
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -119,3 +121,13 @@ def test_the_account_page_names_my_roles(client_of: Callable[[User], Client], re
     page = client_of(reviewer).get("/account/")
     assert page.status_code == 200
     assert "Reviewer" in page.content.decode()
+
+
+def test_the_link_can_be_had_again_until_somebody_has_used_it(client: Client, db: None) -> None:
+    said = StringIO()
+    call_command("first_operator", stdout=said)
+    path = said.getvalue().strip().removeprefix("http://localhost")
+    assert client.get(path).status_code == 200
+    person()
+    with pytest.raises(CommandError):
+        call_command("first_operator")
