@@ -16,7 +16,9 @@ def pane(request: HttpRequest) -> HttpResponse:
         typed = Filter.parse(f"{request.GET.get('q', '')} {request.GET['add']}")
         return redirect(pane_address(typed.q))
     page = Pane.of(request.user, request.GET)
-    return render(request, fragment(request, "completions/pane.html", {"panes"}), {"pane": page})
+    template = fragment(request, "completions/pane.html", {"panes", "pane", "facets"})
+    # A new filter shows its rows first; the counts beside them are asked for by the fragment itself.
+    return render(request, template, {"pane": page, "later": template.endswith("#panes")})
 
 
 @require_safe

@@ -2,11 +2,11 @@
 // The rows come first and the facets' new counts follow, so both swaps are looked after.
 // Backspace in the empty search field takes the last condition back.
 const kept = { top: 0, closed: new Set(), open: false, search: false };
-const ours = (event) => ["panes", "facets"].includes(event.detail.target.id) && facets();
+const ours = (event) => ["panes", "facets"].includes(event.detail.target?.id) && facets();
 const facets = () => document.getElementById("facets");
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  if (event.detail.target?.id !== "panes" || !facets()) return;
+  if (!ours(event)) return;
   kept.top = facets().scrollTop;
   kept.open = facets().classList.contains("open");
   kept.closed = new Set([...facets().querySelectorAll("details:not([open])")].map((facet) => facet.dataset.facet));
@@ -14,7 +14,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 });
 
 document.addEventListener("htmx:afterSwap", (event) => {
-  if (event.detail.target?.id !== "panes" || !facets()) return;
+  if (!ours(event)) return;
   for (const facet of facets().querySelectorAll("details")) facet.open = !kept.closed.has(facet.dataset.facet);
   facets().scrollTop = kept.top;
   if (kept.search) document.getElementById("add")?.focus();

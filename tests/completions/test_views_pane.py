@@ -61,6 +61,11 @@ def test_a_fragment_holds_the_pane_alone(client_of: SignIn, reader: User) -> Non
     text = answer.content.decode()
     assert text.lstrip().startswith('<div class="panes" id="panes">')
     assert "<html" not in text
+    assert 'hx-target="#facets"' in text, "the counts are asked for afterwards"
+    assert 'class="facet"' not in text
+    later = client_of(reader).get("/completions/", headers=HTMX | {"HX-Target": "facets"}).content.decode()
+    assert later.lstrip().startswith('<aside class="facets"')
+    assert 'class="facet"' in later
     assert "HX-Request" in answer["Vary"]
 
 
