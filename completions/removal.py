@@ -4,6 +4,7 @@ from django.db import connection as database
 
 from completions import search
 from completions.models import Body, FrozenSelection, Posting, Quarantine, StoredCompletion, SyncState, Term
+from completions.terms import Change, Dictionary, names_of
 from portal.deletion import Part, before_connection_delete
 from portal.models import Connection
 
@@ -18,8 +19,25 @@ _TAKE = (
 )
 
 
+def _take_completions(connection: Connection) -> int:
+    """A batch of rows with all that hangs on them: a deletion stopped half-way leaves a mirror in order."""
+    rows = StoredCompletion.objects.filter(connection=connection).order_by("-created", "-id")
+    batch = list(rows.only("pk", "created", "metadata", "model", "flags")[:BATCH])
+    if not batch:
+        return 0
+    ids = [row.pk for row in batch]
+    held = [
+        Change(row.pk, row.created, frozenset(), row.created, names_of(row.metadata, row.model, row.flags))
+        for row in batch
+    ]
+    Dictionary(connection.pk).apply(held)
+    search.forget(Body.objects.filter(pk__in=ids))
+    StoredCompletion.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
 def _take_terms(connection: Connection) -> int:
-    """Postings of some values, then those values that have none left; counts the values."""
+    """Some values, with whatever postings they still have; counts the values."""
     rows = Term.objects.filter(connection=connection).order_by("pk")
     ids = list(rows.values_list("pk", flat=True)[:TERMS])
     if not ids:
@@ -30,17 +48,6 @@ def _take_terms(connection: Connection) -> int:
     kept = set(Posting.objects.filter(term_id__in=ids).values_list("term_id", flat=True).distinct())
     Term.objects.filter(pk__in=set(ids) - kept).delete()
     return len(ids) - len(kept) or 1
-
-
-def _take_completions(connection: Connection) -> int:
-    """A batch of rows with their bodies and their words in the text index."""
-    rows = StoredCompletion.objects.filter(connection=connection).order_by("-created", "-id")
-    ids = list(rows.values_list("pk", flat=True)[:BATCH])
-    if not ids:
-        return 0
-    search.forget(Body.objects.filter(pk__in=ids))
-    StoredCompletion.objects.filter(pk__in=ids).delete()
-    return len(ids)
 
 
 def _take_selections(connection: Connection) -> int:
@@ -59,10 +66,10 @@ def _take_marks(connection: Connection) -> int:
 
 
 before_connection_delete(
-    Part("selections", lambda c: FrozenSelection.objects.filter(connections=c).count(), _take_selections)
+    Part("quarantined items", lambda c: Quarantine.objects.filter(connection=c).count(), _take_marks)
 )
 before_connection_delete(
-    Part("metadata values", lambda c: Term.objects.filter(connection=c).count(), _take_terms)
+    Part("selections", lambda c: FrozenSelection.objects.filter(connections=c).count(), _take_selections)
 )
 before_connection_delete(
     Part(
@@ -72,5 +79,5 @@ before_connection_delete(
     )
 )
 before_connection_delete(
-    Part("quarantined items", lambda c: Quarantine.objects.filter(connection=c).count(), _take_marks)
+    Part("metadata values", lambda c: Term.objects.filter(connection=c).count(), _take_terms)
 )

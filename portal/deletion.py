@@ -90,15 +90,25 @@ def begin(connection: Connection, user: Any) -> Operation:
         return operation
 
 
-@operations.handler("connection.delete", queue="house")
+def _stopped(operation: Operation) -> None:
+    """A deletion that failed or was cancelled leaves a disconnected connection; it can be deleted again."""
+    Connection.objects.filter(pk=operation.cursor.get("connection"), state=Connection.State.DELETING).update(
+        state=Connection.State.DISCONNECTED
+    )
+
+
+@operations.handler("connection.delete", queue="house", ended=_stopped)
 def delete_step(work: Working) -> Outcome:
     """One step: a batch after the other while there is time."""
     cursor = work.operation.cursor
     connection = Connection.objects.defer("secret").filter(pk=cursor.get("connection")).first()
     if connection is None:
         return Done({"rows": work.operation.done})
+    if connection.state == Connection.State.DISCONNECTED:  # this is another try
+        connection.state = Connection.State.DELETING
+        connection.save(update_fields=["state"])
     if connection.state != Connection.State.DELETING:
-        raise Failed("not_deleting", "The connection is no longer marked for deletion.")
+        raise Failed("not_deleting", "The connection is in use again. Delete it from its own page.")
     live = Operation.objects.live().filter(connection=connection)
     if live.exists():
         live.update(cancel_requested=True)

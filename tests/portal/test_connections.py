@@ -14,7 +14,7 @@ from completions import search
 from completions.conversation import Texts
 from completions.models import Body, FrozenSelection, Posting, Quarantine, StoredCompletion, SyncState, Term
 from datasets.models import Dataset, DatasetVersion
-from portal import connections, deletion
+from portal import connections, deletion, operations
 from portal.leases import Keeper, claim
 from portal.models import AuditEntry, Auth, Connection, Grant, Kind, Operation, Role, User
 from portal.operations import Again, Done, Failed, Wait, Working
@@ -492,7 +492,12 @@ def filled(connection: Connection, rows: int) -> None:
     model = Term.objects.create(connection=connection, kind=Term.Kind.MODEL, value="gpt-4o", n=rows)
     for number in range(rows):
         row = StoredCompletion.objects.create(
-            connection=connection, upstream_id=f"c-{number}", created=number, digest="x", messages_state="ok"
+            connection=connection,
+            upstream_id=f"c-{number}",
+            created=number,
+            digest="x",
+            model="gpt-4o",
+            messages_state="ok",
         )
         Body.objects.create(completion=row, prompt_text=f"zebra{connection.pk} {number}", raw=b"")
         search.put([(row.pk, None, Texts("", f"zebra{connection.pk} {number}", ""))])
@@ -568,6 +573,46 @@ def test_a_deletion_waits_until_the_connections_work_has_stopped(boss: Client) -
     assert waiting.state == "cancelled"
     Operation.objects.filter(pk=running.pk).update(state="cancelled")
     assert isinstance(work(operation), Done)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_cancelled_deletion_leaves_a_mirror_in_order_and_can_be_repeated(
+    boss: Client, operator: User
+) -> None:
+    connection = factories.connection("Doomed")
+    filled(connection, 20)
+    boss.post(reverse("connections:delete", args=[connection.slug]), {"name": "Doomed"})
+    operation = Operation.objects.get()
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(operation, batches=6)
+    left = StoredCompletion.objects.filter(connection=connection).count()
+    assert 0 < left < 20
+    assert Posting.objects.count() == Term.objects.get().n == left
+    Operation.objects.filter(pk=operation.pk).update(state="ready")
+    assert operations.cancel(operation, operator)
+    connection.refresh_from_db()
+    assert connection.state == "disconnected"
+    again = operations.retry(operation, operator)
+    assert isinstance(work(again), Done)
+    assert not Connection.objects.exists()
+
+
+def stop_after(operation: Operation, batches: int) -> None:
+    """One step that is interrupted, as by a kill, when it has done so many batches."""
+    Operation.objects.filter(pk=operation.pk).update(state="ready", next_run_at=None, lease_until=None)
+    claimed = claim(operation.pk)
+    assert claimed is not None
+    with Keeper(claimed.pk, claimed.fence) as keeper:
+        working = Working(claimed, keeper)
+        advance, left = working.advance, iter(range(batches))
+
+        def counted(**progress: Any) -> None:
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            advance(**progress)
+
+        working.advance = counted  # type: ignore[method-assign]  # the interruption that a kill would be
+        deletion.delete_step(working)
 
 
 def test_what_was_made_from_it_stands_in_the_way(boss: Client, operator: User) -> None:
