@@ -11,6 +11,7 @@ urlpatterns = [
     path("evaluate/<int:pk>/<slug:step>/", evaluate.step, name="evaluate"),
     path("evaluations/", evaluations.list_all, name="evaluations"),
     path("evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
+    path("evaluations/<int:pk>/delete/", evaluations.evaluation_delete, name="evaluation_delete"),
     path("evaluations/<int:pk>/run/", evaluations.run_new, name="run_new"),
     path(_RUN, evaluations.run, name="run"),
     path(f"{_RUN}again/", evaluations.run_again, name="run_again"),

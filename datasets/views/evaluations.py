@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from completions.models import StoredCompletion
 from datasets.build.lines import in_words
-from datasets.evaluate import graders, report, rows, setup
+from datasets.evaluate import graders, removal, report, rows, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import read
 from datasets.models import Call, Evaluation, Run
@@ -79,6 +79,17 @@ def run_new(request: HttpRequest, pk: int) -> HttpResponse:
         **targets_context(request, found, form),
     }
     return render(request, "datasets/evaluate/run_new.html", context, status=status)
+
+
+@require_POST
+def evaluation_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove an evaluation with its runs, here only."""
+    found = _evaluation(request, pk, "act")
+    try:
+        removal.delete(found, request.user)
+    except removal.InUse as reason:
+        return toast(request, redirect("datasets:evaluation", pk), str(reason), "bad")
+    return toast(request, redirect("datasets:evaluations"), f"“{found.name}” was deleted.")
 
 
 @require_GET

@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.storage import storages
 from django.test import Client
 from django.urls import reverse
 
 from completions.models import FrozenSelection
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import stored
-from datasets.models import Call, Evaluation, Run
+from datasets.models import (
+    Call,
+    Dataset,
+    DatasetVersion,
+    Evaluation,
+    Example,
+    Grader,
+    Result,
+    Run,
+)
 from portal.models import AuditEntry, Connection, User
 from portal.sandbox import Sandbox
 from tests import factories
@@ -441,6 +451,7 @@ def addresses(run: Run, frozen: FrozenSelection) -> list[tuple[str, str]]:
         ("get", reverse("datasets:evaluate", args=[pk, "data"])),
         ("post", reverse("datasets:evaluate", args=[pk, "review"])),
         ("get", reverse("datasets:evaluate_start", args=[frozen.pk])),
+        ("post", reverse("datasets:evaluation_delete", args=[pk])),
     ]
 
 
@@ -451,7 +462,7 @@ def test_outsiders_find_nothing_and_readers_only_read(
     assert frozen is not None
     pages = addresses(mixed, frozen)
     assert [getattr(client_of(outsider), how)(url).status_code for how, url in pages] == [404] * len(pages)
-    wanted = [200, 200, 200, 403, 403, 403, 403, 403, 403, 403, 404]
+    wanted = [200, 200, 200, 403, 403, 403, 403, 403, 403, 403, 404, 403]
     for person in (reader, reviewer):
         assert [getattr(client_of(person), how)(url).status_code for how, url in pages] == wanted
     assert Run.objects.count() == 1
@@ -499,3 +510,25 @@ def test_a_run_that_goes_on_is_redrawn_when_its_work_ends(
     ended = client.get(url, headers=headers).content.decode()
     assert "operation-ended" not in ended
     assert "“Stored answers” passes" in ended
+
+
+@pytest.mark.engines
+def test_deleting_an_evaluation_takes_its_runs_items_and_file(
+    builder: User, client_of: SignIn, mixed: Run
+) -> None:
+    path = mixed.evaluation.version.path
+    assert storages["artifacts"].exists(path)
+    delete = reverse("datasets:evaluation_delete", args=[mixed.evaluation_id])
+    assert client_of(builder).post(delete)["Location"] == reverse("datasets:evaluations")
+    kinds = (Evaluation, Run, Call, Result, Grader, DatasetVersion, Dataset, Example)
+    assert [kind.objects.count() for kind in kinds] == [0] * len(kinds)
+    assert not storages["artifacts"].exists(path)
+    assert AuditEntry.objects.filter(verb="evaluation.deleted", actor=builder).count() == 1
+
+
+def test_an_evaluation_is_not_deleted_while_it_runs(
+    builder: User, client_of: SignIn, begun: Evaluation
+) -> None:
+    runs.start(begun, [stored()], builder)
+    client_of(builder).post(reverse("datasets:evaluation_delete", args=[begun.pk]))
+    assert Evaluation.objects.filter(pk=begun.pk).exists()
