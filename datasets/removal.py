@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune
+from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune, Run
 from portal.deletion import blocks_connection_delete
 from portal.models import Connection
 
@@ -16,6 +16,9 @@ def what_still_needs_it(connection: Connection) -> Iterator[str]:
     evaluations = Evaluation.objects.filter(connections=connection).count()
     if evaluations:
         yield f"{_count(evaluations, 'evaluation')} measured on its completions. Delete them first."
+    runs = Run.objects.filter(connections=connection).exclude(evaluation__connections=connection).count()
+    if runs:
+        yield f"{_count(runs, 'run')} answered by its models. Delete their evaluations first."
     tunes = FineTune.objects.filter(connection=connection).count()
     if tunes:
         yield f"{_count(tunes, 'fine-tune')} started on it; their history would be lost."
