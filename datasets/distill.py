@@ -79,6 +79,7 @@ def choose_model(
     limit = validate.token_limit(base_model)
     recipe = {**version.recipe, "token_limit": limit, "leave_out_long": bool(limit and connection.is_azure)}
     with transaction.atomic():
+        DatasetVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)  # one click at a time
         draft = draft_of(version)
         version = _with_recipe(version, user, recipe)
         if draft is None:

@@ -76,6 +76,9 @@ def could_be(job: JobInfo, action: RemoteAction) -> bool:
         return False
     if job.seed is not None and job.seed != params["seed"]:
         return False
+    # A service may answer with the dated name of a model that was asked for by its short one.
+    if job.model and not job.model.startswith(params["model"]) and not params["model"].startswith(job.model):
+        return False
     return all(
         _agrees(job.hyperparameters.get(name), value) for name, value in params["hyperparameters"].items()
     )

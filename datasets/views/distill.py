@@ -207,6 +207,8 @@ def _launch(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         return redirect("datasets:distill", version.pk, "model")
     if tune.state != FineTune.State.DRAFT:
         return redirect("datasets:finetune", tune.pk)
+    if version.state != DatasetVersion.State.READY:
+        return redirect("datasets:distill", version.pk, "check")
     # The right is asked for again: it may have gone since the model was chosen.
     fetch(Connection.objects, request.user, "act", pk=tune.connection_id)
     initial = {

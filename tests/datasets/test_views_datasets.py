@@ -274,3 +274,15 @@ def test_a_selection_of_somebody_else_cannot_be_distilled(
     where = reverse("datasets:distill_start", args=[frozen.pk])
     assert client_of(builder).post(where, {"name": "Mine", "train_on": "all"}).status_code == 404
     assert not Dataset.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "table", ["dataset", "datasetversion", "example", "finetune", "deployment", "uploadedfile", "run"]
+)
+def test_the_raw_tables_can_be_looked_at_by_staff_alone(
+    everything: dict[str, tuple[str, str]], reader: User, client_of: SignIn, table: str
+) -> None:
+    where = reverse(f"admin:datasets_{table}_changelist")
+    staff = factories.user("staff", is_staff=True, is_superuser=True)
+    assert client_of(staff).get(where).status_code == 200
+    assert client_of(reader).get(where).status_code in (302, 403)
