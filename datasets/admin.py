@@ -1,4 +1,4 @@
-"""The raw tables of datasets, jobs and evaluations, to look at; they are changed where their rules are kept."""
+"""The raw tables of datasets, jobs and evaluations, to look at; changed only where their rules are kept."""
 
 from django.contrib import admin
 
