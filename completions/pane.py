@@ -281,13 +281,16 @@ class Pane:
         return made
 
     @cached_property
-    def first_steps(self) -> list[tuple[Connection, tuple[Snippet, ...], bool]]:
-        """Code for the connections that hold nothing yet, and whether the person may store a test there."""
+    def syncable(self) -> list[Connection]:
+        """Connections that the person may ask for new rows."""
         may = set(Connection.objects.actionable_by(self.user).values_list("pk", flat=True))
         usable = (Connection.State.CONNECTED, Connection.State.ATTENTION)
-        return [
-            (each, snippets(each), each.pk in may and each.state in usable) for each in self.connections[:3]
-        ]
+        return [each for each in self.connections if each.pk in may and each.state in usable]
+
+    @cached_property
+    def first_steps(self) -> list[tuple[Connection, tuple[Snippet, ...], bool]]:
+        """Code for the first connections, and whether the person may store a test there."""
+        return [(each, snippets(each), each in self.syncable) for each in self.connections[:3]]
 
     @cached_property
     def may_connect(self) -> bool:

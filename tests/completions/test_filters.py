@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from completions import readings
 from completions.filters import FIELDS, Filter
-from completions.filters.fields import FLAGS
+from completions.filters.fields import FLAGS, MARKS, STATES
 from completions.filters.language import quote
 from completions.listing import Key, Listing
 from completions.models import StoredCompletion
@@ -136,6 +136,14 @@ def test_a_key_called_like_a_field_is_still_metadata() -> None:
 def test_every_field_has_an_example_that_can_be_read() -> None:
     for field in FIELDS.values():
         assert Filter.parse(field.example).clauses[0].field is field
+
+
+def test_every_field_and_every_name_of_has_is_in_the_documentation() -> None:
+    told = (Path(__file__).parents[2] / "docs" / "filters.md").read_text()
+    for field in FIELDS.values():
+        assert f"| `{field.name}` | `{field.example}` |" in told
+    for name in (*FLAGS, *MARKS, *STATES):
+        assert f"`{name}`" in told
 
 
 def test_every_flag_that_is_set_can_be_asked_for() -> None:

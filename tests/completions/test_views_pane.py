@@ -97,6 +97,24 @@ def test_nobody_looks_without_signing_in(client: Client, address: str) -> None:
     assert "/accounts/login/" in answer["Location"]
 
 
+def test_a_connection_in_trouble_is_named_with_the_reason(client_of: SignIn, reader: User) -> None:
+    where = factories.connection(
+        "East", state="attention", last_error={"message": "The key was <b>revoked</b>."}
+    )
+    make_completion(where)
+    text = client_of(reader).get("/completions/").content.decode()
+    assert "East needs attention" in text
+    assert "The key was &lt;b&gt;revoked&lt;/b&gt;." in text
+
+
+def test_who_may_act_can_ask_for_new_rows(client_of: SignIn, reader: User, builder: User) -> None:
+    where = factories.connection()
+    make_completion(where)
+    address = f'action="/completions/{where.slug}/health/sync/"'
+    assert address in client_of(builder).get("/completions/").content.decode()
+    assert address not in client_of(reader).get("/completions/").content.decode()
+
+
 def test_news_tell_how_many_rows_came(client_of: SignIn, reader: User) -> None:
     where = factories.connection()
     make_completion(where)
