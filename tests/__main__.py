@@ -1,8 +1,8 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-First everything on SQLite with the embedded broker, browser tests included; then the tests marked `engines`
-again on a PostgreSQL and a Redis or Valkey that are started for this run. What cannot be had is named and
-counted as skipped. The last line is `N passed, N failed, N skipped`.
+Everything on SQLite with the embedded broker, browser tests included; and at the same time the tests marked
+`engines` again, on a PostgreSQL and a Redis or Valkey that are started for this run. What cannot be had is
+named and counted as skipped. The last line is `N passed, N failed, N skipped`.
 """
 
 import os
@@ -11,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import IO
 from xml.etree import ElementTree
 
 from tests import obtain, servers
@@ -34,16 +36,18 @@ class Outcome:
     broken: bool = False
 
 
-def run(where: str, arguments: list[str], environment: dict[str, str]) -> Outcome:
-    """Run pytest, its output on ours, and read what it counted."""
+def run(where: str, arguments: list[str], environment: dict[str, str], output: IO[str]) -> Outcome:
+    """Run pytest, its output to `output`, and read what it counted."""
     began = monotonic()
-    print(f"\n=== {where}\n", flush=True)
+    print(f"\n=== {where}\n", file=output, flush=True)
     with tempfile.TemporaryDirectory(prefix="portal-report-") as folder:
         report = Path(folder) / "report.xml"
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "--durations=25", f"--junitxml={report}", *arguments],
+            [sys.executable, "-m", "pytest", "-q", "--durations=10", f"--junitxml={report}", *arguments],
             cwd=ROOT,
             env=os.environ | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
             check=False,
         )
         outcome = Outcome(where, monotonic() - began, broken=done.returncode not in (0, NO_TESTS_COLLECTED))
@@ -81,17 +85,16 @@ def count_marked(arguments: list[str]) -> int:
     return sum("::" in line for line in found.stdout.splitlines())
 
 
-def first_pass(arguments: list[str]) -> Outcome:
+def first_pass(arguments: list[str], output: IO[str]) -> Outcome:
     chromium, environment = obtain.chromium()
     broker = servers.version_of_valkey() or "no broker"
     where = f"SQLite {sqlite3.sqlite_version}, {broker} on a socket, {chromium}"
-    return run(where, arguments, environment)
+    return run(where, arguments, environment, output)
 
 
-def second_pass(arguments: list[str]) -> Outcome:
+def second_pass(arguments: list[str], output: IO[str]) -> Outcome:
     started: list[servers.Server] = []
     try:
-        obtain.postgres()
         for start in (servers.start_postgres, servers.start_valkey):
             started.append(start())
         database, broker = started
@@ -99,6 +102,7 @@ def second_pass(arguments: list[str]) -> Outcome:
             f"{database.version}, {broker.version} on TCP",
             ["-m", "engines", *arguments],
             {"DATABASE_URL": database.url, "BROKER_URL": broker.url},
+            output,
         )
     except servers.Unavailable as reason:
         outcome = Outcome(f"PostgreSQL and Redis/Valkey: NOT RUN. {reason}")
@@ -116,7 +120,12 @@ def line(counts: Counter[str]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    outcomes = [first_pass(arguments), second_pass(arguments)]
+    obtain.postgres()
+    with tempfile.TemporaryFile("w+") as later, ThreadPoolExecutor(1) as pool:
+        second = pool.submit(second_pass, arguments, later)  # most of both is waiting for processes
+        outcomes = [first_pass(arguments, sys.stdout), second.result()]
+        later.seek(0)
+        print(later.read(), end="")
     total: Counter[str] = Counter()
     print("\n=== what ran where")
     for outcome in outcomes:

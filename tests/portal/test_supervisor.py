@@ -105,8 +105,8 @@ def test_nothing_of_a_dead_childs_group_is_left_when_its_death_is_told(
 
 def test_children_stop_in_reverse_order(supervisor: Supervisor, lines: list[str]) -> None:
     polite = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit()))\n"
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b'bye\\n'), sys.exit()))\n"
     )
     for name in ("broker", "worker", "web"):
         supervisor.add(
