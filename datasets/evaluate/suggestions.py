@@ -40,5 +40,11 @@ def models_for(user: Any) -> list[Suggestion]:
     seen = Term.objects.filter(connection__in=connections, kind=Term.Kind.MODEL, n__gt=0)
     for term in seen.select_related("connection").order_by("-n")[:SHOWN]:
         where = str(term.connection)
-        found.setdefault((where, term.value), Suggestion(term.value, f"seen on {where}"))
+        # What Azure stores is the model behind a deployment, and only the deployment's name can be called.
+        why = (
+            f"model seen on {where}; its deployment may be called otherwise"
+            if term.connection.is_azure
+            else ""
+        )
+        found.setdefault((where, term.value), Suggestion(term.value, why or f"seen on {where}"))
     return list(found.values())[: 2 * SHOWN]

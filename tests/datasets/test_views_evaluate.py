@@ -13,13 +13,16 @@ from django.urls import reverse
 
 from completions.models import FrozenSelection
 from datasets.evaluate import run as runs
+from datasets.evaluate import suggestions
 from datasets.evaluate.targets import stored
 from datasets.models import (
     Call,
     Dataset,
     DatasetVersion,
+    Deployment,
     Evaluation,
     Example,
+    FineTune,
     Grader,
     Result,
     Run,
@@ -532,3 +535,30 @@ def test_an_evaluation_is_not_deleted_while_it_runs(
     runs.start(begun, [stored()], builder)
     client_of(builder).post(reverse("datasets:evaluation_delete", args=[begun.pk]))
     assert Evaluation.objects.filter(pk=begun.pk).exists()
+
+
+def test_known_names_come_from_deployments_fine_tunes_and_what_was_seen(
+    builder: User, outsider: User, quiet: Connection
+) -> None:
+    account = factories.connection("Account", kind="openai")
+    measured.row(account, 1)
+    version = measured.evaluation(builder, [measured.row(quiet, 2)]).version
+    Deployment.objects.create(connection=quiet, name="student", model="m", state="ready")
+    Deployment.objects.create(connection=quiet, name="later", model="m", state="creating")
+    for connection in (quiet, account):
+        FineTune.objects.create(
+            connection=connection,
+            version=version,
+            base_model="m",
+            seed=1,
+            state="succeeded",
+            fine_tuned_model="ft:m",
+        )
+    found = {(suggestion.name, suggestion.why) for suggestion in suggestions.models_for(builder)}
+    assert found == {
+        ("student", "deployment of m on Library"),
+        ("ft:m", "fine-tuned on Account"),
+        ("gpt-4o-2024-08-06", "seen on Account"),
+        ("gpt-4o-2024-08-06", "model seen on Library; its deployment may be called otherwise"),
+    }
+    assert suggestions.models_for(outsider) == []
