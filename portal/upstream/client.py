@@ -1,20 +1,19 @@
 """An endpoint as our verbs: stored completions, files, fine-tuning jobs, models, chat, deployments."""
 
-import json
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from time import monotonic, sleep
+from time import monotonic
 from typing import IO, Any, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
 from portal.models import Connection, Kind
-from portal.upstream import cutting, hints, pager
+from portal.upstream import cutting, hints, messages, pager
 from portal.upstream.addresses import api_root
 from portal.upstream.credentials import SCOPE_MANAGEMENT, Credential, credential_of
 from portal.upstream.errors import UpstreamError, clean, error_from_answer
 from portal.upstream.management import Management, management_root
+from portal.upstream.patience import READ_SECONDS, READ_TRIES, patiently
 from portal.upstream.records import (
     ChatAnswer,
     CheckpointInfo,
@@ -31,7 +30,6 @@ from portal.upstream.records import (
     event_info,
     file_info,
     job_info,
-    look,
     model_info,
 )
 from portal.upstream.records import (
@@ -39,11 +37,6 @@ from portal.upstream.records import (
 )
 from portal.upstream.wire import AGENT, Answer, SdkTransport, Wire
 
-READ_SECONDS = 30.0
-READ_TRIES = 4
-READ_BUDGET = 40.0  # a try is not begun later than this after the first
-LONGEST_NAP = 2.0  # a longer wait is the caller's to plan
-MOST_MESSAGE_PAGES = 200
 MOST_EVENT_PAGES = 50
 DATED_VERSION = "2025-04-01-preview"
 
@@ -138,49 +131,11 @@ class Upstream:
         A service that gives them no ids is asked once for a longer page.
         """
         path = f"/chat/completions/{quote(completion_id, safe='')}/messages"
-        bodies: list[bytes] = []
-        items: list[dict[str, Any]] = []
-        after, limit, cursors = "", 100, set[str]()
-        for _ in range(MOST_MESSAGE_PAGES):
-            query = {"limit": str(limit), "order": "asc"} | ({"after": after} if after else {})
-            body, page = self._get(path, query, _messages_page, action=hints.READ, naps=naps)
-            if isinstance(page, str):
-                return Messages((*bodies, body), tuple(items), page)
-            found = [item for item in page["data"] if isinstance(item, dict)]
-            more, total = look(page, "has_more"), page.get("total")
-            if not found and (bodies or not more):
-                if more:
-                    raise pager.stalled()
-                return Messages((*bodies, body) if not bodies else tuple(bodies), tuple(items))
-            last = found[-1].get("id") if found else None
-            if after and (last in cursors or last == after):
-                if more is None:
-                    break
-                raise pager.loop()
-            bodies.append(body)
-            items += found
-            # Azure's dated API may give null, or the completion's own id, as the id of every message.
-            walkable = isinstance(last, str) and last != completion_id
-            if more is not None:
-                complete = not more
-            elif isinstance(total, int):
-                complete = len(items) >= total
-            else:
-                complete = not walkable and len(found) < limit  # otherwise an empty page tells
-            if complete:
-                break
-            if not isinstance(last, str) or not walkable:
-                if limit > 100:
-                    return Messages(
-                        tuple(bodies), tuple(items), "the service does not let all messages be read"
-                    )
-                bodies, items, limit = [], [], 1000
-                continue
-            cursors.add(last)
-            after = last
-        else:
-            return Messages(tuple(bodies), tuple(items), "it has more messages than are read")
-        return Messages(tuple(bodies), tuple(items))
+
+        def fetch(query: Mapping[str, str]) -> tuple[bytes, dict[str, Any] | str]:
+            return self._get(path, query, messages.read_page, action=hints.READ, naps=naps)
+
+        return messages.all_messages(fetch, completion_id)
 
     def get_stored(self, completion_id: str) -> Item:
         path = f"/chat/completions/{quote(completion_id, safe='')}"
@@ -349,7 +304,7 @@ class Upstream:
         action = self.right(action)
         pairs = {**self._version, **query}
         target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
-        answer: T = _patiently(
+        answer: T = patiently(
             lambda: self._wire.exchange(
                 "GET", target, self._headers(self._credential), timeout=timeout or self._seconds
             ),
@@ -459,7 +414,7 @@ class Upstream:
                 return wire.exchange(method, target, headers, body, timeout=self._seconds)
 
             if method == "GET":
-                answer: Answer = _patiently(
+                answer: Answer = patiently(
                     once, lambda whole, _: whole, credential, hints.DEPLOY, self._tries, whole=True
                 )
                 return answer
@@ -478,72 +433,8 @@ class Upstream:
         return Management(self.connection, send, lambda answer: _object(answer.body, ""))
 
 
-def _patiently(
-    once: Callable[[], Answer],
-    parse: Callable[..., Any],
-    credential: Credential,
-    action: str,
-    most: int,
-    *,
-    whole: bool = False,
-    naps: bool = True,
-) -> Any:
-    """Ask until there is a readable answer or no hope of one."""
-    begun, tries, refreshed = monotonic(), 0, False
-    while True:
-        sent = monotonic()
-        try:
-            answer = once()
-            if answer.status < 400:
-                return parse(answer if whole else answer.body, answer.headers.get("content-type", ""))
-            error = error_from_answer(
-                answer.status, answer.headers, answer.body, action=action, secrets=credential.secrets
-            )
-            if answer.headers.get("x-should-retry") == "false":
-                tries = most
-        except UpstreamError as caught:
-            error = caught
-        if error.kind == "auth" and not refreshed and credential.forget(sent):
-            refreshed = True
-            continue
-        tries += 1
-        nap = _nap(error, tries, most) if naps or error.kind != "throttled" else None
-        if nap is None or monotonic() - begun + nap > READ_BUDGET:
-            raise error
-        sleep(nap)
-
-
-def _nap(error: UpstreamError, tries: int, most: int) -> float | None:
-    """Seconds to wait before another try; None to give up."""
-    if error.kind == "throttled":
-        wait = 1.0 if error.retry_after is None else error.retry_after
-        return wait + random.random() * 0.1 if wait <= LONGEST_NAP and tries <= 2 else None
-    if error.permanent or tries >= most or error.kind in ("stalled", "loop", "throttled"):
-        return None
-    backoff = 0.25 * 2.0 ** (tries - 1) * (0.5 + random.random())
-    told = error.retry_after or 0.0
-    return max(backoff, told) if told <= LONGEST_NAP else None
-
-
 def _object(body: bytes, content_type: str) -> dict[str, Any]:
     item = cutting.cut_one(body, content_type)
     if item.value is None:
         raise UpstreamError("unreadable", f"The answer is {item.problem}.", code="not_json")
     return item.value
-
-
-def _messages_page(body: bytes, content_type: str) -> tuple[bytes, dict[str, Any] | str]:
-    text = cutting.text_of(body, content_type)
-    try:
-        page = json.loads(text)
-    except json.JSONDecodeError:
-        raise cutting.not_json(text) from None
-    except RecursionError:
-        return body, "nested too deeply"
-    except ValueError:
-        return body, "holds a number that is too long"
-    if not isinstance(page, dict) or not isinstance(page.get("data"), list):
-        raise UpstreamError("unreadable", "The answer is not a list of messages.", code="no_data")
-    if text.count("{") + text.count("[") > cutting.DEEPEST and cutting.too_deep(page):
-        return body, "nested too deeply"
-    return body, page

@@ -22,7 +22,7 @@ import httpx2
 from portal.upstream.errors import UpstreamError, clean
 from portal.upstream.outbound import Origin, allowed_origin, checked_addresses
 
-LARGEST_ANSWER = 64 * 1024 * 1024
+LARGEST_ANSWER = 112 * 1024 * 1024  # one message of 100 MB still fits
 KEPT_IDLE = 64
 IDLE_SECONDS = 20.0
 CONNECT_SECONDS = 5.0
@@ -192,7 +192,6 @@ def _read(response: http.client.HTTPResponse, largest: int, deadline: float) -> 
     else:
         raise UpstreamError("unreadable", f"The answer is compressed with {encoding[:20]}.", code="encoding")
     whole = bytearray()
-    ended = True
     while True:
         piece = (
             response.read1(CHUNK)
@@ -209,15 +208,16 @@ def _read(response: http.client.HTTPResponse, largest: int, deadline: float) -> 
             while piece and len(whole) <= largest:
                 if unpack.eof:  # gzip allows several members, one behind the other
                     unpack = zlib.decompressobj(47)
-                whole += unpack.decompress(piece, largest + 1 - len(whole))
-                piece = unpack.unused_data
-            ended = unpack.eof
+                whole += unpack.decompress(piece, CHUNK * 16)
+                piece = unpack.unconsumed_tail or unpack.unused_data
         if len(whole) > largest:
             raise _too_large(largest)
         if monotonic() > deadline:
             raise TimeoutError("the answer took too long")
-    if not ended:
-        raise UpstreamError("unreadable", "The answer ended in the middle.", code="cut")
+    if unpack is not None:
+        whole += unpack.flush()
+        if not unpack.eof:
+            raise UpstreamError("unreadable", "The answer ended in the middle.", code="cut")
     return Answer(response.status, headers, bytes(whole))
 
 
