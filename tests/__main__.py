@@ -48,6 +48,7 @@ def run(where: str, arguments: list[str], environment: dict[str, str], output: I
             env=os.environ | environment,
             stdout=output,
             stderr=subprocess.STDOUT,
+            preexec_fn=servers.die_with_parent,
             check=False,
         )
         outcome = Outcome(where, monotonic() - began, broken=done.returncode not in (0, NO_TESTS_COLLECTED))
