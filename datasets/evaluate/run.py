@@ -32,13 +32,21 @@ class Refused(Exception):
 
 
 def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
-    """Begin a run, and the build of the items if there are none yet."""
+    """Begin a run, and the build of the items if there are none yet.
+
+    A live run of the same targets is returned instead: a double click or a second tab starts one.
+    """
     if not targets or not evaluation.graders.exists():
         raise Refused("A run needs something to measure and a grader.")
     if problem := problem_of(evaluation.reference, targets):
         raise Refused(problem)
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+        wanted = [target.as_dict() for target in targets]
+        live = evaluation.runs.filter(state__in=(Run.State.WAITING, Run.State.RUNNING))
+        same: Run | None = next((run for run in live if run.targets == wanted), None)
+        if same is not None:
+            return same
         version = evaluation.version
         if version.state == version.State.DRAFT:
             build.begin(version, user)
@@ -46,7 +54,7 @@ def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
         run = Run.objects.create(
             evaluation=evaluation,
             number=last + 1,
-            targets=[target.as_dict() for target in targets],
+            targets=wanted,
             created_by=user,
         )
         asked = {target.connection for target in targets if target.connection is not None}

@@ -282,6 +282,16 @@ def test_running_again_measures_the_same_items(builder: User, source: Connection
     assert Operation.objects.filter(kind="dataset.build").count() == 1
 
 
+@pytest.mark.engines
+def test_a_double_click_starts_one_run(builder: User, source: Connection) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 2))
+    first = runs.start(made, [fresh(source)], builder)
+    assert runs.start(made, [fresh(source)], builder) == first
+    assert runs.start(made, [fresh(source, STUDENT)], builder) != first
+    material.drain()
+    assert runs.start(made, [fresh(source)], builder).number == 3
+
+
 KILLED = """
 import sys
 import django
