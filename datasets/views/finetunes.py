@@ -48,6 +48,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     checkpoints = list(tune.checkpoints.order_by("-step"))
     may_act = may(FineTune.objects, request.user, "act", tune)
     ended = tune.state in FineTune.ENDED
+    live = not ended and tune.state != FineTune.State.ASKING
     context = {
         "tune": tune,
         "words": picture.in_words(tune),
@@ -60,9 +61,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "hyperparameters": picture.used_hyperparameters(tune),
         "question": picture.question(tune) if may_act else None,
         "waits": tune.state == FineTune.State.ASKING and not may_act,
-        "live": not ended and tune.state != FineTune.State.ASKING,
+        "live": live,
         "may_act": may_act,
-        "may_cancel": may_act and not ended and not tune.cancel_requested,
+        "may_cancel": may_act and live and not tune.cancel_requested,
         "too_late": ended and tune.cancel_requested and tune.state != FineTune.State.CANCELLED,
         "may_retry": may_act
         and tune.state in (FineTune.State.FAILED, FineTune.State.CANCELLED)
