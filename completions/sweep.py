@@ -26,20 +26,19 @@ AT_ONCE = 50
 
 
 def unlisted(connection: Connection, state: SyncState) -> Any:
-    """Rows that were here when the sweep began, belong to its scope, and were not listed by it."""
-    scope = Scope.of(connection)
-    rows = StoredCompletion.objects.filter(
+    """Rows that were here when the sweep began and were not listed by it."""
+    return StoredCompletion.objects.filter(
         connection=connection,
         seen_sweep__lt=state.generation,
         arrived__lt=state.started,
         gone_at__isnull=True,
     )
-    return rows if scope.since is None else rows.filter(created__gte=scope.since)
 
 
 def check_unlisted(work: Working, connection: Connection, upstream: Upstream, state: SyncState) -> bool:
     """Look at every unlisted row upstream; False if the step is over before all were looked at."""
     dictionary = Dictionary(connection.pk)
+    scope = Scope.of(connection)  # what lies outside it was never asked for, so not listing it says nothing
     with ThreadPoolExecutor(settings.SYNC_CONCURRENCY, thread_name_prefix="check") as pool:
         while work.time_left() and not work.cancelled():
             last = state.counts.get("checked_to", 0)
@@ -47,15 +46,20 @@ def check_unlisted(work: Working, connection: Connection, upstream: Upstream, st
                 unlisted(connection, state)
                 .filter(pk__gt=last)
                 .order_by("pk")
-                .values_list("pk", "upstream_id")[:AT_ONCE]
+                .values_list("pk", "upstream_id", "created", "model", "metadata")[:AT_ONCE]
             )
             if not rows:
                 return True
-            found = list(pool.map(lambda row: _look(upstream, row[1]), rows))
+            asked = [
+                (pk, upstream_id)
+                for pk, upstream_id, created, model, metadata in rows
+                if scope.holds({"created": created, "model": model, "metadata": metadata})
+            ]
+            found = list(pool.map(lambda row: _look(upstream, row[1]), asked))
             error = next((answer for answer in found if isinstance(answer, UpstreamError)), None)
             if error is not None:
                 raise error  # none of these rows is marked: the step is repeated
-            _record(work, connection, state, rows, found, dictionary)
+            _record(work, connection, state, asked, found, dictionary, rows[-1][0])
             crashpoint("sweep.checked")
     return False
 
@@ -75,6 +79,7 @@ def _record(
     rows: Sequence[tuple[int, str]],
     found: Sequence[Item | UpstreamError | None],
     dictionary: Dictionary,
+    checked_to: int,
 ) -> None:
     gone = [pk for (pk, _), item in zip(rows, found, strict=True) if item is None]
     there = {pk: item for (pk, _), item in zip(rows, found, strict=True) if isinstance(item, Item)}
@@ -82,7 +87,7 @@ def _record(
     counts = dict(state.counts)
     counts["gone"] = counts.get("gone", 0) + len(gone)
     counts["unlisted"] = counts.get("unlisted", 0) + len(there)
-    counts["checked_to"] = rows[-1][0]
+    counts["checked_to"] = checked_to
     try:
         with transaction.atomic():
             absorbing.lock(connection.pk)

@@ -65,17 +65,22 @@ def state_of(connection: Connection, sync_pass: SyncPass) -> SyncState:
     return found
 
 
-def restart(state: SyncState) -> None:
+def restart(work: Working, state: SyncState) -> None:
     """Make a pass that has ended begin anew; one that was interrupted goes on where it stopped."""
-    if state.complete or state.started is None:
+    if not state.complete and state.started is not None:
+        return
+    with transaction.atomic():
+        if state.sync_pass == SyncPass.SWEEP:
+            state.generation += 1
         state.cursor, state.recent, state.rows, state.counts = "", [], 0, {}
         state.complete, state.started, state.finished = False, timezone.now(), None
         state.save()
+        work.advance(done=0)
 
 
 def _newest(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
     state = state_of(connection, SyncPass.NEWEST)
-    restart(state)
+    restart(work, state)
     scope = Scope.of(connection)
     walk = Walk(work, connection, state, upstream, fetcher, "desc", scope, until=scope.since, most=FIRST_ROWS)
     if not walk.run():
@@ -101,7 +106,7 @@ def _newest(work: Working, connection: Connection, upstream: Upstream, fetcher: 
 
 def _backfill(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
     state = state_of(connection, SyncPass.BACKFILL)
-    restart(state)
+    restart(work, state)
     scope = Scope.of(connection)
     # Ascending, as new rows then appear behind what is being read. With a limit in the past the other way
     # round: the list cannot be entered in its middle, and most of it may not be wanted.
@@ -116,7 +121,7 @@ def _backfill(work: Working, connection: Connection, upstream: Upstream, fetcher
 
 def _incremental(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
     state = state_of(connection, SyncPass.INCREMENTAL)
-    restart(state)
+    restart(work, state)
     scope = Scope.of(connection)
     limits = [scope.since] if scope.since is not None else []
     if state.watermark is not None:
@@ -134,9 +139,7 @@ def _incremental(work: Working, connection: Connection, upstream: Upstream, fetc
 
 def _sweep(work: Working, connection: Connection, upstream: Upstream, fetcher: Fetcher) -> Outcome:
     state = state_of(connection, SyncPass.SWEEP)
-    if state.complete or state.started is None:
-        state.generation += 1
-    restart(state)
+    restart(work, state)
     if not state.counts.get("listed"):
         scope = Scope.of(connection)
         order = "asc" if scope.since is None else "desc"

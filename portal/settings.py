@@ -367,6 +367,8 @@ LOGGING = {
 
 # First pause after an error; doubled with every try that makes no progress, up to five minutes.
 OPERATION_BACKOFF_SECONDS = env.float("OPERATION_BACKOFF_SECONDS", 5)
+# How long ended operations and their logs are kept.
+OPERATION_KEEP_DAYS = env.int("OPERATION_KEEP_DAYS", 30)
 # Message requests in flight per connection, at most 32; lowered while upstream says 429, raised again later.
 SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
 

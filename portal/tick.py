@@ -33,7 +33,18 @@ def tick() -> int:
                 touched += heal(operation)
             except Exception:  # one bad row must not keep the others waiting
                 log.exception("The tick could not look after operation %s.", operation.pk)
+    _forget_old()
     return touched
+
+
+def _forget_old() -> None:
+    """Let go of operations that ended long ago, a few with every round."""
+    ended = Operation.objects.exclude(state__in=Operation.LIVE).filter(
+        finished__lt=from_now(-settings.OPERATION_KEEP_DAYS * 86400)
+    )
+    old = list(ended.values_list("pk", flat=True)[:AT_ONCE])
+    if old:
+        Operation.objects.filter(pk__in=old).delete()
 
 
 def _free(operation: Operation) -> bool:

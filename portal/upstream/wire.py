@@ -211,6 +211,7 @@ def _read(response: http.client.HTTPResponse, largest: int, deadline: float) -> 
                 whole += unpack.decompress(piece, CHUNK * 16)
                 piece = unpack.unconsumed_tail or unpack.unused_data
         if len(whole) > largest:
+            whole.clear()  # the error's traceback would hold it until the next collection of garbage
             raise _too_large(largest)
         if monotonic() > deadline:
             raise TimeoutError("the answer took too long")

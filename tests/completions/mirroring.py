@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import Any
 
+import pytest
+
 from completions import raw, schedule, search
 from completions.conversation import Texts
 from completions.models import Body, Posting, Quarantine, StoredCompletion, SyncPass, SyncState, Term
@@ -15,6 +17,7 @@ from completions.terms import names_of
 from portal import steps
 from portal.models import Connection, Operation
 from portal.sandbox import Sandbox
+from portal.upstream import pager, patience
 from tests.portal.sandbox_client import control
 
 LIST = "/chat/completions"
@@ -24,6 +27,13 @@ MESSAGES = "/chat/completions/*/messages"
 def chance() -> random.Random:
     """Where and how often faults strike: always the same, unless FAULT_SEED says otherwise."""
     return random.Random(int(os.environ.get("FAULT_SEED", "7")))
+
+
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Steps are done here and nobody listens for rings; pauses between tries are short."""
+    patch.setattr("portal.operations.app.send_task", lambda *args, **options: None)
+    for module in (patience, pager):
+        patch.setattr(module, "sleep", lambda seconds: sleep(seconds / 20))
 
 
 def drain(connection: Connection, seconds: float = 60) -> None:

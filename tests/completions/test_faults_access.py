@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Callable
-from time import sleep
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from tests.completions.mirroring import (
     check_equal,
     check_whole,
     drain,
+    hurry,
     mirror,
     requests,
     step,
@@ -35,8 +35,7 @@ State = Operation.State
 
 @pytest.fixture(autouse=True)
 def _alone_and_quick(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr("portal.operations.app.send_task", lambda *args, **options: None)
-    monkeypatch.setattr("portal.upstream.client.sleep", lambda seconds: sleep(seconds / 20))
+    hurry(monkeypatch)
     settings.OPERATION_BACKOFF_SECONDS = 0.01
     credentials._tokens.clear()
 

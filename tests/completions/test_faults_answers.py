@@ -6,7 +6,7 @@ import json
 import resource
 from collections.abc import Callable
 from email.utils import formatdate
-from time import sleep, time
+from time import time
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from completions.conversation import parse
 from completions.models import Body, MessagesState, Quarantine, StoredCompletion, SyncPass
 from portal.models import Connection, Operation, User
 from portal.sandbox import Sandbox
-from portal.upstream import client, pager
+from portal.upstream import client
 from tests.completions.mirroring import (
     LIST,
     MESSAGES,
@@ -28,6 +28,7 @@ from tests.completions.mirroring import (
     check_whole,
     delete,
     drain,
+    hurry,
     look,
     mirror,
     plant,
@@ -48,13 +49,11 @@ BROKEN = {"kind": "status", "status": 500}
 @pytest.fixture(autouse=True)
 def _small_and_alone(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Pages of 20, pauses of nothing, and nobody listening for rings."""
-    monkeypatch.setattr("portal.operations.app.send_task", lambda *args, **options: None)
+    hurry(monkeypatch)
     monkeypatch.setattr(walk, "PAGE", 20)
     monkeypatch.setattr(walk, "BATCH", 7)
     monkeypatch.setattr(walk, "IN_FLIGHT", 21)
     monkeypatch.setattr(sync, "FIRST_ROWS", 20)
-    monkeypatch.setattr(client, "sleep", lambda seconds: sleep(seconds / 20))
-    monkeypatch.setattr(pager, "sleep", lambda seconds: sleep(seconds / 20))
     settings.OPERATION_BACKOFF_SECONDS = 0.01
 
 
@@ -71,9 +70,9 @@ def first_rows(connection: Connection) -> Operation:
         ({"retry_after": 120}, 118, 140),
         ({"retry_after": 3600}, 800, 1100),  # never longer than a quarter of an hour at once
         ({"retry_after": "date", "seconds": 120}, 110, 140),
-        ({"retry_after": "soon"}, 0, 60),
-        ({"retry_after": -3}, 0, 60),
-        ({"retry_after": None}, 0, 60),
+        ({"retry_after": "soon"}, -60, 60),
+        ({"retry_after": -3}, -60, 60),
+        ({"retry_after": None}, -60, 60),
     ],
     ids=["seconds", "an hour", "date", "garbage", "negative", "none"],
 )
@@ -91,7 +90,7 @@ def test_row_17_a_throttled_list_waits_as_told_and_holds_no_worker(
         assert operation.next_run_at is not None
         assert least <= (operation.next_run_at - timezone.now()).total_seconds() <= most
     else:
-        assert least == 0
+        assert least < 0
     faults(sandbox)
     drain(connection)
     check_equal(connection, sandbox)
@@ -148,9 +147,9 @@ def test_row_20_an_endless_503_pauses_one_connection_with_one_clear_error(
 def test_row_21_a_page_that_times_out_is_read_whole_again(
     sandbox: Sandbox, connect_to: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = client.Upstream._get.__kwdefaults__
+    defaults = client.Upstream.__init__.__kwdefaults__
     assert defaults is not None
-    monkeypatch.setitem(defaults, "timeout", 0.4)
+    monkeypatch.setitem(defaults, "seconds", 0.4)
     connection = connect_to(sandbox)
     first_rows(connection)
     faults(sandbox, {"kind": "slow", "seconds": 1, "path": LIST, "after": chance().randint(0, 3), "times": 1})

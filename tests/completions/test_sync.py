@@ -5,7 +5,6 @@ import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
-from time import sleep
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from tests.completions.mirroring import (
     check_whole,
     delete,
     drain,
+    hurry,
     look,
     mirror,
     plant,
@@ -41,9 +41,7 @@ Connect = Callable[..., Connection]
 
 @pytest.fixture(autouse=True)
 def _alone_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are done here and nobody listens for rings; pauses between tries are short."""
-    monkeypatch.setattr("portal.operations.app.send_task", lambda *args, **options: None)
-    monkeypatch.setattr("portal.upstream.client.sleep", lambda seconds: sleep(seconds / 20))
+    hurry(monkeypatch)
 
 
 @pytest.fixture

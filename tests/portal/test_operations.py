@@ -356,6 +356,18 @@ def test_trying_again_goes_on_from_the_cursor(does: Any, rings: list[int], manag
 
 
 @pytest.mark.django_db(transaction=True)
+def test_operations_that_ended_long_ago_are_let_go(does: Any, rings: list[int]) -> None:
+    kind = does(lambda work: Done())
+    old, recent, live = begun(kind, "old"), begun(kind, "recent"), begun(kind, "live")
+    for operation in (old, recent):
+        steps.work_on(operation.pk)
+    Operation.objects.filter(pk=old.pk).update(finished=from_now(-31 * 86400))
+    Operation.objects.filter(pk=live.pk).update(created=from_now(-31 * 86400))
+    rounds.tick()
+    assert set(Operation.objects.values_list("pk", flat=True)) == {recent.pk, live.pk}
+
+
+@pytest.mark.django_db(transaction=True)
 def test_hurrying_makes_a_waiting_operation_due(does: Any, rings: list[int]) -> None:
     operation = begun(does(lambda work: Done()), delay=3600)
     assert not steps.work_on(operation.pk)
