@@ -1,5 +1,3 @@
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path
 
 from datasets.views import datasets, deployments, distill, finetunes
@@ -22,6 +20,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fine-tunes/<int:pk>/deploy/", deployments.new, name="deploy"),
     path("deployments/<int:pk>/", deployments.detail, name="deployment"),
     path("deployments/<int:pk>/decide/", deployments.decide, name="deployment_decide"),
+    path("", include("datasets.evaluate_urls")),
 ]
-if find_spec("datasets.evaluate_urls"):
-    urlpatterns.append(path("", include("datasets.evaluate_urls")))

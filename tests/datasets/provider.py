@@ -78,7 +78,7 @@ def jobs(connection: Connection) -> list[JobInfo]:
 
 def worker_process(crash: str = "", **environment: str) -> "subprocess.Popen[bytes]":
     """A process that does what a worker does, and dies at `crash` as by kill -9."""
-    log = Path(tempfile.mkdtemp(prefix="portal-crash-")) / "log"
+    log = Path(tempfile.mkdtemp(prefix="crash-", dir=os.environ["DATA_DIR"])) / "log"
     with log.open("wb") as output:
         return subprocess.Popen(
             [sys.executable, "-c", WORK],
