@@ -1,18 +1,23 @@
 """One command on an empty folder, then the whole loop in a browser: from the first sync to the report."""
 
 import json
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from django.db import connection
 from playwright.sync_api import expect
 
 from tests.browser import journey
 from tests.browser.conftest import Site
 from tests.portal.test_up import Running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.engines]
+DATABASE = "whole_loop"
 TEACHER, STUDENT = "gpt-4o", "docs-student"
 LESSONS = "meta.category:docs-test connection:sandbox"
 
@@ -28,8 +33,28 @@ def pass_rate(site: Site, target: str) -> float:
     return float(found[1])
 
 
-def test_the_whole_loop_from_one_command(tmp_path: Path, visit: Callable[..., Site]) -> None:
-    demo = Running("demo", tmp_path / "demo", "--rows", "400", "--job-seconds", "8")
+@pytest.fixture
+def servers(django_db_blocker: Any) -> Iterator[dict[str, str]]:
+    """The environment of the demo: empty, or an empty database and the broker of the second pass."""
+    address = urlsplit(os.environ["DATABASE_URL"])
+    if not address.scheme.startswith("postgres"):
+        yield {}
+        return
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {DATABASE}")
+        yield {
+            "DATABASE_URL": address._replace(path=f"/{DATABASE}").geturl(),
+            **{name: os.environ[name] for name in ("BROKER_URL", "SECRET_KEY", "FIELD_KEYS")},
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+
+def test_the_whole_loop_from_one_command(
+    tmp_path: Path, visit: Callable[..., Site], servers: dict[str, str]
+) -> None:
+    demo = Running("demo", tmp_path / "demo", "--rows", "400", "--job-seconds", "8", **servers)
     try:
         demo.wait_until_ready()
         told = json.loads((tmp_path / "demo" / "demo.json").read_text())
