@@ -157,15 +157,3 @@ def slices(items: Sequence[Item], size: int) -> Iterable[Sequence[Item]]:
     pieces = -(-len(items) // size)
     for piece in range(pieces):
         yield items[piece * len(items) // pieces : (piece + 1) * len(items) // pieces]
-
-
-def read_again(items: dict[int, Item]) -> Iterable[Read]:
-    """Read items of rows that are here (by their ids) together with the messages mirrored earlier."""
-    kept = Body.objects.filter(pk__in=items).values_list("pk", "completion__messages_state", "raw")
-    for pk, state, blob in kept:
-        item = items[pk]
-        yield (
-            without_messages(item)
-            if state == MessagesState.PENDING
-            else from_mirror(item, state, bytes(blob))
-        )

@@ -12,11 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from completions import absorbing
-from completions.batches import read_again
 from completions.models import StoredCompletion, SyncState
-from completions.readings import Reading
 from completions.scope import Scope
-from completions.terms import Dictionary
 from portal.crashpoints import crashpoint
 from portal.models import Connection
 from portal.operations import Working
@@ -37,7 +34,6 @@ def unlisted(connection: Connection, state: SyncState) -> Any:
 
 def check_unlisted(work: Working, connection: Connection, upstream: Upstream, state: SyncState) -> bool:
     """Look at every unlisted row upstream; False if the step is over before all were looked at."""
-    dictionary = Dictionary(connection.pk)
     scope = Scope.of(connection)  # what lies outside it was never asked for, so not listing it says nothing
     with ThreadPoolExecutor(settings.SYNC_CONCURRENCY, thread_name_prefix="check") as pool:
         while work.time_left() and not work.cancelled():
@@ -59,7 +55,7 @@ def check_unlisted(work: Working, connection: Connection, upstream: Upstream, st
             error = next((answer for answer in found if isinstance(answer, UpstreamError)), None)
             if error is not None:
                 raise error  # none of these rows is marked: the step is repeated
-            _record(work, connection, state, asked, found, dictionary, rows[-1][0])
+            _record(work, connection, state, asked, found, rows[-1][0])
             crashpoint("sweep.checked")
     return False
 
@@ -78,25 +74,19 @@ def _record(
     state: SyncState,
     rows: Sequence[tuple[int, str]],
     found: Sequence[Item | UpstreamError | None],
-    dictionary: Dictionary,
     checked_to: int,
 ) -> None:
     gone = [pk for (pk, _), item in zip(rows, found, strict=True) if item is None]
-    there = {pk: item for (pk, _), item in zip(rows, found, strict=True) if isinstance(item, Item)}
-    readings = [read for read in read_again(there) if isinstance(read, Reading)]
+    # Only that they exist is taken from here: the answer to a get is not the item of a list.
+    there = [pk for (pk, _), item in zip(rows, found, strict=True) if isinstance(item, Item)]
     counts = dict(state.counts)
     counts["gone"] = counts.get("gone", 0) + len(gone)
     counts["unlisted"] = counts.get("unlisted", 0) + len(there)
     counts["checked_to"] = checked_to
-    try:
-        with transaction.atomic():
-            absorbing.lock(connection.pk)
-            absorbing.absorb(connection.pk, readings, dictionary, generation=state.generation)
-            StoredCompletion.objects.filter(pk__in=gone).update(gone_at=timezone.now())
-            SyncState.objects.filter(pk=state.pk).update(counts=counts)
-            work.advance(note=f"{counts['gone']} rows are gone upstream")
-    except BaseException:
-        dictionary.forget()
-        raise
-    dictionary.keep()
+    with transaction.atomic():
+        absorbing.lock(connection.pk)
+        absorbing.touch(there, state.generation)
+        StoredCompletion.objects.filter(pk__in=gone).update(gone_at=timezone.now())
+        SyncState.objects.filter(pk=state.pk).update(counts=counts)
+        work.advance(note=f"{counts['gone']} rows are gone upstream")
     state.counts = counts

@@ -73,7 +73,7 @@ def restart(work: Working, state: SyncState) -> None:
         if state.sync_pass == SyncPass.SWEEP:
             state.generation += 1
         state.cursor, state.recent, state.rows, state.counts = "", [], 0, {}
-        state.complete, state.started, state.finished = False, timezone.now(), None
+        state.complete, state.started = False, timezone.now()
         state.save()
         work.advance(done=0)
 

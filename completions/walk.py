@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from completions import absorbing, missing
 from completions.batches import Batch, Result, collect, plan, slices
-from completions.fetching import Fetcher
+from completions.fetching import OF_ONE_ROW, Fetcher
 from completions.models import SyncState
 from completions.readings import Reading, Unstorable
 from completions.scope import Scope, is_behind
@@ -71,8 +71,8 @@ class Walk:
             trouble: UpstreamError | None = None
             cut = False
             while True:
-                # What a page has already brought is worth finishing, unless no request can succeed.
-                going = (trouble is None or not trouble.permanent) and self._may_go_on()
+                # What a page has already brought is worth finishing, unless no request can succeed now.
+                going = (trouble is None or trouble.kind in OF_ONE_ROW) and self._may_go_on()
                 while going and _room(batches):
                     if not pieces:
                         if trouble is not None:
@@ -80,7 +80,7 @@ class Walk:
                         try:
                             page = ahead.take(wait=not batches)
                         except UpstreamError as error:
-                            trouble, going = error, not error.permanent
+                            trouble, going = error, error.kind in OF_ONE_ROW
                             break
                         if page is None:
                             break

@@ -40,7 +40,7 @@ pytestmark = [
     pytest.mark.engines,
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.sandbox(rows=400, rows_elsewhere=60),
+    pytest.mark.sandbox(rows=200, rows_elsewhere=40),
 ]
 Connect = Callable[..., Connection]
 State = Operation.State
@@ -109,14 +109,14 @@ def test_rows_1_2_4_a_worker_that_dies_at_a_commit_is_made_up_for(
     before = requests(sandbox)["messages"]
     if point == "operation.put_back":
         monkeypatch.setenv("OPERATION_STEP_SECONDS", "0.3")
-    nth = 1 if point.startswith("operation") else chance().randint(2, 8)
+    nth = 1 if point.startswith("operation") else chance().randint(2, 5)
     flag = crash(f"{point}:{nth}")
     connection = connect_to(sandbox)
     schedule.sync_now(connection, None)
     worker = workers()
     worker.wait_for(lambda: flag.exists() and ended(connection), 60)
     check_after(connection, sandbox, expected)
-    assert requests(sandbox)["messages"] - before <= 400 + ONE_PAGE
+    assert requests(sandbox)["messages"] - before <= 200 + ONE_PAGE
 
 
 def test_row_3_a_death_between_a_row_and_its_messages_leaves_it_pending_until_it_is_filled(
@@ -158,7 +158,7 @@ def test_row_1_a_whole_worker_killed_at_any_moment_is_made_up_for(
     schedule.sync_now(connection, None)
     worker = workers()
     rows = StoredCompletion.objects.filter(connection=connection)
-    for share in sorted(chance().sample(range(20, 360), 2)):
+    for share in sorted(chance().sample(range(20, 160), 2)):
         worker.wait_for(lambda share=share: rows.count() >= share, 60)
         worker.kill()
         worker.start()
@@ -175,7 +175,7 @@ def test_row_5_a_worker_that_is_told_to_stop_loses_nothing(
     schedule.sync_now(connection, None)
     worker = workers()
     rows = StoredCompletion.objects.filter(connection=connection)
-    worker.wait_for(lambda: rows.count() >= chance().randint(20, 200), 60)
+    worker.wait_for(lambda: rows.count() >= chance().randint(20, 120), 60)
     worker.stop()
     worker.start()
     worker.wait_for(lambda: ended(connection), 60)
@@ -192,7 +192,7 @@ def test_row_6_a_ring_that_comes_three_times_does_the_work_once(
     worker = workers()
     worker.wait_for(lambda: ended(connection), 60)
     check_equal(connection, sandbox)
-    assert requests(sandbox)["messages"] == 400
+    assert requests(sandbox)["messages"] == 200
     assert set(Operation.objects.values_list("state", flat=True)) == {State.DONE}
 
 
@@ -235,7 +235,7 @@ def test_row_7_a_paused_worker_wakes_and_changes_nothing(
     finally:
         os.kill(sleeper, signal.SIGCONT)
     worker.wait_for(lambda: ended(connection), 90)
-    assert taken_over < 400
+    assert taken_over < 200
     check_after(connection, sandbox, expected)
 
 
