@@ -3,19 +3,17 @@
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
-from urllib.parse import urlencode
 from zlib import crc32
 
-from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from completions.addresses import drawer_address, pane_address, read_key, write_key
 from completions.facets import Facets
 from completions.filters import Broken, Clause, Filter
-from completions.filters.fields import FLAGS
 from completions.health import status_of
 from completions.listing import Count, Key, Listing
-from completions.models import Body, StoredCompletion
+from completions.models import StoredCompletion
 from completions.snippets import Snippet, snippets
 from portal.models import Connection
 from portal.rendering import line
@@ -297,98 +295,6 @@ class Pane:
         from portal.querysets import is_operator
 
         return is_operator(self.user)
-
-
-class Drawer:
-    """One completion in full, within the result it was opened from."""
-
-    def __init__(self, pane: Pane, row: StoredCompletion) -> None:
-        self.pane, self.row = pane, row
-
-    @cached_property
-    def body(self) -> Body | None:
-        return Body.objects.filter(pk=self.row.pk).first()
-
-    tabs = (("conversation", "Conversation"), ("details", "Details"), ("json", "JSON"))
-
-    @property
-    def link(self) -> str:
-        """Its own address, without the result it was opened from."""
-        return drawer_address(self.row.connection.slug, self.row.upstream_id)
-
-    @property
-    def _here(self) -> str:
-        address = drawer_address(self.row.connection.slug, self.row.upstream_id, self.pane.query)
-        return address + ("&" if "?" in address else "?")
-
-    @property
-    def tab_address(self) -> str:
-        return f"{self._here}tab="
-
-    @property
-    def text_address(self) -> str:
-        return f"{self._here}text="
-
-    @property
-    def tokens(self) -> str:
-        sent, answered = self.row.prompt_tokens, self.row.completion_tokens
-        if sent is None or answered is None:
-            return NOTHING if self.row.total_tokens is None else f"{self.row.total_tokens:,}"
-        return f"{sent:,} → {answered:,}"
-
-    @property
-    def flags(self) -> str:
-        return ", ".join(FLAGS.get(flag, flag) for flag in self.row.flags)
-
-    @property
-    def metadata_links(self) -> dict[str, str]:
-        """The pane with one pair alone, by key."""
-        return {
-            key: self.pane.address(Filter().only(Filter.key(key), value))
-            for key, value in self.row.metadata.items()
-        }
-
-    @property
-    def newer(self) -> str:
-        return self._neighbour(self.pane.listing.page(1, before=self._place))
-
-    @property
-    def older(self) -> str:
-        return self._neighbour(self.pane.listing.page(1, after=self._place))
-
-    @property
-    def _place(self) -> Key:
-        return Key(self.row.created, self.row.pk)
-
-    def _neighbour(self, keys: list[Key]) -> str:
-        if not keys:
-            return ""
-        row = StoredCompletion.objects.filter(pk=keys[0].id).values("connection_id", "upstream_id").first()
-        slugs = {each.pk: each.slug for each in self.pane.connections}
-        return drawer_address(slugs[row["connection_id"]], row["upstream_id"], self.pane.query) if row else ""
-
-
-def pane_address(q: str, **cursor: str) -> str:
-    """The address of a page; what is empty is left out."""
-    query = urlencode({name: value for name, value in {"q": q, **cursor}.items() if value})
-    return f"{reverse('completions:pane')}{'?' * bool(query)}{query}"
-
-
-def drawer_address(slug: str, upstream_id: str, query: str = "") -> str:
-    return f"{reverse('completions:drawer', args=[slug, upstream_id])}{'?' * bool(query)}{query}"
-
-
-def write_key(key: Key | None) -> str:
-    return f"{key.created}.{key.id}" if key else ""
-
-
-def read_key(text: str) -> Key | None:
-    """A place from an address, or None if it is none."""
-    created, dot, pk = text.partition(".")
-    if not dot or len(text) > 40 or not pk.isascii() or not pk.isdigit() or len(pk) > 18:
-        return None
-    digits = created.removeprefix("-")
-    return Key(int(created), int(pk)) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
 
 
 def _muted(text: str) -> SafeString:

@@ -4,8 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from completions.drawer import Drawer
 from completions.models import StoredCompletion
-from completions.pane import Drawer, Pane
+from completions.pane import Pane
 from completions.talk import talk_of
 from portal.htmx import wants_fragment
 from portal.permissions import fetch

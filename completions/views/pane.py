@@ -4,8 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from completions.addresses import pane_address
 from completions.filters import Filter
-from completions.pane import Pane, pane_address
+from completions.pane import Pane
 from portal.htmx import fragment
 
 

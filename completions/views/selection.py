@@ -5,9 +5,9 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from completions.addresses import pane_address
 from completions.filters import Filter
 from completions.models import FrozenSelection
-from completions.pane import pane_address
 from completions.selection import Refused, Selection, freeze
 from portal.htmx import wants_fragment
 from portal.models import Connection

@@ -5,9 +5,10 @@ from django.db import connection as database
 from django.http import QueryDict
 from django.test.utils import CaptureQueriesContext
 
+from completions.addresses import read_key, write_key
 from completions.filters import Filter
 from completions.listing import Count, Key, Listing
-from completions.pane import PAGE, Pane, read_key, write_key
+from completions.pane import PAGE, Pane
 from completions.snippets import snippets
 from portal.models import Auth, Connection, Kind, User
 from tests import factories

@@ -52,7 +52,7 @@ def test_an_id_from_upstream_may_hold_nearly_anything(client_of: SignIn, reader:
         client = client_of(reader)
         page = client.get("/completions/")
         assert page.status_code == 200
-        from completions.pane import drawer_address
+        from completions.addresses import drawer_address
 
         assert client.get(drawer_address(where.slug, made.upstream_id)).status_code == 200
 
