@@ -5,6 +5,8 @@ ROWS ?= 5000
 DATA_DIR ?= data
 SEEDS ?= 20
 ARGS ?=
+# The demo keeps apart from a real site, unless it is told where to live.
+DEMO_DIR = "$(if $(filter file,$(origin DATA_DIR)),data/demo,$(DATA_DIR))"
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,13 +17,13 @@ STAMP := .venv/.installed
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fast check bench faults fix lock clean
+.PHONY: help demo run test test-fast check bench faults screens picture fix lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## the whole site with a stand-in provider (PORT=8000 ROWS=5000 DATA_DIR=data/demo)
-	@exec $(BIN)/python manage.py demo --port $(PORT) --rows $(ROWS) --data-dir "$(if $(filter file,$(origin DATA_DIR)),data/demo,$(DATA_DIR))" $(ARGS)
+	@exec $(BIN)/python manage.py demo --port $(PORT) --rows $(ROWS) --data-dir $(DEMO_DIR) $(ARGS)
 
 run: $(STAMP) ## the site for your own connections (PORT=8000 DATA_DIR=data)
 	@exec $(BIN)/python manage.py up --port $(PORT) --data-dir "$(DATA_DIR)" $(ARGS)
@@ -46,6 +48,12 @@ bench: $(STAMP) ## measure sync, search and pages against the stand-in provider
 
 faults: $(STAMP) ## the fault matrix with many random seeds (SEEDS=20)
 	@exec $(BIN)/python -m tests.faults --seeds $(SEEDS) $(ARGS)
+
+screens: $(STAMP) ## photograph and check every page of the demo that runs (DATA_DIR=data/demo)
+	@exec $(BIN)/python -m tests.screens $(DEMO_DIR) $(ARGS)
+
+picture: $(STAMP) ## take the picture of the README from the demo that runs (DATA_DIR=data/demo)
+	@exec $(BIN)/python -m tests.screens $(DEMO_DIR) --picture docs/pane.png
 
 fix: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff check --fix
