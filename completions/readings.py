@@ -24,7 +24,7 @@ PAIRS = 64  # upstream allows 16 pairs of metadata
 # A metadata key and value as terms: together they fit an index row of either engine.
 KEY_BYTES, VALUE_CHARS, VALUE_BYTES = 400, 1000, 2000
 _SUSPICIOUS = re.compile(
-    rb"\\u0000|\x00|\\u[dD][89a-fA-F]|NaN|Infinity|[0-9]{19}|[0-9][eE]\+?[0-9]{3}|[0-9]{309}"
+    rb"\\u0000|\x00|\\u[dD][89a-fA-F]|NaN|Infinity|[1-9][0-9]{19}|9[2-9][0-9]{17}|[0-9][eE]\+?[0-9]{3}"
 )
 _BROKEN = re.compile("[\x00\ud800-\udfff]")
 
@@ -254,18 +254,14 @@ def _suspects(text: str) -> set[str]:
         elif isinstance(value, list):
             waiting += value
         elif isinstance(value, str):
-            if "\x00" in value:
-                flags.add("nul")
-            if any("\ud800" <= character <= "\udfff" for character in value) and not _escaped_bytes(value):
-                flags.add("surrogate")
+            for broken in _BROKEN.findall(value):
+                if broken == "\x00":
+                    flags.add("nul")
+                elif not "\udc80" <= broken <= "\udcff":  # those stand for bytes that were not UTF-8
+                    flags.add("surrogate")
         elif isinstance(value, float):
             if not math.isfinite(value):
                 flags.add("not_finite")
         elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
             flags.add("big_number")
     return flags
-
-
-def _escaped_bytes(value: str) -> bool:
-    """Whether all its surrogates stand for bytes that were not UTF-8, which has a flag of its own."""
-    return all("\udc80" <= character <= "\udcff" for character in value if "\ud800" <= character <= "\udfff")
