@@ -3,9 +3,16 @@
 from celery import shared_task
 
 from completions import schedule as due
+from completions import selection
 
 
 @shared_task(name="completions.tasks.schedule")  # type: ignore[untyped-decorator]  # celery has no types
 def schedule() -> None:
     """Begin every sync that is due."""
     due.begin_due()
+
+
+@shared_task(name="completions.tasks.tidy")  # type: ignore[untyped-decorator]  # celery has no types
+def tidy() -> None:
+    """Let go of selections that nobody confirmed."""
+    selection.expire_unconfirmed()

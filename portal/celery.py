@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "tick": _every("portal.tasks.tick", settings.OPERATION_TICK_SECONDS),
     "heartbeat": _every("portal.tasks.heartbeat", settings.HEARTBEAT_SECONDS, 60),
     "schedule": _every("completions.tasks.schedule", settings.SCHEDULE_SECONDS),
+    "tidy": _every("completions.tasks.tidy", 3600),
     "follow": _every("datasets.tasks.follow", settings.FOLLOW_SECONDS),
 }
 

@@ -132,9 +132,11 @@ def take_picture(demo: dict[str, str], file: Path) -> None:
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = sign_in(browser, demo, "light", 1440).pages[0]
-        page.goto(demo["url"] + "/completions/?q=meta.category%3Adocs-test")
-        page.locator("#results tbody tr a").nth(4).click()
-        page.locator("[data-drawer] .msg").first.wait_for()
+        page.goto(demo["url"] + "/completions/?q=meta.category%3Adocs-test+model%3Agpt-4o-2024-08-06")
+        for row in (1, 2, 4):
+            page.locator("#results tbody input").nth(row).check()
+        page.locator("#results tbody a.io", has_text="Summarise").nth(4).click()
+        page.locator("#drawer .msg").first.wait_for()
         page.wait_for_load_state("networkidle")
         page.screenshot(path=str(file))
         browser.close()
