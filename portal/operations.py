@@ -40,6 +40,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 State = Operation.State
 MAX_ATTEMPTS = 8
+TRYING_AGAIN = "Trying again after an error."
 
 
 @dataclass(frozen=True)
@@ -273,6 +274,8 @@ class Working:
             for name, value in (("cursor", cursor), ("step", step), ("done", done), ("total", total))
             if value is not None
         }
+        if note is None and self.operation.note == TRYING_AGAIN:
+            note = ""  # that try has succeeded
         if note is not None:
             fields["note"] = note[:300]
         changed = Operation.objects.filter(

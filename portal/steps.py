@@ -126,7 +126,7 @@ def _try_later(operation: Operation, code: str, text: str) -> None:
         operation,
         State.WAITING,
         pause * random.uniform(0.8, 1.2),
-        note="Trying again after an error.",
+        note=operations.TRYING_AGAIN,
         error_code=code,
         error_text=text,
     )
