@@ -27,6 +27,8 @@ _HIDDEN = re.compile(rf"[{_ALWAYS}]|(?<=[\ufe0e\ufe0f])[\ufe0e\ufe0f]|{_JOINERS}
 # parser acts on it and it stays in one piece.
 _HOLD = 0x100000
 _TAGS = 0xE0000
+_BREAK = chr(_HOLD + 0xFFFD)  # U+FFFD is seen, and so has no stand-in of its own
+_LONG = re.compile(r"\S{400}(?=\S)")
 _HELD = re.compile("[\U00100000-\U0010fffd]")
 _PRIVATE = re.compile("[\U000f0000-\U0010ffff]")
 
@@ -47,12 +49,19 @@ def _stand_in(code: int) -> str:
     return chr(_HOLD + code) if code <= 0xFFFD else f"⟦U+{code:X}⟧"
 
 
+def breakable(held: str) -> str:
+    """Held text with places to break a very long word, over which browsers would brood for minutes."""
+    return _LONG.sub(lambda found: found[0] + _BREAK, held)
+
+
 def show(html: str) -> str:
     """Escaped or sanitised HTML with a chip in place of each stand-in."""
     return _HELD.sub(lambda found: _chip(ord(found[0]) - _HOLD), html)
 
 
 def _chip(code: int) -> str:
+    if code == 0xFFFD:
+        return "<wbr>"
     return f'<span class="hidden-char" title="Hidden character">⟦U+{code:04X}⟧</span>'
 
 

@@ -10,7 +10,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from portal.hidden import hold, show
+from portal.hidden import breakable, hold, show
 from portal.rendering import PLAIN_CHARACTERS, RICH_BYTES, escaped, plain
 
 TREE_NODES: Final = 3_000
@@ -36,7 +36,7 @@ def json_text(value: Any) -> SafeString:
     except (ValueError, RecursionError, TypeError):
         return plain(str(value))
     cut = len(text) - PLAIN_CHARACTERS
-    text = hold(text[:PLAIN_CHARACTERS])
+    text = breakable(hold(text[:PLAIN_CHARACTERS]))
     small = len(text) <= RICH_BYTES
     body = highlight(text, get_lexer_by_name("json"), _FORMAT) if small else html.escape(text)
     tail = f'<p class="cut">{cut:,} more characters are not shown here.</p>' if cut > 0 else ""

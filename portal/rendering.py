@@ -6,6 +6,7 @@ script listens to.
 """
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -22,7 +23,7 @@ from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
-from portal.hidden import hold, show
+from portal.hidden import breakable, hold, show
 
 RICH_BYTES: Final = 64_000
 RICH_PIPES: Final = 2_000
@@ -33,12 +34,16 @@ Render = Callable[[str], SafeString]
 
 _CLASSES = frozenset(STANDARD_TYPES.values()) - {""} | {"hl", "host"}
 _FORMAT = HtmlFormatter(nowrap=True)
+# Encoded data, say: `plain` can break it. Text in scripts without spaces is no word of that kind.
+_LONG_WORD = re.compile(r"[!-~]{2000}|\S{10000}")
 
 
 def rich(text: str) -> SafeString:
     """Markdown as HTML; text too big to render in a reasonable time is shown plain and says so."""
     if len(text.encode(errors="replace")) > RICH_BYTES or text.count("|") > RICH_PIPES:
         return plain(text, note="Shown without formatting because it is long.")
+    if _LONG_WORD.search(text):
+        return plain(text, note="Shown without formatting because it holds a very long word.")
     return mark_safe(_rich(text))  # noqa: S308  # nh3 sanitised it, show() adds only our own chips
 
 
@@ -65,7 +70,7 @@ def shortened(text: str, length: int) -> str:
 
 def escaped(text: str) -> str:
     """`text` as HTML text, hidden characters as chips."""
-    return show(html.escape(hold(text)))
+    return show(html.escape(breakable(hold(text))))
 
 
 # -- markdown ----------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """What models and users wrote becomes harmless HTML in which nothing is hidden."""
 
 import json
+import re
 import unicodedata
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
@@ -30,7 +32,7 @@ ALLOWED_TAGS = {
         "blockquote",
     ),
     *("h1", "h2", "h3", "h4", "h5", "h6", "a", "table", "thead", "tbody", "tr", "th", "td"),
-    *("details", "summary", "bdi"),
+    *("details", "summary", "bdi", "wbr"),
 }
 ALLOWED_ATTRIBUTES = {"class", "dir", "tabindex", "href", "rel", "target", "start", "title", "open"}
 # Shown by every font, though Unicode calls them format characters.
@@ -270,8 +272,18 @@ def test_a_big_tree_stops_and_says_so() -> None:
 
 def test_json_that_is_nested_too_deeply_is_shown_as_text() -> None:
     deep = "[" * 100_000 + "]" * 100_000
-    assert Seen(json_rendering.json_tree(deep)).tags <= {"pre", "p"}
-    assert Seen(json_rendering.json_text(deep)).tags <= {"pre", "p"}
+    assert Seen(json_rendering.json_tree(deep)).tags <= {"pre", "p", "wbr"}
+    assert Seen(json_rendering.json_text(deep)).tags <= {"pre", "p", "wbr"}
+
+
+@pytest.mark.parametrize(
+    "shown", [rendering.plain, rendering.rich, json_rendering.json_text, json_rendering.json_tree]
+)
+def test_a_word_without_end_can_be_broken(shown: Callable[[str], str]) -> None:
+    """Browsers need minutes to lay out a word of 100,000 characters."""
+    html = shown("A" * 2_500)
+    assert max(map(len, re.findall("A+", html))) <= 400
+    assert Seen(html).text.count("A") == 2_500
 
 
 def test_text_that_is_no_json_is_shown_as_it_is() -> None:
