@@ -3,14 +3,19 @@
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from completions import raw
 from completions.conversation import Conversation, Message, Part, ToolCall, as_json, parse
 from completions.models import Body, StoredCompletion
+from portal.rendering import PLAIN_CHARACTERS
 
 # Pictures that a browser shows without running or fetching anything.
+# A page holds the beginning and the end of a conversation, not what would stop the reader's browser.
+HEAD_MESSAGES, TAIL_MESSAGES, SIDE_CHARACTERS = 200, 100, 1_000_000
+PIECES, COPY_CHARACTERS = 200, 200_000
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=\s]+")
 _ROLES = {
     "system": ("System", "settings-2"),
@@ -54,7 +59,8 @@ class Speech:
     note: str
     pieces: tuple[Piece, ...]
     calls: tuple[Call, ...]
-    text: str  # for the copy button
+    text: str  # for the copy button; empty where it is too long to be sent twice
+    skipped: int = 0  # messages between this one and the one shown before it
 
     @property
     def is_silent(self) -> bool:
@@ -107,9 +113,14 @@ def _speeches(conversation: Conversation, row: StoredCompletion) -> list[Speech]
     }
     asked = {call.id for message in conversation.everything for call in message.tool_calls if call.id}
     shown = [
-        _speech(message, answers, "")
-        for message in conversation.messages or ()
-        if not (message.role == "tool" and message.tool_call_id in asked)  # stands with its call
+        replace(_speech(message, answers, ""), skipped=skipped)
+        for skipped, message in _both_ends(
+            [
+                message
+                for message in conversation.messages or ()
+                if not (message.role == "tool" and message.tool_call_id in asked)  # stands with its call
+            ]
+        )
     ]
     several = len(conversation.choices) > 1
     for choice in conversation.choices:
@@ -120,9 +131,29 @@ def _speeches(conversation: Conversation, row: StoredCompletion) -> list[Speech]
     return shown
 
 
+def _both_ends(messages: Sequence[Message]) -> list[tuple[int, Message]]:
+    """The first and the last messages, each with how many were left out just before it."""
+    head = _fitting(messages, HEAD_MESSAGES)
+    tail = min(_fitting(messages[::-1], TAIL_MESSAGES), len(messages) - head)
+    end = len(messages) - tail
+    kept = [(0, message) for message in messages[:head]]
+    return kept + [(end - head if n == 0 else 0, message) for n, message in enumerate(messages[end:])]
+
+
+def _fitting(messages: Sequence[Message], most: int) -> int:
+    """How many of them fit, at least one."""
+    room = SIDE_CHARACTERS
+    for count, message in enumerate(messages[:most]):
+        room -= min(len(message.text), PLAIN_CHARACTERS)
+        if room < 0 and count:
+            return count
+    return min(len(messages), most)
+
+
 def _speech(message: Message, answers: dict[str, Message], note: str) -> Speech:
     title, icon = _ROLES.get(message.role, (message.role or "Unknown role", "circle-help"))
     pieces = tuple(_pieces(message))
+    text = message.text or message.refusal or "\n".join(call.arguments for call in message.tool_calls)
     if message.role == "tool" and message.tool_call_id:
         note = f"answer to a call that is not here · {message.tool_call_id}"
     return Speech(
@@ -132,13 +163,15 @@ def _speech(message: Message, answers: dict[str, Message], note: str) -> Speech:
         title=f"{title} {message.name}".strip(),
         note=note,
         pieces=pieces,
-        calls=tuple(_call(call, answers) for call in message.tool_calls),
-        text=message.text or message.refusal or "\n".join(call.arguments for call in message.tool_calls),
+        calls=tuple(_call(call, answers) for call in message.tool_calls[:PIECES]),
+        text=_SURROGATES.sub("\ufffd", text) if len(text) <= COPY_CHARACTERS else "",
     )
 
 
 def _pieces(message: Message) -> list[Piece]:
-    made = [_piece(part) for part in message.parts]
+    made = [_piece(part) for part in message.parts[:PIECES]]
+    if (rest := len(message.parts) - PIECES) > 0:
+        made.append(Piece("text", f"{rest:,} more parts are not shown here."))
     if message.refusal and all(piece.kind != "refusal" for piece in made):
         made.append(Piece("refusal", message.refusal, "Refusal"))
     return made
@@ -152,7 +185,7 @@ def _piece(part: Part) -> Piece:
     if part.kind == "image":
         if _PICTURE.fullmatch(part.url):
             return Piece("picture", part.url)
-        if part.host and part.url.startswith(("https://", "http://")):
+        if part.host and part.url.startswith(("https://", "http://")) and not _SURROGATES.search(part.url):
             return Piece("link", part.url, part.host)
         return Piece("block", as_json(part.raw), "Image that cannot be shown")
     if part.kind == "unknown":

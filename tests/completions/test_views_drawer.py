@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 
 from completions.models import Body
+from completions.raw import pack
 from completions.talk import talk_of
 from portal.models import User
 from tests import factories
@@ -200,8 +201,6 @@ def test_a_body_that_cannot_be_read_says_so(client_of: SignIn, reader: User) -> 
 
 
 def test_messages_that_are_not_here_yet_are_announced(client_of: SignIn, reader: User) -> None:
-    from completions.raw import pack
-
     made = make_completion(answer="early answer", messages_state="pending")
     item = {
         "id": made.upstream_id,
@@ -229,3 +228,36 @@ def test_two_hundred_messages_take_as_many_queries_as_two(client_of: SignIn, rea
             assert f"turn {times - 1}" in fragment(client, address(made))
         counts.append(len(captured))
     assert counts[0] == counts[1]
+
+
+def test_half_characters_do_not_break_the_page(client_of: SignIn, reader: User) -> None:
+    made = make_completion()
+    said = [
+        {"role": "user", "content": "a\ud800b"},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.test/\ud800"}}]},
+    ]
+    item = {"id": made.upstream_id, "choices": [{"message": {"role": "assistant", "content": "c\udfffd"}}]}
+    pages = [json.dumps({"data": said}).encode()]
+    Body.objects.filter(pk=made.pk).update(raw=pack(json.dumps(item).encode(), pages))
+    for query in ("", "?text=raw", "?tab=details", "?tab=json"):
+        assert "drawer" in fragment(client_of(reader), address(made, query))
+
+
+def test_a_conversation_without_end_is_shown_from_both_ends(client_of: SignIn, reader: User) -> None:
+    talk = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}."} for n in range(1_000)]
+    made = make_completion(messages=talk, answer="the last word")
+    text = fragment(client_of(reader), address(made))
+    for shown in ("turn 0.", "turn 199.", "turn 900.", "turn 999.", "the last word"):
+        assert shown in text
+    assert "turn 200." not in text
+    assert "turn 899." not in text
+    assert "700 messages between are not shown" in text
+
+
+def test_huge_messages_do_not_make_a_huge_page(client_of: SignIn, reader: User) -> None:
+    talk = [{"role": "user", "content": f"turn {n} " + "x" * 900_000} for n in range(20)]
+    made = make_completion(messages=talk, answer="y " * 1_000_000)
+    text = fragment(client_of(reader), address(made))
+    assert "turn 0 " in text
+    assert "turn 19 " in text
+    assert len(text) < 4_000_000
