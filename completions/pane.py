@@ -15,6 +15,7 @@ from completions.health import status_of
 from completions.listing import Count, Key, Listing
 from completions.models import StoredCompletion
 from completions.snippets import Snippet, snippets
+from portal.hidden import name as spelled
 from portal.models import Connection
 from portal.rendering import line
 from portal.templatetags.portal import moment
@@ -147,12 +148,12 @@ class Pane:
             if row["prompt_preview"]
             else _muted("Waiting for messages" if pending else "No prompt"),
             answer=line(row["answer_preview"], 160),
-            model=row["model"],
+            model=spelled(row["model"]),
             chips=self._chips(row["metadata"]),
             tokens=NOTHING if row["total_tokens"] is None else f"{row['total_tokens']:,}",
-            finish=row["finish_reason"],
+            finish=spelled(row["finish_reason"]),
             connection=connection.name,
-            label=row["prompt_preview"][:60] or row["upstream_id"],
+            label=spelled(row["prompt_preview"][:60] or row["upstream_id"]),
             state="gone" if row["gone_at"] else "",
         )
 
@@ -161,7 +162,9 @@ class Pane:
         made = [self._tag(key, value) for key, value in list(metadata.items())[:CHIPS]]
         if len(metadata) > CHIPS:
             rest = ", ".join(f"{key}: {value}" for key, value in list(metadata.items())[CHIPS:])
-            made.append(f'<span class="more" title="{escape(rest[:300])}">+{len(metadata) - CHIPS}</span>')
+            made.append(
+                f'<span class="more" title="{escape(spelled(rest[:300]))}">+{len(metadata) - CHIPS}</span>'
+            )
         return mark_safe("".join(made))  # noqa: S308  # escaped piece by piece
 
     def _tag(self, key: str, value: str) -> str:
@@ -170,7 +173,7 @@ class Pane:
             name = Filter.key(key)
             href = escape(self.address(self.wanted.only(name, value)))
             colour = COLOURS[crc32(value.encode("utf-8", "replace")) % len(COLOURS)]
-            title = escape(f"{key}: {value}"[:200])
+            title = escape(spelled(f"{key}: {value}"[:200]))
             known = self._tags[(key, value)] = (
                 f'<a class="tag {colour}" href="{href}" hx-get="{href}" {_WITHIN} title="{title}"'
                 f' aria-label="Only {title}">{line(value or "(empty)", 40)}</a>'

@@ -152,6 +152,13 @@ def test_what_models_and_users_wrote_is_text_and_nothing_else(client_of: SignIn,
         assert "14" not in [attributes.get("value") for _, attributes in page.tags]
 
 
+def test_hidden_characters_of_every_column_are_spelled_out(client_of: SignIn, reader: User) -> None:
+    nasty = "a\u202eb"
+    more = {f"key{n}": nasty for n in range(6)}
+    make_completion(prompt=nasty, answer=nasty, model=nasty, finish_reason=nasty, metadata=more)
+    assert "\u202e" not in client_of(reader).get("/completions/").content.decode()
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(q=st.text(max_size=40), after=st.text(max_size=12), before=st.text(max_size=12))
 def test_no_address_breaks_the_pane(client_of: SignIn, q: str, after: str, before: str) -> None:
