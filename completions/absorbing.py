@@ -49,6 +49,17 @@ def lock(connection_id: int) -> None:
         list(Connection.objects.select_for_update(no_key=True).filter(pk=connection_id).values_list("pk"))
 
 
+def keep_small() -> None:
+    """Let this connection to SQLite hold little memory: writing in order gains nothing from a large cache.
+
+    Otherwise a worker's memory would grow with the mirror, by its page cache and by the file mapped into it.
+    """
+    if database.vendor == "sqlite":
+        with database.cursor() as cursor:
+            cursor.execute("PRAGMA cache_size=-8000")
+            cursor.execute("PRAGMA mmap_size=0")
+
+
 def absorb(
     connection_id: int, readings: Iterable[Reading], dictionary: Dictionary, *, generation: int = 0
 ) -> Tally:

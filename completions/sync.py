@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from completions import missing, sweep
+from completions import absorbing, missing, sweep
 from completions.fetching import Fetcher
 from completions.models import SyncPass, SyncState
 from completions.scope import Scope
@@ -197,6 +197,7 @@ def _with_upstream(work: Working, step: Step) -> Outcome:
     connection = work.operation.connection
     if connection is None or connection.state not in USABLE:
         raise Failed("disconnected", "The connection is not connected. Connect it again, then try again.")
+    absorbing.keep_small()
     try:
         with connect(connection) as upstream, Fetcher(upstream, settings.SYNC_CONCURRENCY) as fetcher:
             outcome = step(work, connection, upstream, fetcher)
