@@ -84,6 +84,8 @@ def save(connection: Connection, user: Any, *, new_secret: str = "") -> str:
                 "hint": "",
             }
             connection.last_error_at = timezone.now()
+        if before is not None and (new_secret or TESTED.intersection(changed_fields(before, connection))):
+            connection.last_test = {}  # it told of another place, or of another credential
         if before is None:
             connection.slug = free_slug(connection.name)
             connection.created_by = user
@@ -105,6 +107,8 @@ EDITED = (
     "subscription_id", "resource_group", "account_name", "scope_since", "scope_model", "scope_metadata",
     "sync_enabled", "sync_every_minutes", "overlap_minutes", "sweep_every_hours",
 )  # fmt: skip
+
+TESTED = frozenset(EDITED[EDITED.index("kind") : EDITED.index("scope_since")])
 
 
 def changed_fields(before: Connection, after: Connection) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from completions import search
 from completions.conversation import Texts
@@ -204,6 +205,20 @@ def test_what_leads_elsewhere_drops_the_secret_and_says_so(
     assert (connection.secret, connection.secret_last4, connection.secret_set_at) == ("", "", None)
     assert connection.state == Connection.State.ATTENTION
     assert "connection.secret_dropped" in verbs()
+
+
+def test_an_old_test_says_nothing_about_a_new_address_or_secret(operator: User) -> None:
+    told = {"at": timezone.now().isoformat(), "findings": []}
+    connection = factories.connection(last_test=told)
+    connection.name, connection.scope_model = "Another name", "gpt-4o"
+    connections.save(connection, operator)
+    assert Connection.objects.get().last_test == told
+    connection.base_url = "https://another.openai.azure.com/openai/v1/"
+    connections.save(connection, operator)
+    assert Connection.objects.get().last_test == {}
+    Connection.objects.update(last_test=told)
+    connections.save(Connection.objects.get(), operator, new_secret="another-key-1234")
+    assert Connection.objects.get().last_test == {}
 
 
 def test_a_new_secret_with_the_new_address_is_taken(
