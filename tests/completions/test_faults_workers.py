@@ -108,7 +108,7 @@ def test_rows_1_2_4_a_worker_that_dies_at_a_commit_is_made_up_for(
     expected = undisturbed(sandbox, connect_to)
     before = requests(sandbox)["messages"]
     if point == "operation.put_back":
-        monkeypatch.setenv("OPERATION_STEP_SECONDS", "0.3")
+        monkeypatch.setenv("OPERATION_STEP_SECONDS", "0.05")
     nth = 1 if point.startswith("operation") else chance().randint(2, 5)
     flag = crash(f"{point}:{nth}")
     connection = connect_to(sandbox)
