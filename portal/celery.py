@@ -1,5 +1,6 @@
 """The Celery app: named queues, and a beat that only rings."""
 
+import gc
 import os
 import warnings
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import PersistentScheduler
+from celery.signals import worker_before_create_process
 from django.conf import settings
 from django.utils import timezone
 from kombu import Exchange, Queue
@@ -35,6 +37,13 @@ app.conf.beat_schedule = {
     "tidy": _every("completions.tasks.tidy", 3600),
     "follow": _every("datasets.tasks.follow", settings.FOLLOW_SECONDS),
 }
+
+
+@worker_before_create_process.connect  # type: ignore[untyped-decorator]  # celery has no types
+def keep_shared(**_: Any) -> None:
+    """Keep the collector off what was loaded before the fork: its marks would copy every shared page."""
+    gc.collect()
+    gc.freeze()
 
 
 class HouseFirst(round_robin_cycle):  # type: ignore[misc]  # kombu has no types
