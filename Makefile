@@ -43,7 +43,7 @@ check: $(STAMP) ## lint, formatting, types, imports, templates, migrations, depl
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	SITE_URL=https://portal.example.com $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-bench: $(STAMP) ## measure sync, search and pages against the stand-in provider
+bench: $(STAMP) ## measure sync, its memory and what kills cost (ARGS="--quick sync")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 faults: $(STAMP) ## the fault matrix with many random seeds (SEEDS=20)
