@@ -125,6 +125,12 @@ class Difference:
         return self.items > 0 and self.p < SIGNIFICANT
 
     @property
+    def is_close(self) -> bool:
+        """The exact test, which decides, leaves it to chance, but the approximate interval excludes zero."""
+        interval = self.interval
+        return interval is not None and not self.is_clear and (interval.low > 0 or interval.high < 0)
+
+    @property
     def tone(self) -> str:
         return "none" if not self.is_clear else "ok" if self.points > 0 else "bad"
 
@@ -281,7 +287,14 @@ def _compare(difference: Difference, chief: Judged, where: str) -> str:
         return f"“{second}” passes {where} {points} than “{first}” ({told})."
     if difference.only_first == difference.only_second == 0:
         return f"“{second}” and “{first}” pass {where} on the same items ({difference.items:,} compared)."
-    return (
-        f"No difference can be told: “{second}” passes {where} on {100 * rates[second]:.1f}% of the items,"
-        f" “{first}” on {100 * rates[first]:.1f}% ({told})."
+    passed = (
+        f"“{second}” passes {where} on {100 * rates[second]:.1f}% of the items,"
+        f" “{first}” on {100 * rates[first]:.1f}%"
     )
+    if difference.is_close:
+        return (
+            f"A difference can hardly be told: {passed}. The 95% interval, {difference.range} points,"
+            " excludes zero; the exact test does not rule out chance"
+            f" ({difference.items:,} items, {difference.chance})."
+        )
+    return f"No difference can be told: {passed} ({told})."

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from datasets.evaluate.report import Report, read, signed
+from datasets.evaluate.report import Difference, Report, read, signed
 from datasets.evaluate.tally import OVERALL, Verdicts
 
 TARGETS = ["first", "second"]
@@ -71,6 +73,30 @@ def test_a_difference_that_may_be_chance_is_not_claimed() -> None:
         "No difference can be told: “student” passes “Close” on 97.0% of the items,"
     )
     assert made.graders[0].differences[0].tone == "none"
+
+
+def test_what_the_interval_excludes_and_the_exact_test_does_not_is_hardly_told() -> None:
+    made = report([("f", "p")] * 5 + [("p", "p")] * 6 + [("f", "f")])
+    (difference,) = made.graders[0].differences
+    assert difference.interval is not None
+    assert difference.interval.low > 0
+    assert difference.p > 0.05
+    assert made.headline.startswith("A difference can hardly be told: “student” passes “Close” on 91.7%")
+    assert "excludes zero; the exact test does not rule out chance (12 items, p" in made.headline
+    assert difference.tone == "none"
+
+
+@settings(max_examples=300, deadline=None)
+@given(only_first=st.integers(0, 60), only_second=st.integers(0, 60), alike=st.integers(0, 2000))
+def test_a_difference_is_claimed_only_where_test_and_interval_agree(
+    only_first: int, only_second: int, alike: int
+) -> None:
+    made = Difference("first", "second", only_first + only_second + alike, only_first, only_second)
+    if made.is_clear:
+        assert made.interval is not None
+        assert made.interval.low > 0 or made.interval.high < 0
+        assert not made.is_close
+    assert made.tone == ("none" if not made.is_clear else "ok" if only_second > only_first else "bad")
 
 
 def test_equal_targets_are_called_equal() -> None:
