@@ -1,5 +1,6 @@
 """Addresses of the pane and of a completion, and the places in a list that stand in them."""
 
+import re
 from urllib.parse import urlencode
 
 from django.urls import reverse
@@ -13,8 +14,18 @@ def pane_address(q: str, **cursor: str) -> str:
     return f"{reverse('completions:pane')}{'?' * bool(query)}{query}"
 
 
-def drawer_address(slug: str, upstream_id: str, query: str = "") -> str:
-    return f"{reverse('completions:drawer', args=[slug, upstream_id])}{'?' * bool(query)}{query}"
+# Ids that stand in a path as they are. Browsers and proxies fold dots and slashes; `health` is a page here.
+# https://url.spec.whatwg.org/#double-dot-path-segment
+_OPENS = re.compile(r"(?!(?:\.{1,2}|health)\Z)[^/\\\x00-\x1f\x7f\u0085\u2028\u2029]+")
+
+
+def drawer_address(slug: str, upstream_id: str, pk: int, query: str = "") -> str:
+    """Where one completion is opened: by its id upstream, or by its number here if a path cannot hold that."""
+    if _OPENS.fullmatch(upstream_id):
+        path = reverse("completions:drawer", args=[slug, upstream_id])
+    else:
+        path = reverse("completions:by_number", args=[slug, pk])
+    return f"{path}{'?' * bool(query)}{query}"
 
 
 def write_key(key: Key | None) -> str:

@@ -26,11 +26,12 @@ class Drawer:
     @property
     def link(self) -> str:
         """Its own address, without the result it was opened from."""
-        return drawer_address(self.row.connection.slug, self.row.upstream_id)
+        return drawer_address(self.row.connection.slug, self.row.upstream_id, self.row.pk)
 
     @property
     def _here(self) -> str:
-        address = drawer_address(self.row.connection.slug, self.row.upstream_id, self.pane.query)
+        row = self.row
+        address = drawer_address(row.connection.slug, row.upstream_id, row.pk, self.pane.query)
         return address + ("&" if "?" in address else "?")
 
     @property
@@ -75,6 +76,9 @@ class Drawer:
     def _neighbour(self, keys: list[Key]) -> str:
         if not keys:
             return ""
-        row = StoredCompletion.objects.filter(pk=keys[0].id).values("connection_id", "upstream_id").first()
+        pk = keys[0].id
+        row = StoredCompletion.objects.filter(pk=pk).values("connection_id", "upstream_id").first()
         slugs = {each.pk: each.slug for each in self.pane.connections}
-        return drawer_address(slugs[row["connection_id"]], row["upstream_id"], self.pane.query) if row else ""
+        if row is None:
+            return ""
+        return drawer_address(slugs[row["connection_id"]], row["upstream_id"], pk, self.pane.query)

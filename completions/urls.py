@@ -10,6 +10,7 @@ urlpatterns = [
     path("news/", pane.news, name="news"),
     path("select/", selection.select, name="freeze"),
     path("", include("completions.sync_urls")),
-    # An id from upstream may hold a slash.
+    path("<slug:connection>/by-number/<int:number>/", drawer.by_number, name="by_number"),
+    # An id from upstream may hold a slash; what this portal links to is then the number.
     path("<slug:connection>/<path:upstream_id>/", drawer.drawer, name="drawer"),
 ]

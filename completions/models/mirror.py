@@ -95,6 +95,11 @@ class StoredCompletion(models.Model):
     def __str__(self) -> str:
         return self.upstream_id
 
+    def get_absolute_url(self) -> str:
+        from completions.addresses import drawer_address  # it knows lists, which know this model
+
+        return drawer_address(self.connection.slug, self.upstream_id, self.pk)
+
     @property
     def created_at(self) -> datetime:
         return datetime.fromtimestamp(self.created, UTC)

@@ -18,11 +18,20 @@ REMEMBERED = "portal-text"  # the cookie that remembers how text is shown
 @require_safe
 def drawer(request: HttpRequest, connection: str, upstream_id: str) -> HttpResponse:
     """The conversation, what it was asked with, and its bytes as JSON."""
+    return _opened(request, connection__slug=connection, upstream_id=upstream_id)
+
+
+@require_safe
+def by_number(request: HttpRequest, connection: str, number: int) -> HttpResponse:
+    """The same for a completion whose id upstream cannot stand in an address."""
+    return _opened(request, connection__slug=connection, pk=number)
+
+
+def _opened(request: HttpRequest, **lookup: object) -> HttpResponse:
     row: StoredCompletion = fetch(
         StoredCompletion.objects.select_related("connection").defer("connection__secret"),
         request.user,
-        connection__slug=connection,
-        upstream_id=upstream_id,
+        **lookup,
     )
     page = Pane.of(request.user, request.GET)
     opened = Drawer(page, row)

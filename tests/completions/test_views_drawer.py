@@ -55,7 +55,35 @@ def test_an_id_from_upstream_may_hold_nearly_anything(client_of: SignIn, reader:
         assert page.status_code == 200
         from completions.addresses import drawer_address
 
-        assert client.get(drawer_address(where.slug, made.upstream_id)).status_code == 200
+        assert client.get(drawer_address(where.slug, made.upstream_id, made.pk)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "upstream_id", [".", "..", "a/b", "/", "../..", "health", "health/sync", "a\\b", "a\nb"]
+)
+def test_an_id_that_a_path_cannot_hold_is_opened_by_number(
+    client_of: SignIn, reader: User, upstream_id: str
+) -> None:
+    where = factories.connection()
+    made = make_completion(where, created=20, upstream_id=upstream_id, prompt="hard to reach")
+    plain = make_completion(where, created=10)
+    client, by_number = client_of(reader), f"/completions/{where.slug}/by-number/{made.pk}/"
+    assert made.get_absolute_url() == by_number
+    assert plain.get_absolute_url() == f"/completions/{where.slug}/{plain.upstream_id}/"
+    assert f'href="{by_number}"' in client.get("/completions/").content.decode()
+    assert f'href="{by_number}" data-drawer-previous' in fragment(client, address(plain))
+    text = fragment(client, by_number)
+    assert "hard to reach" in text
+    assert f'"{by_number}?tab=json"' in text
+    assert f'href="/completions/{where.slug}/{plain.upstream_id}/" data-drawer-next' in text
+
+
+def test_a_number_opens_nothing_that_the_person_may_not_read(client_of: SignIn) -> None:
+    mine, foreign = factories.connection(), factories.connection()
+    hidden = make_completion(foreign, upstream_id="..")
+    client = client_of(factories.user("near", role="reader", connection=mine))
+    for slug in (mine.slug, foreign.slug):
+        assert client.get(f"/completions/{slug}/by-number/{hidden.pk}/").status_code == 404
 
 
 def test_previous_and_next_stay_within_the_result(client_of: SignIn, reader: User) -> None:
