@@ -20,7 +20,7 @@ _OPENS = re.compile(r"(?!(?:\.{1,2}|health)\Z)[^/\\\x00-\x1f\x7f\u0085\u2028\u20
 
 
 def drawer_address(slug: str, upstream_id: str, pk: int, query: str = "") -> str:
-    """Where one completion is opened: by its id upstream, or by its number here if a path cannot hold that."""
+    """Where one completion is opened: by its id upstream, or by its number here if a path cannot."""
     if _OPENS.fullmatch(upstream_id):
         path = reverse("completions:drawer", args=[slug, upstream_id])
     else:
