@@ -15,6 +15,7 @@ from completions.health import status_of
 from completions.listing import Count, Key, Listing
 from completions.models import StoredCompletion
 from completions.snippets import Snippet, snippets
+from completions.unknown_keys import UnknownKey, unknown_keys
 from portal.hidden import name as spelled
 from portal.models import Connection
 from portal.rendering import line
@@ -142,7 +143,7 @@ class Pane:
         return Row(
             id=row["pk"],
             key=f"{connection.slug}/{row['upstream_id']}",
-            href=drawer_address(connection.slug, row["upstream_id"], self.query),
+            href=drawer_address(connection.slug, row["upstream_id"], row["pk"], self.query),
             created=moment(row["created"]),
             prompt=prompt
             if row["prompt_preview"]
@@ -268,7 +269,27 @@ class Pane:
             return "broken"
         if self.rows:
             return "rows"
-        return "nothing" if self.wanted else "empty"
+        return "nothing" if self.wanted and self.unfilled is None else "empty"
+
+    @cached_property
+    def unfilled(self) -> Connection | None:
+        """The one connection that the filter names and nothing else, if its mirror is empty."""
+        if len(self.wanted.clauses) != 1 or self.wanted.broken:
+            return None
+        clause = self.wanted.clauses[0]
+        if clause.field.how != "connection" or clause.negated or len(clause.values) != 1:
+            return None
+        found = next((each for each in self.connections if each.slug == clause.values[0]), None)
+        if found is None or StoredCompletion.objects.filter(connection=found).exists():
+            return None
+        return found
+
+    @cached_property
+    def arriving(self) -> bool:
+        """Whether rows of an empty page are being read right now."""
+        if self.unfilled is None:
+            return bool(self.status.running)
+        return status_of([self.unfilled]).running
 
     @cached_property
     def mends(self) -> list[Mend]:
@@ -282,6 +303,12 @@ class Pane:
         return made
 
     @cached_property
+    def unknown_keys(self) -> list[tuple[UnknownKey, str]]:
+        """Metadata keys of the filter that no completion has, each with the pane of what was meant."""
+        found = unknown_keys(self.listing)
+        return [(each, self.address(each.instead) if each.instead else "") for each in found]
+
+    @cached_property
     def syncable(self) -> list[Connection]:
         """Connections that the person may ask for new rows."""
         may = set(Connection.objects.actionable_by(self.user).values_list("pk", flat=True))
@@ -291,7 +318,8 @@ class Pane:
     @cached_property
     def first_steps(self) -> list[tuple[Connection, tuple[Snippet, ...], bool]]:
         """Code for the first connections, and whether the person may store a test there."""
-        return [(each, snippets(each), each in self.syncable) for each in self.connections[:3]]
+        chosen = self.connections[:3] if self.unfilled is None else [self.unfilled]
+        return [(each, snippets(each), each in self.syncable) for each in chosen]
 
     @cached_property
     def may_connect(self) -> bool:

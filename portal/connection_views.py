@@ -6,14 +6,14 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal import connections, deletion, first_completion
 from portal.connection_forms import ConnectionForm, DeleteForm, StoreTestForm
 from portal.htmx import go, toast, wants_fragment
-from portal.models import Connection, Kind
+from portal.models import Connection, Grant, Kind
 from portal.permissions import fetch, may
 from portal.querysets import granted, is_operator
 from portal.upstream import UpstreamError
@@ -114,11 +114,14 @@ def _context(request: HttpRequest, connection: Connection) -> dict[str, Any]:
         "root": connections.shown_root(connection),
         "can_manage": can_manage,
         "health_url": _health_url(connection),
+        "first_url": _first_url(connection),
         "can_act": may(objects, user, "act", connection),
         "is_live": connection.state in (State.CONNECTED, State.ATTENTION),
         "twins": [twin for twin in twins if twin.pk in seen],
         "hidden_twins": sum(twin.pk not in seen for twin in twins),
         "grants": grants,
+        "everywhere": Grant.objects.filter(connection=None).count() if can_manage else 0,
+        "is_operator": is_operator(user),
         "findings": connection.last_test.get("findings", []),
         "tested_at": first_completion.moment_of(connection.last_test.get("at")),
         "test_now": request.GET.get("new") == "1" and can_manage and not connection.last_test,
@@ -129,6 +132,17 @@ def _health_url(connection: Connection) -> str:
     """The sync's own page, which lies in the app above."""
     try:
         return reverse("completions:health", args=[connection.slug])
+    except NoReverseMatch:
+        return ""
+
+
+def _first_url(connection: Connection) -> str:
+    """Where it says how to store a first completion; empty once something is mirrored."""
+    mirrored: Any = getattr(connection, "completions", None)  # rows of the app above
+    if mirrored is None or mirrored.exists():
+        return ""
+    try:
+        return f"{reverse('completions:pane')}?{urlencode({'q': f'connection:{connection.slug}'})}"
     except NoReverseMatch:
         return ""
 

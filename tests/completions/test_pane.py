@@ -126,6 +126,42 @@ def test_without_rows_or_connections_the_pane_helps_to_begin(reader: User, outsi
     assert pane(outsider).state == "unconnected"
 
 
+def test_an_empty_connection_among_full_ones_helps_to_begin(reader: User) -> None:
+    full, bare, other = (factories.connection() for _ in range(3))
+    make_completion(full)
+    shown = pane(reader, f"?q=connection:{bare.slug}")
+    assert shown.state == "empty"
+    assert [connection for connection, _, _ in shown.first_steps] == [bare]
+    for q, state in (
+        (f"connection:{full.slug}", "rows"),
+        (f"connection:{bare.slug},{other.slug}", "nothing"),
+        (f"connection:{bare.slug} model:a", "nothing"),
+        (f"-connection:{full.slug}", "nothing"),
+        ("connection:nowhere", "nothing"),
+    ):
+        assert pane(reader, f"?q={q}").state == state, q
+
+
+def test_a_metadata_key_that_nobody_has_is_named_with_the_one_meant(reader: User) -> None:
+    make_completion(metadata={"category": "x", "env": "prod"})
+    found = pane(reader, "?q=meta.Categry:x meta.env:prod -meta.envi:y").unknown_keys
+    assert [(unknown.key, unknown.near) for unknown, _ in found] == [("Categry", "category")]
+    assert pane(reader, found[0][1]).wanted == Filter.parse("meta.category:x meta.env:prod -meta.envi:y")
+    assert pane(reader, found[0][1]).state == "rows"
+    ((unknown, href),) = pane(reader, "?q=meta.zzz:x").unknown_keys
+    assert (unknown.near, href) == ("", "")
+    assert pane(reader, "?q=meta.category:y").unknown_keys == []
+
+
+def test_keys_of_connections_one_may_not_read_are_never_suggested() -> None:
+    mine, foreign = factories.connection(), factories.connection()
+    make_completion(mine)
+    make_completion(foreign, metadata={"codename": "falcon"})
+    person = factories.user("near", role="reader", connection=mine)
+    ((unknown, _),) = pane(person, "?q=meta.codenam:x").unknown_keys
+    assert unknown.near == ""
+
+
 @pytest.mark.parametrize(
     ("fields", "parts"),
     [
