@@ -107,6 +107,6 @@ def again(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def refresh(request: HttpRequest, pk: int) -> HttpResponse:
     """Look at the job upstream now."""
-    tune = _tune(request, pk)
+    tune = _tune(request, pk, act=True)
     follow.hurry([tune])
     return redirect("datasets:finetune", tune.pk)

@@ -1,0 +1,100 @@
+"""Posts of these pages: who may only read changes nothing, who is outside finds nothing."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from datasets import distill
+from datasets.evaluate.targets import stored
+from datasets.models import Deployment, FineTune
+from portal.models import User
+from tests import factories
+from tests.datasets import material, measured
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SignIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def addresses(builder: User) -> dict[str, str]:
+    """Where every page of these lies, by name, with something real behind it."""
+    where = factories.connection("Library")
+    rows = measured.rows(where, 12)
+    version = material.built(builder, rows)
+    version, tune = distill.choose_model(version, builder, where, "gpt-4.1-mini-2025-04-14")
+    FineTune.objects.filter(pk=tune.pk).update(state=FineTune.State.RUNNING, remote_id="ftjob-1")
+    deployment = Deployment.objects.create(connection=where, name="student", model="m", state="asking")
+    evaluation = measured.evaluation(builder, rows, reference="meta:answer")
+    begun = measured.evaluation(builder, rows)
+    run = measured.ran(evaluation, [stored()], builder)
+    of: dict[str, list[object]] = {
+        "dataset": [version.dataset_id],
+        "version": [version.dataset_id, version.number],
+        "download": [version.dataset_id, version.number],
+        "version_delete": [version.dataset_id, version.number],
+        "distill_start": [material.frozen(builder, rows).pk],
+        "distill": [version.pk, "launch"],
+        "finetune": [tune.pk],
+        "finetune_cancel": [tune.pk],
+        "finetune_decide": [tune.pk],
+        "finetune_again": [tune.pk],
+        "finetune_refresh": [tune.pk],
+        "deploy": [tune.pk],
+        "deployment": [deployment.pk],
+        "deployment_decide": [deployment.pk],
+        "evaluate_start": [material.frozen(builder, rows).pk],
+        "evaluate": [begun.pk, "data"],
+        "evaluation": [evaluation.pk],
+        "evaluation_delete": [evaluation.pk],
+        "run_new": [evaluation.pk],
+        "run": [evaluation.pk, run.number],
+        "run_again": [evaluation.pk, run.number],
+        "run_retry": [evaluation.pk, run.number],
+        "run_cancel": [evaluation.pk, run.number],
+        "run_row": [evaluation.pk, run.number, 1],
+    }
+    return {name: reverse(f"datasets:{name}", args=of.get(name, [])) for name in names()}
+
+
+def names() -> Iterator[str]:
+    """Every address of the app."""
+    (resolver,) = (
+        each
+        for each in get_resolver().url_patterns
+        if isinstance(each, URLResolver) and each.namespace == "datasets"
+    )
+    yield from _names(resolver.url_patterns)
+
+
+def _names(patterns: Any) -> Iterator[str]:
+    for each in patterns:
+        if isinstance(each, URLPattern):
+            yield str(each.name)
+        else:
+            yield from _names(each.url_patterns)
+
+
+def test_whoever_may_only_read_can_post_nothing(
+    addresses: dict[str, str], client_of: SignIn, reader: User, reviewer: User, outsider: User
+) -> None:
+    own = {"distill_start", "evaluate_start"}  # a selection is its owner's alone
+    for person in (reader, reviewer):
+        client = client_of(person)
+        for name, address in addresses.items():
+            status = client.post(address).status_code
+            assert status in ((404, 403) if name in own else (403, 405)), (person, name, status)
+    client = client_of(outsider)
+    for name, address in addresses.items():
+        status = client.post(address).status_code
+        assert status in (404, 405), (name, status)
+
+
+def test_a_button_to_look_upstream_is_shown_to_whoever_may_press_it(
+    addresses: dict[str, str], client_of: SignIn, reader: User, builder: User
+) -> None:
+    button = f'action="{addresses["finetune_refresh"]}"'
+    assert button in client_of(builder).get(addresses["finetune"]).content.decode()
+    assert button not in client_of(reader).get(addresses["finetune"]).content.decode()
