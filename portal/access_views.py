@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -14,7 +15,7 @@ from portal.connection_forms import GrantForm
 from portal.htmx import go, toast
 from portal.models import Connection, Grant, Role
 from portal.permissions import fetch, operator_required
-from portal.querysets import is_operator
+from portal.querysets import is_operator, roles_from
 
 
 def _rows(connection: Connection | None) -> list[Grant]:
@@ -42,21 +43,50 @@ def everywhere_access(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest, connection: Connection | None) -> HttpResponse:
     operator = is_operator(request.user)
     form = GrantForm(request.POST or None, may_name_operators=operator)
+    lowered = None
     if request.method == "POST" and form.is_valid():
+        lowered = _lowered(form.cleaned_data, connection, request.user)
+    if request.method == "POST" and form.is_valid() and (lowered is None or "sure" in request.POST):
         grant = _give(form.cleaned_data, connection, request.user, operator=operator)
         if grant is not None:
             return toast(
                 request, go(request, _url(connection)), f"{grant.user or grant.group}: {grant.role}."
             )
         form.add_error(None, "This role can only be changed by an operator.")
+        lowered = None
+    rows = _rows(connection)
     context = {
         "connection": connection,
         "form": form,
-        "grants": _rows(connection),
+        "lowered": lowered,
+        "grants": rows,
+        "own_last": [grant.pk for grant in rows if _is_last_right(grant, request.user)],
         "everywhere": _rows(None) if connection is not None else [],
         "is_operator": operator,
     }
-    return render(request, "portal/connection_access.html", context, status=422 if form.is_bound else 200)
+    status = 422 if form.is_bound and lowered is None else 200
+    return render(request, "portal/connection_access.html", context, status=status)
+
+
+def _is_last_right(grant: Grant, user: Any) -> bool:
+    """Whether this role alone lets the person be on this page: without it they could not come back."""
+    needed = roles_from("manager" if grant.connection_id else "operator")
+    if user.is_superuser or grant.role not in needed:
+        return False
+    own = Grant.objects.filter(Q(user=user) | Q(group__in=user.groups.all()))
+    if not own.filter(pk=grant.pk).exists():
+        return False
+    here = Q(connection=None) | Q(connection=grant.connection_id)
+    return not own.filter(here, role__in=needed).exclude(pk=grant.pk).exists()
+
+
+def _lowered(data: dict[str, Any], connection: Connection | None, user: Any) -> Grant | None:
+    """The person's own right to be on this page, if the role to give would end it."""
+    found = Grant.objects.filter(user=data.get("user"), group=data.get("group"), connection=connection)
+    grant = found.select_related("user", "group").first()
+    if grant is None or data["role"] in roles_from("manager" if connection else "operator"):
+        return None
+    return grant if _is_last_right(grant, user) else None
 
 
 def _give(data: dict[str, Any], connection: Connection | None, actor: Any, *, operator: bool) -> Grant | None:

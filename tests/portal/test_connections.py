@@ -481,6 +481,46 @@ def test_a_manager_cannot_make_or_unmake_an_operator(
     assert Grant.objects.filter(pk__in=[high.pk, everywhere.pk, foreign.pk]).count() == 3
 
 
+def test_lowering_ones_own_right_is_asked_for_again(manager: User, client_of: SignIn) -> None:
+    connection = factories.connection("Main")
+    Grant.objects.filter(user=manager).update(connection=connection)
+    client, url = client_of(manager), reverse("connections:grants", args=[connection.slug])
+    page = client.get(url).content.decode()
+    assert 'data-confirm="Take your own role away?"' in page
+    assert "no longer change Main or who may use it" in page
+    lower = {"person": "manager", "role": "reader"}
+    answer = client.post(url, lower)
+    assert answer.status_code == 200
+    assert "This lowers your own role" in answer.content.decode()
+    assert Grant.objects.get(user=manager).role == Role.MANAGER
+    assert verbs() == []
+    client.post(url, lower | {"sure": "1"})
+    assert Grant.objects.get(user=manager).role == Role.READER
+    assert client.get(url).status_code == 403
+
+
+def test_who_keeps_the_right_otherwise_is_not_asked(manager: User, client_of: SignIn) -> None:
+    connection = factories.connection()
+    factories.grant(manager, "manager", connection)
+    client, url = client_of(manager), reverse("connections:grants", args=[connection.slug])
+    assert "Take your own role away?" not in client.get(url).content.decode()
+    assert client.post(url, {"person": "manager", "role": "reader"}).status_code in (302, 303)
+    assert Grant.objects.get(user=manager, connection=connection).role == Role.READER
+
+
+def test_the_access_page_tells_who_has_a_role_everywhere(
+    operator: User, reader: User, manager: User, client_of: SignIn
+) -> None:
+    connection = factories.connection()
+    link = f'<a class="link" href="{reverse("connections:access")}">3 have one on every connection</a>'
+    for name in ("grants", "detail"):
+        url = reverse(f"connections:{name}", args=[connection.slug])
+        assert link in client_of(operator).get(url).content.decode()
+        text = client_of(manager).get(url).content.decode()
+        assert "3 have one on every connection" in text
+        assert link not in text
+
+
 def test_nobody_unknown_gets_a_role(boss: Client) -> None:
     url = reverse("connections:grants", args=[factories.connection().slug])
     for person in ("", "nobody"):
