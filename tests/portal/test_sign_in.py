@@ -33,6 +33,13 @@ def test_name_and_address_both_sign_in(client: Client, db: None, login: str) -> 
     assert (answer.status_code, answer["Location"]) == (302, "/")
 
 
+def test_password_managers_are_told_what_goes_where(client: Client, db: None) -> None:
+    page = client.get("/accounts/login/").content.decode()
+    (login,) = (tag for tag in page.split("<input") if 'name="login"' in tag)
+    assert 'autocomplete="username"' in login
+    assert 'autocomplete="email"' not in login
+
+
 def test_signing_in_changes_the_session(client: Client, db: None) -> None:
     person()
     client.get("/accounts/login/")
