@@ -18,6 +18,7 @@ from completions.walk import Walk
 from portal import operations
 from portal.models import Connection, Operation
 from portal.operations import Again, Cancelled, Done, Failed, Outcome, Working
+from portal.progress import name_results
 from portal.upstream import Upstream, UpstreamError, connect
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ WORDS = {
     "pending": "without messages yet",
     "quarantined": "in quarantine",
 }
+name_results({words: words.capitalize() for words in WORDS.values()})
 USABLE = (Connection.State.CONNECTED, Connection.State.ATTENTION)
 TITLES = {
     SyncPass.NEWEST: "First rows of {}",

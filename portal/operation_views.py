@@ -12,7 +12,7 @@ from portal import operations
 from portal.htmx import fragment, go, redraw, toast
 from portal.models import Operation
 from portal.permissions import fetch, may
-from portal.progress import address_of_subject
+from portal.progress import address_of_subject, results_of
 
 PAGE = 50
 LINES = 200
@@ -81,6 +81,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "operation": operation,
         "lines": lines[::-1],
         "subject": address_of_subject(operation),
+        "results": results_of(operation),
         "may_cancel": acts and operation.is_live and not operation.cancel_requested,
         "may_hurry": acts and operation.state == State.WAITING,
         "may_retry": acts and operation.state in (State.FAILED, State.CANCELLED),

@@ -1,5 +1,6 @@
 """An operation as people see it: how far, how fast, how long still, and in which words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.apps import apps
@@ -16,6 +17,34 @@ TONES = {
     State.FAILED: "bad",
     State.CANCELLED: "none",
 }
+_RESULTS = {
+    "rows": "Rows",
+    "items": "Items",
+    "repeated_calls": "Calls made again",
+    "job": "Job upstream",
+    "name": "Deployment",
+    "state": "State",
+    "status": "Status upstream",
+    "too_late": "Came too late",
+    "asking": "Waits for a person",
+    "refused": "Refused",
+    "sha256": "SHA-256",
+}
+
+
+def name_results(words: Mapping[str, str]) -> None:
+    """Say what an operation's results are called on its page; what nobody has named is not shown."""
+    _RESULTS.update(words)
+
+
+def results_of(operation: Operation) -> list[tuple[str, object]]:
+    """What came of an operation, in words."""
+    found = operation.result if isinstance(operation.result, dict) else {}
+    return [
+        (_RESULTS[name], "yes" if value is True else value)
+        for name, value in found.items()
+        if name in _RESULTS and value not in (None, "", False)
+    ]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from portal.models import Operation, OperationLine, User
-from portal.progress import progress_of
+from portal.progress import progress_of, results_of
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,15 @@ def test_rights_decide_who_sees_and_who_acts(
     assert client_of(builder).post(cancel).status_code == 303
     found.refresh_from_db()
     assert found.state == State.CANCELLED
+
+
+def test_results_are_told_in_words_and_unnamed_ones_not_at_all(reader: User, client_of: ClientOf) -> None:
+    result = {"new": 3, "gone upstream": 2, "top": 1_790_000_000, "rows": 12, "<b>": "x"}
+    found = operation(state=State.DONE, result=result)
+    assert results_of(found) == [("New", 3), ("Gone upstream", 2), ("Rows", 12)]
+    page = client_of(reader).get(reverse("operations:detail", args=[found.pk])).content.decode()
+    assert "<dt>Gone upstream</dt>" in page
+    assert "1790000000" not in page.replace(",", "")
 
 
 def test_an_operation_without_a_connection_is_its_owners_and_the_operators(
