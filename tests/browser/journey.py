@@ -44,7 +44,7 @@ def confirm(page: Page, verb: str) -> int:
     page.locator("#bulk").get_by_role("button", name=verb).click()
     dialog = page.get_by_role("dialog")
     count = int(dialog.locator("#frozen-count").inner_text().replace(",", ""))
-    dialog.get_by_role("button", name=re.compile(verb)).click()
+    dialog.get_by_role("link", name=re.compile(verb)).click()
     expect(page.get_by_role("heading", name=verb, exact=True)).to_be_visible()
     return count
 

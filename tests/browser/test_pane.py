@@ -105,7 +105,7 @@ def test_all_but_two_are_what_is_asked_about(pane: Page, rows: list[int]) -> Non
     frozen = FrozenSelection.objects.get()
     assert frozen.count == 59
     assert set(rows) - set(ids_of(frozen)) == {rows[59], rows[57]}
-    pane.get_by_role("button", name="Distill 59").click()
+    pane.get_by_role("link", name="Distill 59").click()
     expect(pane).to_have_url(re.compile(rf"/distill/new/{frozen.pk}/"))
 
 

@@ -1,5 +1,6 @@
 """The pane over HTTP: addresses, fragments, permissions, the question before an action."""
 
+import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from urllib.parse import quote_plus
@@ -170,6 +171,36 @@ def test_no_address_breaks_the_pane(client_of: SignIn, q: str, after: str, befor
     assert answer.status_code == 200
 
 
+def test_an_empty_connection_shows_its_code_and_a_way_to_store_a_test(
+    client_of: SignIn, reader: User, builder: User
+) -> None:
+    make_completion(factories.connection())
+    bare = factories.connection("Bare")
+    here = f"/completions/?q=connection%3A{bare.slug}"
+    text = client_of(builder).get(here).content.decode()
+    assert "No stored completions yet on Bare" in text
+    assert "store=True" in text
+    assert "DefaultAzureCredential" in text
+    assert "AZURE_OPENAI_API_KEY" in text
+    assert f'action="/connections/{bare.slug}/store-test/"' in text
+    assert f'name="next" value="{here}"' in text
+    assert (
+        f'action="/connections/{bare.slug}/store-test/"' not in client_of(reader).get(here).content.decode()
+    )
+    link = f'href="{here}"'
+    assert link in client_of(reader).get(f"/connections/{bare.slug}/").content.decode()
+    make_completion(bare)
+    assert link not in client_of(reader).get(f"/connections/{bare.slug}/").content.decode()
+
+
+def test_a_key_that_nobody_has_is_told_with_a_link(client_of: SignIn, reader: User) -> None:
+    make_completion(metadata={"category": "x"})
+    text = client_of(reader).get("/completions/?q=meta.categry:x").content.decode()
+    told = " ".join(re.sub(r"<[^>]+>", "", text).split())
+    assert "No visible completion has the key “categry”. Did you mean “category”?" in told
+    assert 'href="/completions/?q=meta.category%3Ax"' in text
+
+
 # The question before Distill and Evaluate.
 
 
@@ -190,14 +221,14 @@ def test_the_question_says_exactly_what_is_frozen(client_of: SignIn, builder: Us
     frozen = FrozenSelection.objects.get()
     assert status == 200
     assert "Distill 3 completions?" in text
-    assert f'action="/distill/new/{frozen.pk}/"' in text
+    assert f'href="/distill/new/{frozen.pk}/"' in text
     assert sorted(ids_of(frozen)) == [rows[1], rows[3], rows[4]]
 
 
 def test_evaluate_leads_to_its_own_wizard(client_of: SignIn, builder: User) -> None:
     row = make_completion()
     _, text = ask(client_of(builder), {"ids": str(row.pk), "for": "evaluate"})
-    assert f'action="/evaluate/new/{FrozenSelection.objects.get().pk}/"' in text
+    assert f'href="/evaluate/new/{FrozenSelection.objects.get().pk}/"' in text
     assert "Evaluate 1 completion?" in text
 
 
