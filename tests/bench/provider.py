@@ -17,8 +17,10 @@ KEY = "sandbox-azure-v1-key"
 class Provider:
     """`with Provider(rows=5000, latency_ms=50) as provider: provider.base_url`."""
 
-    def __init__(self, *, rows: int, latency_ms: float = 0, folder: Path | None = None) -> None:
-        self.rows, self.latency_ms = rows, latency_ms
+    def __init__(
+        self, *, rows: int, latency_ms: float = 0, job_seconds: float = 60, folder: Path | None = None
+    ) -> None:
+        self.rows, self.latency_ms, self.job_seconds = rows, latency_ms, job_seconds
         self.folder = folder or Path(tempfile.mkdtemp(prefix="bench-sandbox-"))
         self.url = ""
 
@@ -33,7 +35,7 @@ class Provider:
             str(self.rows),
         ]
         self._process = subprocess.Popen(
-            [*command, "--latency-ms", str(self.latency_ms)],
+            [*command, "--latency-ms", str(self.latency_ms), "--job-seconds", str(self.job_seconds)],
             stdout=subprocess.PIPE,
             text=True,
             preexec_fn=die_with_parent,
