@@ -1,5 +1,7 @@
 """One completion in full, beside the table or as a page with the table behind it."""
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -27,7 +29,7 @@ def by_number(request: HttpRequest, connection: str, number: int) -> HttpRespons
     return _opened(request, connection__slug=connection, pk=number)
 
 
-def _opened(request: HttpRequest, **lookup: object) -> HttpResponse:
+def _opened(request: HttpRequest, **lookup: Any) -> HttpResponse:
     row: StoredCompletion = fetch(
         StoredCompletion.objects.select_related("connection").defer("connection__secret"),
         request.user,
