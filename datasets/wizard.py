@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,11 @@ def steps(
 def first_open(titles: Sequence[tuple[str, str]], done: Collection[str]) -> str:
     """The step to go on with; the last one if all are done."""
     return next((key for key, _ in titles if key not in done), titles[-1][0])
+
+
+def free_name(name: str, taken: Collection[str], most: int = 120) -> str:
+    """A name to begin with, numbered if the person has made something of this name before."""
+    if name not in taken:
+        return name
+    numbered = (f"{name[: most - len(str(n)) - 1]} {n}" for n in count(2))
+    return next(each for each in numbered if each not in taken)

@@ -16,7 +16,7 @@ from datasets.build import build, validate
 from datasets.build.lines import in_words
 from datasets.finetune import launch
 from datasets.forms import DataForm, LaunchForm, ModelForm
-from datasets.models import DatasetVersion, FineTune, Purpose
+from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
 from portal.htmx import fragment, go, wants_fragment
 from portal.models import Connection
 from portal.permissions import fetch
@@ -34,7 +34,9 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         return redirect(
             "datasets:distill", begun.pk, wizard.first_open(distill.STEPS, distill.done_steps(begun))
         )
-    form = DataForm(request.POST or None, initial={"name": name_of(frozen)})
+    own = Dataset.objects.filter(owner=request.user.pk, purpose=Purpose.SUPERVISED)
+    name = wizard.free_name(name_of(frozen), set(own.values_list("name", flat=True)))
+    form = DataForm(request.POST or None, initial={"name": name})
     if request.method == "POST" and form.is_valid():
         version = distill.start(frozen, request.user, **form.cleaned_data)
         return redirect("datasets:distill", version.pk, "model")

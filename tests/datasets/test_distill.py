@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.urls import reverse
 
-from datasets import base_models, distill
+from datasets import base_models, distill, wizard
 from datasets.build import build
 from datasets.finetune import launch
 from datasets.models import Dataset, DatasetVersion, FineTune
@@ -83,6 +83,23 @@ def test_the_whole_wizard_ends_in_a_job_upstream(
     assert (job.seed, job.model) == (11, MODEL)
     version.refresh_from_db()
     assert version.recipe["train_on"] == "last"
+
+
+def test_a_second_dataset_of_the_same_rows_is_numbered(
+    builder: User, reader: User, connection: Connection, client_of: "Callable[[User], Client]"
+) -> None:
+    rows = material.many(connection, 3)
+    Dataset.objects.create(name="Workshop 2", owner=reader, purpose="supervised")
+    for expected in ("Workshop", "Workshop 2", "Workshop 3"):
+        start = reverse("datasets:distill_start", args=[material.frozen(builder, rows).pk])
+        assert f'value="{expected}"' in client_of(builder).get(start).content.decode()
+        client_of(builder).post(start, {"name": expected, "train_on": "all"})
+
+
+def test_a_numbered_name_stays_within_its_length() -> None:
+    long = "x" * 120
+    assert wizard.free_name(long, {long}) == "x" * 118 + " 2"
+    assert wizard.free_name(long, {long, "x" * 118 + " 2"}) == "x" * 118 + " 3"
 
 
 def test_a_selection_that_was_begun_goes_on_where_it_stopped(
