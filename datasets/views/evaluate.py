@@ -13,8 +13,8 @@ from completions.models import FrozenSelection
 from completions.selection import name_of
 from datasets import wizard
 from datasets.build.items import META
+from datasets.evaluate import names, setup, suggestions, trying
 from datasets.evaluate import run as runs
-from datasets.evaluate import setup, suggestions, trying
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import MAX_GRADERS, DataForm, GraderForm, ReferenceForm, TargetsForm
 from datasets.models import Evaluation, Grader
@@ -33,7 +33,9 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         return redirect(
             "datasets:evaluate", begun.pk, wizard.first_open(setup.STEPS, setup.done_steps(begun))
         )
-    form = DataForm(request.POST or None, initial={"name": name_of(frozen)})
+    own = Evaluation.objects.filter(owner=request.user.pk)
+    name = wizard.free_name(name_of(frozen), set(own.values_list("name", flat=True)))
+    form = DataForm(request.POST or None, initial={"name": name})
     if request.method == "POST" and form.is_valid():
         evaluation = setup.begin(frozen, form.cleaned_data["name"], request.user)
         return redirect("datasets:evaluate", evaluation.pk, "reference")
@@ -120,10 +122,15 @@ def _offered(entry: dict[str, Any], looked: int) -> dict[str, Any]:
 
 def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     form = targets_form(request, evaluation)
+    doubts: list[names.Doubt] = []
     if request.method == "POST" and form.is_valid():
-        setup.finish(evaluation, "targets", targets=[target.as_dict() for target in form.targets()])
-        return redirect("datasets:evaluate", evaluation.pk, "graders")
-    context = _page(evaluation, "targets", **targets_context(request, evaluation, form))
+        doubts = names.doubts(form.targets())
+        if names.all_told(doubts, request.POST.getlist("told")):
+            told = {"doubts": [doubt.as_dict() for doubt in doubts]}
+            chosen = [target.as_dict() for target in form.targets()]
+            setup.finish(evaluation, "targets", targets=chosen, **told)
+            return redirect("datasets:evaluate", evaluation.pk, "graders")
+    context = _page(evaluation, "targets", doubts=doubts, **targets_context(request, evaluation, form))
     return render(request, "datasets/evaluate/targets.html", context, status=_status(form))
 
 
@@ -275,6 +282,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         targets=chosen,
         graders=evaluation.graders.all(),
         estimate=setup.estimate(evaluation, chosen),
+        doubts=names.left(evaluation.setup.get("doubts", ())),
         problem=problem,
     )
     return render(request, "datasets/evaluate/review.html", context, status=422 if problem else 200)

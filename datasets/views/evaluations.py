@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from completions.models import StoredCompletion
 from datasets.build.lines import in_words
-from datasets.evaluate import graders, removal, report, rows, setup
+from datasets.evaluate import graders, names, removal, report, rows, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import read
 from datasets.models import Call, Evaluation, Run
@@ -68,14 +68,19 @@ def run_new(request: HttpRequest, pk: int) -> HttpResponse:
     if not found.runs.exists():
         return redirect("datasets:evaluate", found.pk, "targets")
     form = targets_form(request, found)
+    doubts: list[names.Doubt] = []
     if request.method == "POST" and form.is_valid():
         chosen = form.targets()
-        setup.finish(found, "targets", targets=[target.as_dict() for target in chosen])
-        run = runs.start(found, chosen, request.user)
-        return toast(request, redirect("datasets:run", found.pk, run.number), "The run has started.", "info")
-    status = 422 if form.is_bound else 200
+        doubts = names.doubts(chosen)
+        if names.all_told(doubts, request.POST.getlist("told")):
+            setup.finish(found, "targets", targets=[target.as_dict() for target in chosen])
+            run = runs.start(found, chosen, request.user)
+            where = redirect("datasets:run", found.pk, run.number)
+            return toast(request, where, "The run has started.", "info")
+    status = 422 if form.is_bound and not form.is_valid() else 200
     context = {
         "evaluation": found,
+        "doubts": doubts,
         **targets_context(request, found, form),
     }
     return render(request, "datasets/evaluate/run_new.html", context, status=status)

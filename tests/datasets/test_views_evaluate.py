@@ -201,6 +201,84 @@ def test_targets_must_name_something_else_each(
     assert "Choose the connection" in text_of(client.post(url, {"first_model": "m"}))
 
 
+def test_a_name_that_nothing_answers_to_is_warned_of_once_and_again_before_it_runs(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    client = client_of(builder)
+    made = measured.evaluation(builder, measured.rows(source, 3))
+    Deployment.objects.create(connection=source, name="student-of-docs", model="m", state="ready")
+    Deployment.objects.create(connection=source, name="not-yet-there", model="m", state="creating")
+    url = reverse("datasets:evaluate", args=[made.pk, "targets"])
+    chosen: dict[str, Any] = {"first_connection": source.pk, "second_connection": source.pk}
+
+    for known in (
+        "student-of-docs",
+        "gpt-4o-2024-08-06",
+        "gpt-4o",
+        STUDENT,
+    ):  # made, seen, its family, listed
+        assert client.post(url, chosen | {"first_model": known}).status_code == 302, known
+
+    slip = chosen | {"first_model": "student-of-dosc", "second_model": "not-yet-there"}
+    answer = client.post(url, slip)
+    page = text_of(answer)
+    assert answer.status_code == 200
+    assert "“ student-of-dosc ” is not known on Source" in page
+    assert "Did you mean student-of-docs ?" in page
+    assert "“ not-yet-there ” is not known on Source" in page
+
+    told = [f"{source.pk}:student-of-dosc", f"{source.pk}:not-yet-there"]
+    assert all(f'name="told" value="{key}"' in answer.content.decode() for key in told)
+    assert client.post(url, slip | {"told": told[0]}).status_code == 200
+    assert client.post(url, slip | {"told": told}).status_code == 302
+    client.post(reverse("datasets:evaluate", args=[made.pk, "graders"]), grader())
+    review = reverse("datasets:evaluate", args=[made.pk, "review"])
+    assert "“ not-yet-there ” is not known on Source" in text_of(client.get(review))
+    Deployment.objects.filter(name="not-yet-there").update(state="ready")
+    page = text_of(client.get(review))
+    assert "“ not-yet-there ” is not known" not in page
+    assert "“ student-of-dosc ” is not known" in page
+
+
+def test_a_service_that_cannot_be_asked_does_not_hinder(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 3))
+    Connection.objects.filter(pk=source.pk).update(base_url="http://127.0.0.1:9/v1")
+    url = reverse("datasets:evaluate", args=[made.pk, "targets"])
+    chosen = {"first_connection": source.pk, "first_model": "mine"}
+    assert "“ mine ” is not known on Source" in text_of(client_of(builder).post(url, chosen))
+    told = {"told": f"{source.pk}:mine"}
+    assert client_of(builder).post(url, chosen | told).status_code == 302
+
+
+def test_a_new_run_warns_before_it_calls_anybody(
+    builder: User, client_of: SignIn, mixed: Run, source: Connection, sandbox: Sandbox
+) -> None:
+    client, url = client_of(builder), reverse("datasets:run_new", args=[mixed.evaluation_id])
+    chosen = {"first_connection": source.pk, "first_model": "gpt-nowhere"}
+    answer = client.post(url, chosen)
+    assert answer.status_code == 200
+    assert "“ gpt-nowhere ” is not known on Source" in text_of(answer)
+    assert Run.objects.count() == 1
+    assert client.post(url, chosen | {"told": f"{source.pk}:gpt-nowhere"}).status_code == 302
+    assert Run.objects.count() == 2
+
+
+def test_a_second_evaluation_of_the_same_rows_is_numbered(
+    builder: User, client_of: SignIn, quiet: Connection
+) -> None:
+    chosen = measured.rows(quiet, 2)
+    offered = []
+    for _ in range(3):
+        url = reverse("datasets:evaluate_start", args=[material.frozen(builder, chosen).pk])
+        page = client_of(builder).get(url).content.decode()
+        (name,) = re.findall(r'name="name" value="([^"]+)"', page)
+        offered.append(name)
+        client_of(builder).post(url, {"name": name})
+    assert offered == ["Library", "Library 2", "Library 3"]
+
+
 def test_fresh_answers_come_only_from_connections_one_may_act_on(
     client_of: SignIn, quiet: Connection, outsider: User
 ) -> None:
