@@ -14,7 +14,7 @@ from portal import audit
 from portal.connection_forms import GrantForm
 from portal.htmx import go, toast
 from portal.models import Connection, Grant, Role
-from portal.permissions import fetch, operator_required
+from portal.permissions import fetch, may, operator_required
 from portal.querysets import is_operator, roles_from
 
 
@@ -50,7 +50,9 @@ def _page(request: HttpRequest, connection: Connection | None) -> HttpResponse:
         grant = _give(form.cleaned_data, connection, request.user, operator=operator)
         if grant is not None:
             return toast(
-                request, go(request, _url(connection)), f"{grant.user or grant.group}: {grant.role}."
+                request,
+                go(request, _url(connection, request.user)),
+                f"{grant.user or grant.group}: {grant.role}.",
             )
         form.add_error(None, "This role can only be changed by an operator.")
         lowered = None
@@ -128,11 +130,16 @@ def take(request: HttpRequest, pk: int) -> HttpResponse:
         audit.record(request.user, "grant.taken", grant, connection=connection, role=grant.role)
         Grant.objects.filter(pk=grant.pk).delete()
     return toast(
-        request, go(request, _url(connection)), f"{grant.user or grant.group} has no role here any more."
+        request,
+        go(request, _url(connection, request.user)),
+        f"{grant.user or grant.group} has no role here any more.",
     )
 
 
-def _url(connection: Connection | None) -> str:
+def _url(connection: Connection | None, user: Any) -> str:
+    """The page of roles; for people who have just lost the right to see it, the list of connections."""
     if connection is None:
-        return reverse("connections:access")
-    return reverse("connections:grants", args=[connection.slug])
+        return reverse("connections:access" if is_operator(user) else "connections:list")
+    if may(Connection.objects, user, "manage", connection):
+        return reverse("connections:grants", args=[connection.slug])
+    return reverse("connections:list")

@@ -494,7 +494,8 @@ def test_lowering_ones_own_right_is_asked_for_again(manager: User, client_of: Si
     assert "This lowers your own role" in answer.content.decode()
     assert Grant.objects.get(user=manager).role == Role.MANAGER
     assert verbs() == []
-    client.post(url, lower | {"sure": "1"})
+    answer = client.post(url, lower | {"sure": "1"})
+    assert answer["Location"] == reverse("connections:list"), "not to a page that is closed now"
     assert Grant.objects.get(user=manager).role == Role.READER
     assert client.get(url).status_code == 403
 
