@@ -202,3 +202,12 @@ def test_what_operators_do_to_people_in_the_admin_is_recorded(
         "user.added",
         "user.deleted",
     ]
+
+
+def test_the_administration_lists_audit_entries_by_their_name(
+    client_of: Callable[[User], Client], db: None
+) -> None:
+    boss = User.objects.create_superuser("boss", "boss@example.org")
+    page = client_of(boss).get("/admin/").content.decode()
+    assert "Audit entries" in page
+    assert "Audit entrys" not in page
