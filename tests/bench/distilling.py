@@ -5,6 +5,7 @@ begin URL | build | launch | deploy NAME | state`.
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import django
@@ -102,8 +103,14 @@ def state() -> None:
     )
 
 
+COMMANDS: dict[str, Callable[..., None]] = {
+    "begin": begin,
+    "build": build,
+    "launch": launch,
+    "deploy": deploy,
+    "state": state,
+}
+
 if __name__ == "__main__":
     django.setup()
-    {"begin": begin, "build": build, "launch": launch, "deploy": deploy, "state": state}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    COMMANDS[sys.argv[1]](*sys.argv[2:])
