@@ -5,10 +5,12 @@ from collections.abc import Callable
 
 import pytest
 from django.db import connection as database
+from django.template.loader import render_to_string
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from completions.conversation import read_message
 from datasets.build import files
 from datasets.models import Dataset, DatasetVersion, Deployment, FineTune
 from portal.models import AuditEntry, Connection, User
@@ -286,3 +288,11 @@ def test_the_raw_tables_can_be_looked_at_by_staff_alone(
     staff = factories.user("staff", is_staff=True, is_superuser=True)
     assert client_of(staff).get(where).status_code == 200
     assert client_of(reader).get(where).status_code in (302, 403)
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant"])
+def test_a_message_is_shown_under_the_role_that_wrote_it(role: str) -> None:
+    shown = render_to_string(
+        "datasets/messages.html", {"messages": [read_message({"role": role, "content": "Be brief."}, 0)]}
+    )
+    assert f"<b>{role.capitalize()}</b>" in shown
