@@ -13,7 +13,7 @@ ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 SCRIPTS = sorted((ROOT / "static/js").glob("*.js"))
 INLINE = re.compile(
-    r"<style|\sstyle=|\son[a-z]+=|\shx-on|hx-vals=.js:|hx-trigger=[\"'][^\"']*\[|<script(?![^>]*\ssrc=)|javascript:|\|safe\b"
+    r"<style|\sstyle=|\son[a-z]+=|hx-on|=[\"']js:|hx-trigger=[\"'][^\"']*\[|<script(?![^>]*\ssrc=)|javascript:|\|safe\b"
 )
 
 
