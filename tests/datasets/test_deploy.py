@@ -69,11 +69,13 @@ def puts(sandbox: Sandbox, name: str = NAME) -> int:
 
 
 def settle(deployment: Deployment, sandbox: Sandbox) -> Deployment:
-    """Work until it ends; the service's clock moves on."""
-    for _ in range(40):
+    """Work until it ends; the service's clock moves on with every step, ours by itself."""
+
+    def ended() -> bool:
         advance(sandbox, 2)
-        if not material.step(deploy.KIND).is_live:
-            break
+        return not material.step(deploy.KIND).is_live
+
+    provider.wait_until(ended)
     deployment.refresh_from_db()
     return deployment
 

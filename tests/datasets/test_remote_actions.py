@@ -60,11 +60,12 @@ def tune(builder: User, connection: Connection) -> FineTune:
 
 def work_on(tune: FineTune, sandbox: Sandbox) -> FineTune:
     """Work until the launch is settled; the service's clock moves on so that it imports the file."""
-    for _ in range(40):
+
+    def settled() -> bool:
         advance(sandbox, 3)
-        operation = material.step(launch.KIND)
-        if not operation.is_live:
-            break
+        return not material.step(launch.KIND).is_live
+
+    provider.wait_until(settled)
     tune.refresh_from_db()
     return tune
 
