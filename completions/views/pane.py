@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from completions.addresses import pane_address
 from completions.filters import Filter
 from completions.pane import Pane
-from portal.htmx import fragment
+from portal.htmx import fragment, wants_fragment
 
 
 @require_safe
@@ -17,7 +17,9 @@ def pane(request: HttpRequest) -> HttpResponse:
         typed = Filter.parse(f"{request.GET.get('q', '')} {request.GET['add']}")
         return redirect(pane_address(typed.q))
     page = Pane.of(request.user, request.GET)
-    template = fragment(request, "completions/pane.html", {"panes", "pane", "facets"})
+    if wants_fragment(request) and request.htmx.target == "facets":  # type: ignore[attr-defined]  # django_htmx
+        return render(request, "completions/facets.html", {"pane": page})
+    template = fragment(request, "completions/pane.html", {"panes", "pane"})
     # A new filter shows its rows first; the counts beside them are asked for by the fragment itself.
     return render(request, template, {"pane": page, "later": template.endswith("#panes")})
 
