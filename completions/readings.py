@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from completions import conversation, raw
+from completions import conversation, raw, spoken
 from completions.conversation import Texts
 from completions.search.tokens import fits
 
@@ -23,6 +23,7 @@ TEXT_CHARS = 1_000_000
 PAIRS = 64  # upstream allows 16 pairs of metadata
 # A metadata key and value as terms: together they fit an index row of either engine.
 KEY_BYTES, VALUE_CHARS, VALUE_BYTES = 400, 1000, 2000
+FORMAT_CHARS, TOOL_CHARS, TOOLS = 20, 200, 128
 _SUSPICIOUS = re.compile(
     rb"\\u0000|\x00|\\u[dD][89a-fA-F]|NaN|Infinity|[1-9][0-9]{19}|9[2-9][0-9]{17}|[0-9][eE]\+?[0-9]{3}"
 )
@@ -53,6 +54,12 @@ class Reading:
     def metadata(self) -> Mapping[str, str]:
         found: Mapping[str, str] = self.columns["metadata"]
         return found
+
+
+# Numbers are not made into numbers: one of many digits would take long, and is JSON all the same.
+_STRICT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda name: _not_json(name))
+_JSON_BEGINS = frozenset('{["-0123456789tfn')
+_NO_TEXT, _NO_JSON = object(), object()
 
 
 def digest_of(item: bytes) -> str:
@@ -140,6 +147,7 @@ def _read(
     prompt, answer = parsed.previews()
     metadata = _metadata(value.get("metadata"), flags)
     here = parsed.messages is not None
+    answer_json = _json_of(parsed.answer.text if parsed.answer else "")
     columns = {
         "created": created,
         "model": _column(value.get("model"), 200, flags),
@@ -154,6 +162,11 @@ def _read(
         "has_image": parsed.has_image,
         "refused": parsed.refused,
         "answer_length": len(parsed.answer.text) if parsed.answer else 0,
+        "language": _language(parsed, answer_json, texts.prompt),
+        "temperature": _decimal(conversation.pick(value, "temperature")),
+        "response_format": _format(conversation.pick(value, "response_format")),
+        "answer_is_json": None if answer_json is _NO_TEXT else answer_json is not _NO_JSON,
+        "tools": _called(parsed),
         "messages_state": state,
         "flags": sorted(flags),
         "digest": digest_of(item),
@@ -209,6 +222,53 @@ def _whole(value: Any) -> int | None:
         return None
     number = int(value)
     return number if -LARGEST - 1 <= number <= LARGEST else None
+
+
+def _decimal(value: Any) -> float | None:
+    """A number that a floating column takes, in every engine alike."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _format(value: Any) -> str:
+    """The kind of answer that was asked for: `text`, `json_object`, `json_schema`, or one that is newer."""
+    found = value.get("type") if isinstance(value, dict) else value
+    return clean(found)[:FORMAT_CHARS] if isinstance(found, str) else ""
+
+
+def _called(parsed: conversation.Conversation) -> list[str]:
+    """The names of the tools that the model called, in the conversation and in its answers."""
+    names = {call.name for message in parsed.everything for call in message.tool_calls if call.name}
+    return sorted({clean(name)[:TOOL_CHARS] for name in names})[:TOOLS]
+
+
+def _json_of(text: str) -> Any:
+    """What an answer says as JSON, `_NO_JSON` if it is none, `_NO_TEXT` if nothing was said."""
+    start = text[:64].lstrip()[:1] or text.lstrip()[:1]
+    if not start:
+        return _NO_TEXT
+    if start not in _JSON_BEGINS:
+        return _NO_JSON
+    try:
+        return _STRICT.decode(text)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+def _not_json(constant: str) -> None:
+    raise ValueError(constant)  # NaN and Infinity, which only Python reads
+
+
+def _language(parsed: conversation.Conversation, answer_json: Any, prompt: str) -> str:
+    """The language of the answer, or of the prompt where the answer has no text."""
+    if answer_json is _NO_TEXT:
+        return spoken.language(prompt)
+    if isinstance(answer_json, dict | list):
+        return spoken.language(spoken.strings(answer_json))
+    return spoken.language(parsed.answer.text if parsed.answer else "")
 
 
 class _Doubled(Exception):

@@ -85,6 +85,103 @@ def test_cleaning_leaves_sound_text_alone() -> None:
     assert clean("naïve 🦄 text\n") == "naïve 🦄 text\n"
 
 
+def called(*names: Any) -> list[dict[str, Any]]:
+    return [{"id": "x", "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+
+
+def answering(content: Any, **more: Any) -> dict[str, Any]:
+    return {**ITEM, "choices": [{"index": 0, "message": {"role": "assistant", "content": content}}], **more}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0.2, 0.2),
+        (1, 1.0),
+        (None, None),
+        (True, None),
+        ("1", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        ([], None),
+    ],
+)
+def test_a_temperature_is_a_number_or_nothing(value: Any, expected: float | None) -> None:
+    assert reading({**ITEM, "temperature": value}).columns["temperature"] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"type": "json_schema", "json_schema": {"name": "order"}}, "json_schema"),
+        ({"type": "json_object"}, "json_object"),
+        ("text", "text"),
+        (None, ""),
+        ({"type": 7}, ""),
+        ([], ""),
+        ({"type": "x\x00" * 40}, "x\ufffd" * 10),
+    ],
+)
+def test_the_response_format_is_its_type(value: Any, expected: str) -> None:
+    assert reading({**ITEM, "response_format": value}).columns["response_format"] == expected
+    assert reading({**ITEM, "responseFormat": value}).columns["response_format"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": [1, 2.5, null]}', True),
+        ("  [1]\n", True),
+        ("42", True),
+        ("9" * 6000, True),
+        ('"said"', True),
+        ("", None),
+        (" \n" * 80, None),
+        (None, None),
+        ("hello", False),
+        ("None", False),
+        ("NaN", False),
+        ('{"a": Infinity}', False),
+        ('{"a": 1} and more', False),
+        ('```json\n{"a": 1}\n```', False),
+        ("[" * 100_000, False),
+        ("\x00{}", False),
+    ],
+)
+def test_an_answer_is_json_when_all_of_it_is(text: Any, expected: bool | None) -> None:
+    assert reading(answering(text)).columns["answer_is_json"] is expected
+
+
+def test_tools_are_those_that_were_called_in_order_of_their_names() -> None:
+    item = answering(None, tools=[{"type": "function", "function": {"name": "never_called"}}])
+    item["choices"][0]["message"]["tool_calls"] = called("search", "lookup", "", 7, "nul\x00")
+    earlier = [
+        {"role": "assistant", "content": None, "tool_calls": called("weather", "search")},
+        {"role": "assistant", "function_call": {"name": "legacy", "arguments": "{}"}},
+        {
+            "role": "assistant",
+            "tool_calls": [{"type": "custom", "custom": {"name": "own", "input": "x"}}, 3, None],
+        },
+    ]
+    found = reading(item, earlier).columns
+    assert found["tools"] == ["legacy", "lookup", "nul\ufffd", "own", "search", "weather"]
+    assert reading(item).columns["tools"] == ["lookup", "nul\ufffd", "search"]
+    assert reading(ITEM, []).columns["tools"] == []
+    many = {**ITEM, "choices": [{"message": {"tool_calls": called(*(f"t{n}" for n in range(500)))}}]}
+    assert len(reading(many).columns["tools"]) == 128
+
+
+def test_the_language_is_that_of_the_answer_or_else_of_the_prompt() -> None:
+    german = "Ihr Paket hat gestern unser Lager verlassen und kommt am Freitag an."
+    english = [{"role": "user", "content": "When will the parcel that I ordered arrive at my door?"}]
+    assert reading(answering(german), english).columns["language"] == "de"
+    assert reading(answering(None), english).columns["language"] == "en"
+    assert reading(answering(json.dumps({"reply": german, "n": [1, 2]})), english).columns["language"] == "de"
+    assert reading(answering("42"), english).columns["language"] == "und"
+    assert reading(answering(None)).columns["language"] == "und"
+
+
 anything = st.recursive(
     st.none()
     | st.booleans()
@@ -99,7 +196,10 @@ anything = st.recursive(
     max_leaves=12,
 )
 names = st.sampled_from(
-    ["model", "metadata", "usage", "choices", "created", "request_id", "tools", "seed", "finish_reason", "id"]
+    (
+        *("model", "metadata", "usage", "choices", "created", "request_id", "tools", "seed", "finish_reason"),
+        *("id", "temperature", "response_format", "tool_calls"),
+    )
 )
 items = st.dictionaries(names, anything, max_size=8)
 entries = st.lists(
