@@ -1,7 +1,8 @@
-"""Stored completions as mirrored: a light row to list, a body to show and search, postings to count."""
+"""Stored completions as mirrored: a light row to list, a body to show and search, columns to filter by."""
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from django.db import models
 
@@ -42,6 +43,16 @@ class StoredCompletion(models.Model):
     has_image = models.BooleanField(null=True)
     refused = models.BooleanField(default=False)
     answer_length = models.IntegerField(default=0, help_text="Characters of the first choice's text.")
+    # Read from the answers too, but later than the others: null on rows that have not been read again.
+    language = models.CharField(max_length=8, null=True)
+    temperature = models.FloatField(null=True)
+    response_format = models.CharField(max_length=20, null=True)
+    answer_is_json = models.BooleanField(null=True)
+    tools = models.JSONField(null=True, help_text="Names of the tools that were called.")
+    terms = models.BinaryField(
+        null=True, help_text="Sorted pairs of little-endian uint32: the field's term, the value's term."
+    )
+    change = models.BigIntegerField(null=True, help_text="Mirror.change when it last became another row.")
     messages_state = models.CharField(
         max_length=8, choices=MessagesState.choices, default=MessagesState.PENDING
     )
@@ -64,31 +75,23 @@ class StoredCompletion(models.Model):
             ),
         ]
         indexes = [
-            # The pane over one connection, and each branch of the pane over several.
+            # Reading the mirror in the order of every list.
             models.Index(
                 models.F("connection"), models.F("created").desc(), models.F("id").desc(), name="sc_newest"
             ),
-            # The pane over every connection.
-            models.Index(models.F("created").desc(), models.F("id").desc(), name="sc_newest_everywhere"),
-            # model:… in the pane.
+            # What a process does not know yet, and what is not packed yet.
             models.Index(
-                models.F("connection"),
-                models.F("model"),
-                models.F("created").desc(),
-                models.F("id").desc(),
-                name="sc_newest_of_model",
+                fields=["connection", "change"], name="sc_changed", condition=models.Q(change__isnull=False)
+            ),
+            # request:… in the pane.
+            models.Index(
+                fields=["connection", "request_id"], name="sc_request", condition=~models.Q(request_id="")
             ),
             # Sync health and the messages step: rows whose messages are missing.
             models.Index(
                 fields=["connection", "id"],
                 name="sc_missing_messages",
                 condition=models.Q(messages_state="pending"),
-            ),
-            # has:gone in the pane.
-            models.Index(
-                fields=["connection", "-created", "-id"],
-                name="sc_gone",
-                condition=models.Q(gone_at__isnull=False),
             ),
         ]
 
@@ -124,17 +127,23 @@ class Body(models.Model):
 class Term(models.Model):
     """One value that can be counted and filtered by, with the number of completions that hold it.
 
-    Kinds: metadata (key, value), model, flag. Labels join with review.
+    Most kinds have no key; metadata has the pair's. A term of kind `field` stands for all values of one field
+    ("model", "metadata.env"), and counts the completions that have any.
     """
 
     class Kind(models.TextChoices):
         METADATA = "metadata", "Metadata"
         MODEL = "model", "Model"
         FLAG = "flag", "Flag"
+        FINISH = "finish", "Finish reason"
+        TOOL = "tool", "Called tool"
+        LANGUAGE = "language", "Language"
+        FORMAT = "format", "Response format"
+        FIELD = "field", "Field"
 
     connection = models.ForeignKey("portal.Connection", models.CASCADE, related_name="terms", db_index=False)
     kind = models.CharField(max_length=16, choices=Kind.choices)
-    key = models.CharField(max_length=200, blank=True)
+    key = models.CharField(max_length=220, blank=True)
     value = models.CharField(max_length=1000, blank=True)
     n = models.BigIntegerField(default=0)
 
@@ -171,3 +180,62 @@ class Posting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.completion_id} holds {self.term_id}"
+
+
+class Mirror(models.Model):
+    """The state of one connection's rows, and of the columns that are packed from them.
+
+    Whoever writes to what rows can be filtered by takes the next `change` in the same transaction; so a
+    process knows by one look at this row whether what it holds in memory is still the truth.
+    """
+
+    connection = models.OneToOneField(
+        "portal.Connection", models.CASCADE, primary_key=True, related_name="mirror"
+    )
+    epoch = models.UUIDField(default=uuid4, help_text="Tells this mirror from one that was here before.")
+    change = models.BigIntegerField(default=0, help_text="Number of the last writing transaction.")
+    packed = models.BigIntegerField(default=0, help_text="Changes up to this one are in the segments.")
+    unpacked = models.IntegerField(default=0, help_text="About how many rows changed since.")
+    derived = models.SmallIntegerField(default=0, help_text="Version of the derivation that all rows have.")
+
+    objects: Any = models.Manager()
+
+    def __str__(self) -> str:
+        return f"mirror of {self.connection_id} at {self.change}"
+
+
+class ColumnSegment(models.Model):
+    """Some rows as columns (completions.columns.segment), packed; never altered, only replaced."""
+
+    connection = models.ForeignKey("portal.Connection", models.CASCADE, related_name="segments")
+    rows = models.IntegerField()
+    min_id = models.BigIntegerField()
+    max_id = models.BigIntegerField()
+    min_created = models.BigIntegerField()
+    max_created = models.BigIntegerField()
+    data = models.BinaryField()
+
+    objects: Any = models.Manager()
+
+    def __str__(self) -> str:
+        return f"{self.rows} rows of {self.connection_id}"
+
+
+class Removed(models.Model):
+    """Rows that one change deleted: their ids as little-endian int64."""
+
+    connection = models.ForeignKey(
+        "portal.Connection", models.CASCADE, related_name="removed", db_index=False
+    )
+    change = models.BigIntegerField()
+    ids = models.BinaryField()
+
+    objects: Any = models.Manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="one_removal_per_change", fields=["connection", "change"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{len(self.ids) // 8} rows removed by change {self.change} of {self.connection_id}"
