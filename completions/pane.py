@@ -9,13 +9,13 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from completions.addresses import drawer_address, pane_address, read_key, write_key
+from completions.bar import Bar
 from completions.facets import Facets
-from completions.filters import Broken, Clause, Filter
+from completions.filters import Filter
 from completions.health import status_of
 from completions.listing import Count, Key, Listing
 from completions.models import StoredCompletion
 from completions.snippets import Snippet, snippets
-from completions.unknown_keys import UnknownKey, unknown_keys
 from portal.hidden import name as spelled
 from portal.models import Connection
 from portal.rendering import line
@@ -50,29 +50,6 @@ class Row:
     connection: str
     label: str
     state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """One condition above the table, and the pane without it."""
-
-    name: str
-    text: str
-    negated: bool
-    remove: str
-    broken: bool = False
-    problem: str = ""
-    instead: str = ""
-    instead_href: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Mend:
-    """A condition that could go, and how many completions would be left."""
-
-    text: str
-    count: Count
-    href: str
 
 
 class Pane:
@@ -217,19 +194,8 @@ class Pane:
     # Around the page.
 
     @cached_property
-    def chips(self) -> list[Chip]:
-        return [self._chip(part) for part in self.wanted.parts]
-
-    def _chip(self, part: Clause | Broken) -> Chip:
-        without = self.wanted.without_part(part)
-        if isinstance(part, Broken):
-            better = Filter.parse(f"{without.q} {part.instead}") if part.instead else without
-            return Chip(
-                "", part.q, negated=False, remove=self.address(without), broken=True, problem=part.problem,
-                instead=part.instead, instead_href=self.address(better),
-            )  # fmt: skip
-        text = ", ".join(value or "(empty)" for value in part.values) or part.lookup.write()
-        return Chip(part.title, text, part.negated, self.address(without))
+    def bar(self) -> Bar:
+        return Bar(self.listing, self.address)
 
     @cached_property
     def facets(self) -> Facets:
@@ -290,23 +256,6 @@ class Pane:
         if self.unfilled is None:
             return bool(self.status.running)
         return status_of([self.unfilled]).running
-
-    @cached_property
-    def mends(self) -> list[Mend]:
-        """Which single condition stands in the way."""
-        made = []
-        for clause in self.wanted.clauses[:6]:
-            without = self.wanted.without_part(clause)
-            count = self.listing.with_filter(without).count()
-            if count.n:
-                made.append(Mend(clause.describe(), count, self.address(without)))
-        return made
-
-    @cached_property
-    def unknown_keys(self) -> list[tuple[UnknownKey, str]]:
-        """Metadata keys of the filter that no completion has, each with the pane of what was meant."""
-        found = unknown_keys(self.listing)
-        return [(each, self.address(each.instead) if each.instead else "") for each in found]
 
     @cached_property
     def syncable(self) -> list[Connection]:

@@ -111,7 +111,7 @@ def test_no_match_names_the_condition_in_the_way(reader: User) -> None:
     make_completion(model="a", metadata={"category": "x"})
     shown = pane(reader, "?q=model:a meta.category:y")
     assert shown.state == "nothing"
-    assert [(mend.text, mend.count.n) for mend in shown.mends] == [("category is y", 1)]
+    assert [(mend.text, mend.count.n) for mend in shown.bar.mends] == [("category is y", 1)]
 
 
 @pytest.mark.parametrize(("q", "state"), [("", "rows"), ("modle:x", "broken"), ("model:nowhere", "nothing")])
@@ -203,7 +203,7 @@ def test_a_page_takes_the_same_queries_however_many_rows_there_are(reader: User)
             assert shown.count.n
             assert shown.facets.all
             assert shown.status
-            assert shown.chips is not None
+            assert shown.bar.chips is not None
         return len(captured)
 
     def grow(times: int) -> None:
