@@ -144,13 +144,13 @@ def test_an_empty_connection_among_full_ones_helps_to_begin(reader: User) -> Non
 
 def test_a_metadata_key_that_nobody_has_is_named_with_the_one_meant(reader: User) -> None:
     make_completion(metadata={"category": "x", "env": "prod"})
-    found = pane(reader, "?q=meta.Categry:x meta.env:prod -meta.envi:y").unknown_keys
+    found = pane(reader, "?q=meta.Categry:x meta.env:prod -meta.envi:y").bar.unknown_keys
     assert [(unknown.key, unknown.near) for unknown, _ in found] == [("Categry", "category")]
     assert pane(reader, found[0][1]).wanted == Filter.parse("meta.category:x meta.env:prod -meta.envi:y")
     assert pane(reader, found[0][1]).state == "rows"
-    ((unknown, href),) = pane(reader, "?q=meta.zzz:x").unknown_keys
+    ((unknown, href),) = pane(reader, "?q=meta.zzz:x").bar.unknown_keys
     assert (unknown.near, href) == ("", "")
-    assert pane(reader, "?q=meta.category:y").unknown_keys == []
+    assert pane(reader, "?q=meta.category:y").bar.unknown_keys == []
 
 
 def test_keys_of_connections_one_may_not_read_are_never_suggested() -> None:
@@ -158,7 +158,7 @@ def test_keys_of_connections_one_may_not_read_are_never_suggested() -> None:
     make_completion(mine)
     make_completion(foreign, metadata={"codename": "falcon"})
     person = factories.user("near", role="reader", connection=mine)
-    ((unknown, _),) = pane(person, "?q=meta.codenam:x").unknown_keys
+    ((unknown, _),) = pane(person, "?q=meta.codenam:x").bar.unknown_keys
     assert unknown.near == ""
 
 
