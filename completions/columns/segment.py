@@ -18,10 +18,10 @@ MOST_ROWS = 65_536
 FIELDS = (
     "pk", "created", "prompt_tokens", "completion_tokens", "total_tokens", "turns", "tool_calls",
     "answer_length", "temperature", "has_image", "refused", "gone_at", "messages_state",
-    "answer_is_json", "terms",
+    "answer_is_json", "terms", "request_id",
 )  # fmt: skip
 WHOLE = ("prompt_tokens", "completion_tokens", "total_tokens", "turns", "tool_calls", "answer_length")
-MARKS = {"image": 1, "refusal": 2, "gone": 4, "pending": 8, "json": 16, "tools": 32}
+MARKS = {"image": 1, "refusal": 2, "gone": 4, "pending": 8, "json": 16, "tools": 32, "request": 64}
 
 Row = Sequence[Any]
 Mask = NDArray[np.bool_]
@@ -243,6 +243,7 @@ def _marks(columns: Sequence[Sequence[Any]], count: int) -> NDArray[np.uint16]:
         ("pending", [each == "pending" for each in state]),
         ("json", [bool(each) for each in is_json]),
         ("tools", [bool(each) and each > 0 for each in calls]),
+        ("request", [bool(each) for each in columns[15]]),
     ):
         made |= np.array(held, bool).astype(np.uint16) * np.uint16(MARKS[name])
     return made

@@ -29,6 +29,7 @@ def rows(draw: Any) -> list[tuple[Any, ...]]:
             draw(st.sampled_from(["ok", "pending", "gone"])),
             draw(st.none() | st.booleans()),
             b"".join(struct.pack("<II", *pair) for pair in draw(pairs)),
+            draw(st.sampled_from(["", "req_1"])),
         )
         for pk in ids
     ]
@@ -65,6 +66,7 @@ def expected(some: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
                 ("pending", state == "pending"),
                 ("json", is_json),
                 ("tools", (row[6] or 0) > 0),
+                ("request", row[15]),
             )
             if holds
         }
@@ -102,7 +104,7 @@ def test_more_rows_than_one_segment_holds_become_several_in_order() -> None:
         blob = struct.pack("<II", 1, 7)
         return Segment.of(
             [
-                (pk, pk // 3, *(None,) * 7, None, False, None, "ok", None, blob)
+                (pk, pk // 3, *(None,) * 7, None, False, None, "ok", None, blob, "")
                 for pk in range(first, first + count)
             ]
         )
