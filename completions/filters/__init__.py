@@ -1,47 +1,71 @@
-"""The filter: one immutable value that the whole site passes on, from the address to the query."""
+"""The filter: one immutable value that the whole site passes on, from the address to the table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from time import time
-from typing import Any, Self
+from typing import Self
 
-from django.db.models import Q
-
-from completions.filters import language
-from completions.filters.clauses import Broken, Clause, Scope, TermName, Terms, read
+from completions.filters import grammar, language
+from completions.filters.clauses import (
+    Broken,
+    Clause,
+    Group,
+    Node,
+    TermName,
+    add,
+    describe_all,
+    leaves,
+)
 from completions.filters.fields import FIELDS, TEXT, Field
-from completions.filters.lookups import AnyOf, Words
+from completions.filters.lookups import (
+    AnyOf,
+    Contains,
+    Lookup,
+    Moments,
+    Numbers,
+    Pattern,
+    Present,
+    Words,
+)
 from completions.readings import clean
 
-__all__ = ["FIELDS", "TEXT", "Broken", "Clause", "Field", "Filter", "Scope", "Terms"]
-
-MOST_CHARS = 4000
+__all__ = [
+    "FIELDS",
+    "TEXT",
+    "AnyOf",
+    "Broken",
+    "Clause",
+    "Contains",
+    "Field",
+    "Filter",
+    "Group",
+    "Lookup",
+    "Moments",
+    "Node",
+    "Numbers",
+    "Pattern",
+    "Present",
+    "TermName",
+    "Words",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
     """Conditions that must all hold. Equal filters are written equally: `Filter.parse(f.q) == f`."""
 
-    clauses: tuple[Clause, ...] = ()
+    clauses: tuple[Node, ...] = ()
     broken: tuple[Broken, ...] = ()
 
     @classmethod
     def parse(cls, q: str) -> Self:
         """Read the typed language; what cannot be read is kept in `broken`, and then nothing matches."""
-        if len(q) > MOST_CHARS:
-            return cls(broken=(Broken(q[:MOST_CHARS], f"A filter has at most {MOST_CHARS} characters."),))
-        parts = [read(piece) for piece in language.split(clean(q))]
-        clauses: list[Clause] = []
-        for part in parts:
-            if isinstance(part, Clause):
-                _join(clauses, part)
-        return cls(tuple(clauses), tuple(part for part in parts if isinstance(part, Broken)))
+        return cls(*grammar.parse(clean(q)))
 
     def __bool__(self) -> bool:
         return bool(self.clauses or self.broken)
 
     @property
-    def parts(self) -> tuple[Clause | Broken, ...]:
+    def parts(self) -> tuple[Node | Broken, ...]:
         return (*self.clauses, *self.broken)
 
     @property
@@ -51,42 +75,38 @@ class Filter:
 
     def describe(self) -> str:
         """The filter in words: “model is gpt-4o and created in the last 7 days”."""
-        return " and ".join(part.describe() for part in self.parts) or "all stored completions"
-
-    def apply(self, queryset: Any, *, now: int | None = None) -> Any:
-        """The completions of `queryset` that match; none of them if a part cannot be read."""
-        if self.broken:
-            return queryset.none()
-        scope = Scope(int(time()) if now is None else now, Terms.look_up(self.term_names()))
-        for clause in self.clauses:
-            queryset = queryset.filter(clause.condition(scope))
-        return queryset
+        return describe_all(self.parts) or "all stored completions"
 
     # What lists and counts need to choose their way.
 
-    def term_names(self) -> tuple[TermName, ...]:
-        return tuple(name for clause in self.clauses for name in clause.term_names())
+    def leaves(self) -> Iterator[Clause]:
+        """Every condition, those in groups too."""
+        return leaves(self.clauses)
 
-    def conditions(self, scope: Scope, leave: Callable[[Clause], bool]) -> Q:
-        """The conditions joined, except for the clauses that the caller has seen to by itself."""
-        joined = Q()
-        for clause in self.clauses:
-            if not leave(clause):
-                joined &= clause.condition(scope)
-        return joined
+    def text_leaves(self) -> Iterator[Clause]:
+        """Every condition that searches the text: words, parts of it, patterns."""
+        return (clause for clause in self.leaves() if clause.is_words)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all fields that are asked about, each once."""
+        return tuple(dict.fromkeys(clause.name for clause in self.leaves()))
+
+    def term_names(self) -> tuple[TermName, ...]:
+        """The terms of the dictionary that are named anywhere."""
+        return tuple(dict.fromkeys(name for clause in self.leaves() for name in clause.term_names()))
 
     @property
     def words(self) -> tuple[Clause, ...]:
-        """The clauses that search the text."""
-        return tuple(clause for clause in self.clauses if clause.is_words)
+        """The same as `text_leaves`, as a tuple."""
+        return tuple(self.text_leaves())
 
     def bounds(self, now: int) -> tuple[int | None, int | None]:
         """The first and last second of `created` that can match."""
         low: int | None = None
         high: int | None = None
         for clause in self.clauses:
-            if clause.is_time:
-                first, last = clause.lookup.bounds(now)  # type: ignore[attr-defined]  # is_time says it is Moments
+            if isinstance(clause, Clause) and isinstance(clause.lookup, Moments) and not clause.negated:
+                first, last = clause.lookup.bounds(now)
                 low = first if low is None else low if first is None else max(low, first)
                 high = last if high is None else high if last is None else min(high, last)
         return low, high
@@ -99,10 +119,10 @@ class Filter:
     # Filters made from this one. Names are written as in the language: `model`, `meta.category`.
 
     def without(self, name: str) -> Self:
-        """Without every condition on a field."""
+        """Without every condition on a field; what groups say about it stays."""
         return replace(self, clauses=tuple(clause for clause in self.clauses if clause.name != name))
 
-    def without_part(self, part: Clause | Broken) -> Self:
+    def without_part(self, part: Node | Broken) -> Self:
         """Without one condition."""
         return replace(
             self,
@@ -110,10 +130,10 @@ class Filter:
             broken=tuple(broken for broken in self.broken if broken != part),
         )
 
-    def with_(self, clause: Clause) -> Self:
+    def with_(self, clause: Node) -> Self:
         """With one more condition; values of a field that has only one per completion are joined by “or”."""
         clauses = list(self.clauses)
-        _join(clauses, clause)
+        add(clauses, clause)
         return replace(self, clauses=tuple(clauses))
 
     def with_text(self, text: str) -> Self:
@@ -163,18 +183,5 @@ def _flip(values: tuple[str, ...], value: str) -> tuple[str, ...]:
 
 def _field(name: str) -> tuple[Field, str | None]:
     """The registry's entry for a name as written."""
-    (piece,) = language.split(f"{name}:x")
-    return FIELDS[piece.name], piece.key
-
-
-def _join(clauses: list[Clause], new: Clause) -> None:
-    """Add a condition to a list: into the one that says the same kind of thing, if there is one."""
-    if new in clauses:
-        return
-    if new.field.merges and isinstance(new.lookup, AnyOf):
-        for at, old in enumerate(clauses):
-            if old.name == new.name and old.negated is new.negated and isinstance(old.lookup, AnyOf):
-                values = tuple(dict.fromkeys((*old.lookup.values, *new.lookup.values)))
-                clauses[at] = replace(old, lookup=AnyOf(values))
-                return
-    clauses.append(new)
+    plain, dot, key = name.partition(".")
+    return FIELDS[plain], (language.unquote(key) if key.startswith('"') else key) if dot else None

@@ -1,69 +1,17 @@
-"""One condition of a filter: read, written, told in words, and applied."""
+"""What a filter is made of: a condition, a group of them, and what cannot be read."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Union
 
-from django.db.models import Exists, OuterRef, Q
-
-from completions.filters.fields import FIELDS, FLAGS, MARKS, STATES, TEXT, Field, Unknown
-from completions.filters.language import RESERVED, Piece, quote, split, write_name
-from completions.filters.lookups import AnyOf, Lookup, Moments, Unreadable, Words
-from completions.models import Posting, Term
+from completions.filters.fields import FIELDS, FLAGS, MARKS, STATES, TEXT, Field
+from completions.filters.language import in_quotes, is_told_plainly, write_name
+from completions.filters.lookups import AnyOf, Lookup, Moments, Present
 from completions.readings import term_of
 
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A term of the dictionary: its id, and how many completions hold it."""
-
-    id: int
-    n: int
-
-
 TermName = tuple[str, str, str]  # kind, key, value
-
-
-@dataclass(frozen=True)
-class Terms:
-    """The terms that a filter names, looked up once, by connection."""
-
-    held: Mapping[int, Mapping[TermName, Held]] = field(default_factory=dict)
-
-    @classmethod
-    def look_up(cls, names: Iterable[TermName], connections: Iterable[int] | None = None) -> "Terms":
-        """One query for all of them; `connections=None` means every one."""
-        wanted = set(names)
-        if not wanted:
-            return cls()
-        condition = Q()
-        for kind, key in {(kind, key) for kind, key, _ in wanted}:
-            values = [name[2] for name in wanted if name[:2] == (kind, key)]
-            condition |= Q(kind=kind, key=key, value__in=values)
-        rows = Term.objects.filter(condition)
-        if connections is not None:
-            rows = rows.filter(connection__in=list(connections))
-        held: dict[int, dict[TermName, Held]] = {}
-        for pk, connection, kind, key, value, n in rows.values_list(
-            "pk", "connection_id", "kind", "key", "value", "n"
-        ):
-            held.setdefault(connection, {})[(kind, key, value)] = Held(pk, n)
-        return cls(held)
-
-    def of(self, names: Iterable[TermName], connection: int | None = None) -> list[Held]:
-        """Those that exist, on one connection or on all of them."""
-        books = self.held.values() if connection is None else [self.held.get(connection, {})]
-        return [book[name] for book in books for name in names if name in book]
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What conditions are made for: a moment, the terms looked up, and one connection or (None) all."""
-
-    now: int
-    terms: Terms
-    connection: int | None = None
+FLAG = "flag"
+_TITLES = {**MARKS, **FLAGS, **STATES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,47 +25,68 @@ class Clause:
 
     @property
     def name(self) -> str:
-        """The field as written, `meta.category`; empty for text."""
+        """The field as written, `meta.category`; `text` for words without a field."""
         return write_name(self.field.name, self.key)
 
     @property
     def q(self) -> str:
-        return "-" * self.negated + (f"{self.name}:" if self.field.name else "") + self.lookup.write()
+        return "-" * self.negated + ("" if self.field is TEXT else f"{self.name}:") + self.lookup.write()
 
     @property
     def title(self) -> str:
-        return (
-            self.key
-            if self.key
-            else f"{self.field.title} (empty key)"
-            if self.key == ""
-            else self.field.title
-        )
+        if self.key is None:
+            return self.field.title
+        if self.key == "":
+            return f"{self.field.title} (empty key)"
+        return self.key
 
     @property
     def values(self) -> tuple[str, ...]:
         return self.lookup.values if isinstance(self.lookup, AnyOf) else ()
 
     def describe(self) -> str:
-        if self.field.how == "marks" and isinstance(self.lookup, AnyOf):
-            names = {**FLAGS, **{name: title for name, (title, _) in KNOWN.items()}}
-            told = " or ".join(names[value] for value in self.lookup.values)
-            return {"has": ("has ", "has not "), "is": ("is ", "is not ")}[self.field.name][
-                self.negated
-            ] + told
-        return f"{self.title} {self.lookup.phrase(negated=self.negated)}"
+        if self.field.how == "marks":
+            return self._describe_marks()
+        if self.key is None:
+            title = self.field.title
+        elif is_told_plainly(self.key) and self.key.casefold() not in _FIELD_TITLES:
+            title = self.key
+        else:
+            title = f"metadata {in_quotes(self.key)}"
+        return f"{title} {self.lookup.phrase(negated=self.negated)}"
+
+    def _describe_marks(self) -> str:
+        told = [_TITLES[value] for value in self.values]
+        verb = "is" if self.field.name == "is" else "has"
+        if len(told) > 1:
+            return f"{verb} {'none' if self.negated else 'at least one'} of {', '.join(told)}"
+        if verb == "has":
+            return f"does not have {told[0]}" if self.negated else f"has {told[0]}"
+        return f"is {'not ' * self.negated}{told[0]}"
+
+    # What the dictionary of terms is asked for.
 
     def term_names(self) -> tuple[TermName, ...]:
-        """The terms of the dictionary that this condition speaks of."""
+        """The terms that this condition names; a value "" of anything but metadata stands for no term."""
         if self.field.how == "terms":
-            cut = (term_of(self.key or "", value) for value in self.values)
-            return tuple((Term.Kind.METADATA, key, value) for key, value in cut)
+            if self.key is None:
+                return tuple((self.field.column, "", value) for value in self.values)
+            cut = (term_of(self.key, value) for value in self.values)
+            return tuple((self.field.column, key, value) for key, value in cut)
         if self.field.name == "has":
-            return tuple((Term.Kind.FLAG, "", value) for value in self.values if value in FLAGS)
+            return tuple((FLAG, "", value) for value in self.values if value in FLAGS)
         return ()
 
     @property
+    def field_name(self) -> TermName:
+        """The term that every completion with any value of this field holds."""
+        if self.key is None:
+            return ("field", self.field.column, "")
+        return ("field", f"{self.field.column}.{term_of(self.key, '')[0]}", "")
+
+    @property
     def is_words(self) -> bool:
+        """Whether it searches the text."""
         return self.field.how == "words"
 
     @property
@@ -125,44 +94,131 @@ class Clause:
         """A stretch of `created`, which bounds every list directly."""
         return isinstance(self.lookup, Moments) and not self.negated
 
-    def condition(self, scope: Scope) -> Q:
-        """The condition on StoredCompletion."""
-        made = self._positive(scope)
-        return ~made if self.negated else made
-
-    def _positive(self, scope: Scope) -> Q:
-        if self.field.how == "connection":
-            return Q(connection__slug__in=self.values)
-        if self.field.how == "terms":
-            return held_by([term.id for term in scope.terms.of(self.term_names(), scope.connection)])
-        if self.field.how == "marks":
-            flags = held_by([term.id for term in scope.terms.of(self.term_names(), scope.connection)])
-            for value in self.values:
-                flags |= KNOWN[value][1] if value in KNOWN else NOTHING
-            return flags
-        return self.lookup.condition(self.field.column, scope.now)
+    @property
+    def is_presence(self) -> bool:
+        return isinstance(self.lookup, Present)
 
 
-class LookedUp(Exists):
-    """EXISTS that PostgreSQL looks up row by row.
+_FIELD_TITLES = frozenset(
+    word for field in FIELDS.values() for word in (field.title, field.name, *field.title.split())
+)
 
-    It would join otherwise, and as it takes the parts of a key for independent of each other, it expects one
-    row where there are thousands: minutes instead of milliseconds. OFFSET keeps it from that.
+Node = Union[Clause, "Group"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Alternatives, each of conditions that must all hold; at least one alternative must, or none if negated.
+
+    Make one with `nodes_of`, so that equal groups are equal.
     """
 
-    template = "EXISTS(%(subquery)s OFFSET 0)"
+    options: tuple[tuple[Node, ...], ...]
+    negated: bool = False
+
+    name: ClassVar[str] = ""
+    key: ClassVar[None] = None
+    title: ClassVar[str] = "group"
+    values: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def q(self) -> str:
+        inner = " OR ".join(" ".join(node.q for node in option) for option in self.options)
+        return f"{'-' * self.negated}({inner})"
+
+    def leaves(self) -> Iterator[Clause]:
+        return leaves(node for option in self.options for node in option)
+
+    @property
+    def depth(self) -> int:
+        return 1 + max(
+            (node.depth for option in self.options for node in option if isinstance(node, Group)), default=0
+        )
+
+    def describe(self) -> str:
+        told = [_describe_option(option) for option in self.options]
+        if len(told) == 1:
+            return f"not {told[0]}" if self.negated else told[0]
+        either = f"either {' or '.join(told)}"
+        return f"not ({either})" if self.negated else either
 
 
-NOTHING = Q(pk__in=[])
-KNOWN = {**MARKS, **STATES}
+def leaves(nodes: Iterable[Node]) -> Iterator[Clause]:
+    """All conditions, those in groups too, as they are written."""
+    for node in nodes:
+        if isinstance(node, Group):
+            yield from node.leaves()
+        else:
+            yield node
 
 
-def held_by(terms: list[int]) -> Q:
-    """Completions that hold one of these terms: one look into the key of the postings per row and term."""
-    if not terms:
-        return NOTHING
-    held = Posting.objects.filter(term__in=terms, created=OuterRef("created"), completion=OuterRef("pk"))
-    return Q(LookedUp(held))
+def describe_all(nodes: Iterable["Node | Broken"]) -> str:
+    """Conditions that must all hold, in words."""
+    told = list(nodes)
+    if len(told) == 1:
+        return told[0].describe()
+    return " and ".join(_in_parentheses(node) for node in told)
+
+
+def _in_parentheses(node: "Node | Broken") -> str:
+    plain = not isinstance(node, Group) or node.negated
+    return node.describe() if plain else f"({node.describe()})"
+
+
+def _describe_option(option: tuple[Node, ...]) -> str:
+    return describe_all(option) if len(option) == 1 else f"({describe_all(option)})"
+
+
+def nodes_of(options: Iterable[Iterable[Node]], *, negated: bool = False) -> tuple[Node, ...]:
+    """The nodes that say that one of the options holds (or none): no group within a group for nothing."""
+    made: list[tuple[Node, ...]] = []
+    for each in options:
+        option = joined(each)
+        if len(option) == 1 and isinstance(option[0], Group) and not option[0].negated:
+            made += option[0].options
+        else:
+            made.append(option)
+    made = list(dict.fromkeys(made))
+    if len(made) > 1:
+        return (Group(tuple(made), negated),)
+    if not negated:
+        return made[0]
+    if len(made[0]) == 1:
+        return turned(made[0][0])
+    return (Group((made[0],), negated=True),)
+
+
+def turned(node: Node) -> tuple[Node, ...]:
+    """The contrary."""
+    if isinstance(node, Group):
+        return nodes_of(node.options, negated=not node.negated)
+    return (replace(node, negated=not node.negated),)
+
+
+def joined(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """Conditions side by side; values of a field with one value per completion are joined by “or”."""
+    made: list[Node] = []
+    for node in nodes:
+        add(made, node)
+    return tuple(made)
+
+
+def add(nodes: list[Node], new: Node) -> None:
+    """Add a condition to a list: into the one that says the same kind of thing, if there is one."""
+    if new in nodes:
+        return
+    if isinstance(new, Clause) and new.field.merges and isinstance(new.lookup, AnyOf):
+        for at, old in enumerate(nodes):
+            if (
+                isinstance(old, Clause)
+                and old.name == new.name
+                and old.negated is new.negated
+                and isinstance(old.lookup, AnyOf)
+            ):
+                values = tuple(dict.fromkeys((*old.lookup.values, *new.lookup.values)))
+                nodes[at] = replace(old, lookup=AnyOf(values))
+                return
+    nodes.append(new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,52 +231,3 @@ class Broken:
 
     def describe(self) -> str:
         return f"“{self.q}” cannot be read"
-
-
-def read(piece: Piece) -> Clause | Broken:
-    """What a piece means."""
-    if piece.problem:
-        return Broken(piece.source, piece.problem, _readable(quote(piece.source.replace('"', ""))))
-    if not piece.name:
-        return _read_text(piece)
-    found = FIELDS.get(piece.name)
-    if found is None or (piece.key is not None and not found.keyed):
-        near = get_close_matches(piece.name, FIELDS, 1, 0.6)
-        instead = f"{'-' * piece.negated}{near[0]}{_rest(piece)}" if near and near[0] != piece.name else ""
-        instead = _readable(instead) or _readable(quote(piece.source.replace('"', "")))
-        return Broken(piece.source, f"There is no field “{piece.name}”.", instead)
-    if found.keyed and piece.key is None:
-        return Broken(piece.source, "Say which metadata: meta.KEY:value.")
-    if not piece.operands:
-        return Broken(piece.source, f"Say which value, for example {found.example}.")
-    try:
-        lookup = found.read(piece.operands, piece.begins)
-    except Unknown as unknown:
-        near = get_close_matches(unknown.value, unknown.known, 1, 0.5)
-        instead = f"{'-' * piece.negated}{piece.name}:{near[0]}" if near else ""
-        return Broken(piece.source, str(unknown), instead)
-    except Unreadable as unreadable:
-        return Broken(piece.source, str(unreadable))
-    return Clause(found, lookup, piece.negated, piece.key)
-
-
-def _read_text(piece: Piece) -> Clause | Broken:
-    (operand,) = piece.operands
-    if not operand.quoted and operand.text in RESERVED and not piece.begins:
-        problem = "Conditions are joined by “and”; several values are written model:a,b."
-        return Broken(piece.source, problem, quote(operand.text.lower()))
-    try:
-        lookup: Any = Words.read(piece.operands, begins=piece.begins)
-    except Unreadable as unreadable:
-        return Broken(piece.source, str(unreadable))
-    return Clause(TEXT, lookup, piece.negated)
-
-
-def _readable(q: str) -> str:
-    """A suggestion, if it can be read itself."""
-    return q if all(isinstance(read(piece), Clause) for piece in split(q)) else ""
-
-
-def _rest(piece: Piece) -> str:
-    """What followed the name of the field, as it was written."""
-    return piece.source.removeprefix("-")[len(piece.name) :]
