@@ -1,45 +1,58 @@
-"""Completions of a filter in their one order, newest first: pages, all ids, and counts that end.
+"""Completions of a filter in order: pages, everything, counts, and the matches that are counted by.
 
-Every list is read per connection, each from an index that is already in order, and merged: a planner asked
-for several connections at once sorts all their rows. Where the filter names metadata, the rarest pair leads
-and the other conditions are looked up row by row. Words are looked for among the newest rows first; only if
-those do not fill the page is the index of words asked for every match.
+Answered from arrays in memory (completions.columns), segment by segment, newest first, so that a page ends as
+soon as it is full. Texts are asked about only for rows that match in everything else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from heapq import merge
 from time import time
 from typing import Any, NamedTuple
 
-from django.core.exceptions import EmptyResultSet
-from django.db import connection as database
-from django.db.models import F, Q, QuerySet, Sum
+import numpy as np
+from django.db.models import QuerySet
+from numpy.typing import NDArray
 
-from completions import search
-from completions.filters import Clause, Filter, Scope, Terms
-from completions.filters.fields import FLAGS
-from completions.filters.lookups import Words
-from completions.models import StoredCompletion, Term
+from completions.columns import store
+from completions.columns.segment import Mask, Places, Segment, known
+from completions.filters import Clause, Filter
+from completions.matching import Book, Matcher
+from completions.models import StoredCompletion
+from completions.querysets import holding
+from completions.scanning import Scan, reads
 from portal.models import Connection
 
 COUNT_LIMIT = 10_000
-PROBES = {"sqlite": (500, 4_000), "postgresql": (500, 2_000)}
-FEW = 4_000
-CHUNK = 2_000
+NEWEST_MATCHES = 10_000  # of a search in texts so many are counted by, and sorted
+FIRST_CHUNKS = (512, 4_096)  # rows whose texts are asked about before whole segments are
+READABLE = 8_000  # texts that one request may read
 
 
 class Key(NamedTuple):
-    """A row's place in every list."""
+    """A row's place in a list: in every list `created` and `id`, and the value that a list is sorted by."""
 
     created: int
     id: int
+    value: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """An order: by a column, what is missing last, and then the newest first."""
+
+    column: str = "created"
+    descending: bool = True
+
+
+NEWEST = Sort()
+# What can be sorted by, and the column of numbers it is.
+SORTS = {"created": "created", "tokens": "total_tokens", "length": "answer_length"}
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many; `exact` is False where counting stopped at the limit."""
+    """How many; `exact` is False where counting stopped at a limit."""
 
     n: int
     exact: bool = True
@@ -48,22 +61,65 @@ class Count:
         return f"{self.n:,}" + "+" * (not self.exact)
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """One connection's share of a list, by one term (posting), by one model, or by the row's own index."""
+@dataclass(frozen=True, eq=False)
+class Lane:
+    """One segment under one filter."""
 
-    connection: int
-    term: int | None = None
-    model: str | None = None
-    by: Clause | None = None
+    segment: Segment
+    alive: Mask | None
+    matcher: Matcher
+
+    @cached_property
+    def head(self) -> tuple[int, int]:
+        return int(self.segment.created[0]), int(self.segment.ids[0])
+
+    @cached_property
+    def mask(self) -> Mask:
+        """The rows that match, texts aside."""
+        made = self.matcher.mask(self.segment)
+        return made if self.alive is None else made & self.alive
+
+    @cached_property
+    def places(self) -> Places:
+        return np.flatnonzero(self.mask)
+
+    def keys(self, places: Places) -> list[Key]:
+        created, ids = self.segment.created[places].tolist(), self.segment.ids[places].tolist()
+        return [Key(*key) for key in zip(created, ids, strict=True)]
+
+    def beyond(self, cursor: Key | None, *, backwards: bool) -> Places:
+        """The places after a cursor, or before it; the nearest to it first either way."""
+        if cursor is None:
+            return self.places[::-1] if backwards else self.places
+        if backwards:
+            end = self.segment.newer_than(cursor.created, cursor.id)
+            return self.places[: np.searchsorted(self.places, end)][::-1]
+        start = self.segment.older_than(cursor.created, cursor.id)
+        return self.places[np.searchsorted(self.places, start) :]
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """What is counted by: places of matches per segment. `about`: of the newest or the searched only."""
+
+    lanes: tuple[tuple[Lane, Places], ...]
+    about: bool
+
+    @property
+    def total(self) -> int:
+        return sum(len(places) for _, places in self.lanes)
 
 
 class Listing:
-    """The completions that `user` may read and `wanted` matches."""
+    """The completions that `user` may read and `wanted` matches.
 
-    def __init__(self, user: Any, wanted: Filter, *, now: int | None = None) -> None:
-        self.user, self.wanted = user, wanted
+    After `page`, `searched_to` says where a search through texts has stopped before the page was full.
+    """
+
+    def __init__(self, user: Any, wanted: Filter, *, sort: Sort = NEWEST, now: int | None = None) -> None:
+        self.user, self.wanted, self.sort = user, wanted, sort
         self.now = int(time()) if now is None else now
+        self.searched_to: Key | None = None
 
     @cached_property
     def readable(self) -> list[Connection]:
@@ -72,252 +128,278 @@ class Listing:
 
     def with_filter(self, wanted: Filter) -> "Listing":
         """The same person's list under another filter, at the same moment."""
-        other = Listing(self.user, wanted, now=self.now)
+        other = Listing(self.user, wanted, sort=self.sort, now=self.now)
         other.readable = self.readable
+        other.columns = self.columns
         return other
 
     @cached_property
-    def connections(self) -> list[int]:
-        """Those of them that the filter leaves."""
+    def columns(self) -> dict[int, store.Columns]:
+        """Everything readable, as of now; one look for all that is asked of this list."""
+        return store.current([each.pk for each in self.readable])
+
+    @cached_property
+    def connections(self) -> list[Connection]:
+        """Those of the readable that the filter's own conditions leave."""
         if self.wanted.broken:
             return []
         left = self.readable
         for clause in self.wanted.clauses:
-            if clause.field.how == "connection":
+            if isinstance(clause, Clause) and clause.field.how == "connection":
                 left = [each for each in left if (each.slug in clause.values) is not clause.negated]
-        return [each.pk for each in left]
+        return left
 
     @cached_property
-    def terms(self) -> Terms:
-        return Terms.look_up(self.wanted.term_names(), self.connections)
+    def lanes(self) -> list[Lane]:
+        """Segments that may hold matches, the one with the newest row first."""
+        book = Book.look_up(self.wanted, [each.pk for each in self.connections])
+        low, high = self.wanted.bounds(self.now)
+        found = []
+        for connection in self.connections:
+            matcher = Matcher(self.wanted, connection, book, self.now)
+            for part in self.columns[connection.pk].parts:
+                created = part.segment.created
+                if (
+                    len(created)
+                    and (high is None or created[-1] <= high)
+                    and (low is None or created[0] >= low)
+                ):
+                    found.append(Lane(part.segment, part.alive, matcher))
+        return sorted(found, key=lambda lane: lane.head, reverse=True)
 
-    @cached_property
-    def branches(self) -> list[Branch]:
-        return [branch for pk in self.connections for branch in self._of(pk)]
+    @property
+    def searches(self) -> bool:
+        """Whether texts are asked about."""
+        return any(True for _ in self.wanted.text_leaves())
+
+    @property
+    def reads(self) -> bool:
+        """Whether texts have to be read, so that a request can only look at some rows."""
+        return any(reads(clause) for clause in self.wanted.text_leaves())
+
+    # Pages.
 
     def page(self, limit: int, *, after: Key | None = None, before: Key | None = None) -> list[Key]:
-        """Up to `limit` places after one (older), or just before one (newer); newest first either way."""
+        """Up to `limit` places after one, or just before one; in the order of the list either way."""
+        self.searched_to = None
         backwards = before is not None
-        found = self._look(limit, before if backwards else after, backwards=backwards)
+        cursor = before if backwards else after
+        if self.sort != NEWEST:
+            found = self._sorted(limit, cursor, backwards=backwards)
+        elif self.reads:
+            found = self._read(limit, cursor, backwards=backwards)
+        else:
+            found = self._nearest(limit, cursor, backwards=backwards)
         return found[::-1] if backwards else found
+
+    def _nearest(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
+        scan, best = Scan(), list[Key]()
+        chunks = list(FIRST_CHUNKS) if self.searches else []
+        lanes = sorted(self.lanes, key=lambda lane: _tail(lane)) if backwards else self.lanes
+        for lane in lanes:
+            if len(best) >= limit and not _nearer(
+                _tail(lane) if backwards else lane.head, best[-1], backwards
+            ):
+                break
+            if self._apart(lane, cursor, backwards=backwards):
+                continue
+            left = lane.beyond(cursor, backwards=backwards)
+            if not self.searches:
+                best = _merged(best, lane.keys(left[:limit]), limit, backwards=backwards)
+                continue
+            while len(left):
+                if len(best) >= limit and not _nearer(lane.keys(left[:1])[0], best[-1], backwards):
+                    break
+                size = chunks.pop(0) if chunks else len(left)
+                hits = lane.matcher.decide(lane.segment, left[:size], scan)
+                best = _merged(best, lane.keys(hits[:limit]), limit, backwards=backwards)
+                left = left[size:]
+        return best
+
+    def _apart(self, lane: Lane, cursor: Key | None, *, backwards: bool) -> bool:
+        """Whether a segment lies wholly on the other side of the cursor."""
+        if cursor is None:
+            return False
+        place = (cursor.created, cursor.id)
+        return lane.head <= place if backwards else _tail(lane) >= place
+
+    def _read(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
+        """Row by row in the order of the list, until the page is full or enough has been read."""
+        scan, best = Scan(READABLE), list[Key]()
+        for lane, places, last in self._in_order(cursor, backwards=backwards, size=1_000):
+            best = _merged(
+                best, lane.keys(lane.matcher.decide(lane.segment, places, scan)), None, backwards=backwards
+            )
+            if last is not None and (len(best) >= limit or scan.ended):
+                if len(best) < limit:
+                    self.searched_to = last
+                break
+        return best[:limit]
+
+    def _in_order(
+        self, cursor: Key | None, *, backwards: bool, size: int
+    ) -> Iterator[tuple[Lane, Places, Key | None]]:
+        """All candidates, `size` rows at a time in the order of the list.
+
+        Rows of one stretch come per segment; the last of a stretch comes with the key that it ends with.
+        """
+        while True:
+            stretch: list[tuple[Key, Lane]] = []
+            for lane in self.lanes:
+                if not self._apart(lane, cursor, backwards=backwards):
+                    some = lane.beyond(cursor, backwards=backwards)[:size]
+                    stretch += [(key, lane) for key in lane.keys(some)]
+            stretch = sorted(stretch, key=lambda entry: entry[0], reverse=not backwards)[:size]
+            if not stretch:
+                return
+            mine: dict[Lane, list[Key]] = {}
+            for key, lane in stretch:
+                mine.setdefault(lane, []).append(key)
+            cursor = stretch[-1][0]
+            for number, (lane, keys) in enumerate(mine.items(), 1):
+                places = np.sort(lane.segment.places_of(np.array([key.id for key in keys], np.int64)))
+                yield lane, places, cursor if number == len(mine) else None
+
+    def _sorted(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
+        """By another column: the best of every segment, and of these the best."""
+        column, found = SORTS[self.sort.column], list[tuple[Any, Key]]()
+        sign = 1 if self.sort.descending else -1
+        for lane, places in self.matches().lanes:
+            values = _ranked(lane.segment, column, places, descending=self.sort.descending)
+            created, ids = lane.segment.created[places], lane.segment.ids[places]
+            order = (ids, created, values)
+            if cursor is not None:
+                value = -np.inf if cursor.value is None else float(sign * cursor.value)
+                kept = _past(order, (cursor.id, cursor.created, value), backwards=backwards)
+                values, created, ids = values[kept], created[kept], ids[kept]
+            if len(values) > 4 * limit:
+                edge = np.partition(values, limit if backwards else len(values) - limit)
+                kept = values <= edge[limit] if backwards else values >= edge[len(values) - limit]
+                values, created, ids = values[kept], created[kept], ids[kept]
+            best = np.lexsort((ids, created, values))
+            best = best[:limit] if backwards else best[::-1][:limit]
+            for at in best.tolist():
+                kept_value = None if np.isneginf(values[at]) else int(sign * values[at])
+                key = Key(int(created[at]), int(ids[at]), kept_value)
+                found.append(((float(values[at]), key.created, key.id), key))
+        found.sort(reverse=not backwards)
+        return [key for _, key in found[:limit]]
+
+    # Everything, and how many.
+
+    def everything(
+        self, told: Callable[[int, int], None] | None = None
+    ) -> tuple[NDArray[np.int64], list[int]]:
+        """Every id, newest first, and the connections they are of; `told` hears how far it is: (done, of)."""
+        created, ids, sources = list[NDArray[np.int64]](), list[NDArray[np.int64]](), set[int]()
+        for number, lane in enumerate(self.lanes):
+            if told is not None:
+                told(number, len(self.lanes))
+            places = self._decided(lane, Scan())
+            if len(places):
+                created.append(lane.segment.created[places])
+                ids.append(lane.segment.ids[places])
+                sources.add(lane.matcher.connection.pk)
+        if not ids:
+            return np.empty(0, np.int64), []
+        every = np.concatenate(ids)
+        return every[np.lexsort((every, np.concatenate(created)))[::-1]], sorted(sources)
 
     def ids(self) -> Iterator[int]:
         """Every id, newest first."""
-        return (key.id for key, _ in self.entries())
+        return iter(self.everything()[0].tolist())
 
-    def entries(self) -> Iterator[tuple[Key, int]]:
-        """Every place and its connection, newest first; each branch is read once, as a stream."""
-        if self.wanted.words:
-            found = self._rows(words=True).values_list("created", "pk", "connection_id")
-            return iter(sorted(((Key(*row[:2]), row[2]) for row in found), reverse=True))
-        streams = (
-            self._stream(self._in_order(branch, None, backwards=False), branch.connection)
-            for branch in self.branches
-        )
-        return merge(*streams, reverse=True)
-
-    def _stream(self, rows: QuerySet[Any, Any], connection: int) -> Iterator[tuple[Key, int]]:
-        for created, pk in rows.iterator(chunk_size=CHUNK):
-            yield Key(created, pk), connection
+    def queryset(self) -> QuerySet[StoredCompletion]:
+        """The matches as a queryset, in no order."""
+        rows: QuerySet[StoredCompletion] = StoredCompletion.objects.readable_by(self.user)
+        return rows.filter(holding(self.everything()[0].tolist()))
 
     def count(self, limit: int = COUNT_LIMIT) -> Count:
-        """How many match: exactly where that is cheap, otherwise up to `limit`."""
-        if not self.branches:
-            return Count(0)
-        known = self._known_count()
-        if known is not None:
-            return Count(known)
-        n = 0
-        if self.wanted.words and self._led_by_few():
-            n = len(self._hits([key.id for key in self._ordered(FEW, None, backwards=False)]))
-        elif self.wanted.words:
-            n = self._rows(words=True)[: limit + 1].count()
-        else:
-            for branch in self.branches:
-                n += self._branch(branch)[: limit + 1 - n].count()
+        """How many match: exactly without conditions on texts, otherwise up to `limit`."""
+        if not self.searches:
+            return Count(sum(int(np.count_nonzero(lane.mask)) for lane in self.lanes))
+        n, scan = 0, Scan(READABLE)
+        for lane in self.lanes:
+            for places in _chunked(lane.places, 1_000 if self.reads else len(lane.segment)):
+                n += len(lane.matcher.decide(lane.segment, places, scan))
                 if n > limit:
-                    break
-        return Count(min(n, limit), n <= limit)
+                    return Count(limit, exact=False)
+                if scan.ended:
+                    return Count(n, exact=False)
+        return Count(n)
 
-    def newest(self, limit: int) -> list[int]:
-        """The ids of the newest matches, for counts that end."""
-        return [key.id for key in self._look(limit, None, backwards=False)]
-
-    # How a page is found.
-
-    def _look(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
-        if not self.wanted.words:
-            return self._ordered(limit, cursor, backwards=backwards)
-        found: list[Key] = []
-        for size in PROBES[database.vendor]:
-            if size < limit:
-                continue
-            keys = self._ordered(size, cursor, backwards=backwards)
-            hits = self._hits([key.id for key in keys])
-            found += [key for key in keys if key.id in hits]
-            if len(found) >= limit or len(keys) < size:
-                return found[:limit]
-            cursor = keys[-1]
-        rows = self._rows(words=True).filter(_beyond(cursor, "created", "pk", backwards=backwards))
-        # An expression no index is made for: all matches are fetched and sorted, rather than all rows walked.
-        order = (F("k") + 0).asc() if backwards else (F("k") + 0).desc()
-        rows = rows.annotate(k=F("created"), i=F("pk")).order_by(order, "i" if backwards else "-i")
-        return found + [Key(*key) for key in rows.values_list("k", "i")[: limit - len(found)]]
-
-    def _ordered(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
-        """Places by every condition but the words."""
-        parts = [self._in_order(branch, cursor, backwards=backwards)[:limit] for branch in self.branches]
-        if len(parts) == 1:
-            return [Key(*key) for key in parts[0]]
-        return _merged(parts, limit, "ASC" if backwards else "DESC")
-
-    def _in_order(self, branch: Branch, cursor: Key | None, *, backwards: bool) -> QuerySet[Any, Any]:
-        created, pk = ("postings__created", "postings__completion_id") if branch.term else ("created", "pk")
-        rows = self._branch(branch, _beyond(cursor, created, pk, backwards=backwards))
-        order = (created, pk) if backwards else (f"-{created}", f"-{pk}")
-        keys: QuerySet[Any, Any] = rows.annotate(k=F(created), i=F(pk)).order_by(*order).values_list("k", "i")
-        return keys
-
-    def _branch(self, branch: Branch, beyond: Q | None = None) -> QuerySet[Any]:
-        created = "postings__created" if branch.term else "created"
-        low, high = self.wanted.bounds(self.now)
-        lead = Q() if beyond is None else beyond
-        if low is not None:
-            lead &= Q(**{f"{created}__gte": low})  # names of ours
-        if high is not None:
-            lead &= Q(**{f"{created}__lte": high})
-        rows = StoredCompletion.objects.filter(connection=branch.connection)
-        if branch.term:
-            rows = rows.filter(lead, postings__term=branch.term)
-        elif branch.model is not None:
-            rows = rows.filter(lead, model=branch.model)
-        else:
-            rows = rows.filter(lead)
-        scope = Scope(self.now, self.terms, branch.connection)
-        found: QuerySet[Any] = rows.filter(
-            self.wanted.conditions(
-                scope,
-                lambda clause: (
-                    clause is branch.by
-                    or clause.is_time
-                    or clause.is_words
-                    or clause.field.how == "connection"
-                ),
-            )
+    def matches(self) -> Matches:
+        """All matches without conditions on texts; otherwise the newest, as many as are counted by."""
+        if not self.searches:
+            return Matches(tuple((lane, lane.places) for lane in self.lanes), about=False)
+        if self.reads:
+            return self._matches_read()
+        found: list[tuple[Lane, Places]] = []
+        edges: list[tuple[int, int]] = []
+        for lane in self.lanes:
+            if len(edges) > NEWEST_MATCHES and edges[NEWEST_MATCHES] > lane.head:
+                break
+            places = self._decided(lane, Scan())
+            if len(places):
+                found.append((lane, places))
+                edges += [key[:2] for key in lane.keys(places[: NEWEST_MATCHES + 1])]
+                edges.sort(reverse=True)
+                del edges[NEWEST_MATCHES + 1 :]
+        if len(edges) <= NEWEST_MATCHES:
+            return Matches(tuple(found), about=False)
+        last = Key(*edges[NEWEST_MATCHES])  # the first that is too old
+        cut = (
+            (lane, places[: np.searchsorted(places, lane.segment.newer_than(*last[:2]))])
+            for lane, places in found
         )
-        return found
+        return Matches(tuple((lane, places) for lane, places in cut if len(places)), about=True)
 
-    def _of(self, connection: int) -> list[Branch]:
-        """The branches of one connection: by its rarest named term, by model, or by time."""
-        best: tuple[int, Clause, list[int]] | None = None
-        for clause in self.wanted.clauses:
-            if clause.negated or not _by_terms(clause):
-                continue
-            held = self.terms.of(clause.term_names(), connection)
-            n = sum(term.n for term in held)
-            if best is None or n < best[0]:
-                best = (n, clause, [term.id for term in held])
-        if best is not None:
-            _, by, ids = best
-            # A completion can hold several flags, and would then stand in several branches.
-            if by.field.merges or len(ids) < 2:
-                return [Branch(connection, term=pk, by=by) for pk in ids]
-        for clause in self.wanted.clauses:
-            if clause.field.name == "model" and not clause.negated:
-                return [Branch(connection, model=value, by=clause) for value in clause.values]
-        return [Branch(connection)]
+    def _matches_read(self) -> Matches:
+        scan, found, last = Scan(READABLE), dict[Lane, list[Places]](), None
+        for lane, places, last in self._in_order(None, backwards=False, size=1_000):
+            found.setdefault(lane, []).append(lane.matcher.decide(lane.segment, places, scan))
+            if last is not None and scan.ended:
+                break
+        lanes = tuple((lane, np.sort(np.concatenate(places))) for lane, places in found.items())
+        return Matches(lanes, about=scan.ended)
 
-    def _led_by_few(self) -> bool:
-        """Whether a rare term leads, so that every candidate can be looked at by itself."""
-        rare = [
-            sum(held.n for held in self.terms.of(clause.term_names()))
-            for clause in self.wanted.clauses
-            if not clause.negated and _by_terms(clause)
-        ]
-        return bool(rare) and min(rare) < FEW
-
-    # Words.
-
-    def _hits(self, ids: list[int]) -> set[int]:
-        """Those of some ids whose texts hold what is wanted and not what is unwanted."""
-        wanted = [clause for clause in self.wanted.words if not clause.negated]
-        hits = search.among(ids, search.TextQuery(tuple(_term(clause) for clause in wanted)))
-        for clause in self.wanted.words:
-            if clause.negated and hits:
-                hits -= search.among(hits, search.TextQuery((_term(clause),)))
-        return hits
-
-    def _rows(self, *, words: bool) -> QuerySet[Any]:
-        """The matches as one plain query, in no order."""
-        scope = Scope(self.now, self.terms)
-        rows = StoredCompletion.objects.filter(connection__in=self.connections)
-        found: QuerySet[Any] = rows.filter(
-            self.wanted.conditions(
-                scope, lambda clause: clause.field.how == "connection" or (clause.is_words and not words)
-            )
-        )
-        return found
-
-    def _known_count(self) -> int | None:
-        """What the dictionary of terms knows: no condition, or one value of metadata, model or flag."""
-        others = [clause for clause in self.wanted.clauses if clause.field.how != "connection"]
-        if not others:
-            # A completion without a model holds no term of one.
-            nameless = StoredCompletion.objects.filter(connection__in=self.connections, model="").count()
-            return nameless + self._held_by(Q())
-        if len(others) > 1 or others[0].negated:
-            return None
-        clause = others[0]
-        if _by_terms(clause) and (clause.field.merges or len(clause.values) == 1):
-            return sum(held.n for held in self.terms.of(clause.term_names()))
-        if clause.field.name == "model" and "" not in clause.values:
-            return self._held_by(Q(value__in=clause.values))
-        return None
-
-    def _held_by(self, models: Q) -> int:
-        held = Term.objects.filter(models, connection__in=self.connections, kind=Term.Kind.MODEL)
-        return int(held.aggregate(n=Sum("n"))["n"] or 0)
+    @staticmethod
+    def _decided(lane: Lane, scan: Scan) -> Places:
+        return lane.matcher.decide(lane.segment, lane.places, scan) if lane.matcher.texts else lane.places
 
 
-def _merged(parts: list[QuerySet[Any, Any]], limit: int, way: str) -> list[Key]:
-    """The lists as one, in one query. Django's own union takes no limited parts on SQLite."""
-    selects: list[str] = []
-    params: list[Any] = []
-    for number, part in enumerate(parts):
-        try:
-            sql, values = part.query.sql_with_params()
-        except EmptyResultSet:
-            continue
-        selects.append(f"SELECT * FROM ({sql}) AS branch{number}")  # noqa: S608  # our own statement
-        params += values
-    if not selects:
-        return []
-    union = " UNION ALL ".join(selects)
-    merged = " ".join((union, f"ORDER BY 1 {way}, 2 {way} LIMIT {limit:d}"))
-    with database.cursor() as cursor:
-        cursor.execute(merged, params)
-        return [Key(*row) for row in cursor.fetchall()]
+def _tail(lane: Lane) -> tuple[int, int]:
+    return int(lane.segment.created[-1]), int(lane.segment.ids[-1])
 
 
-def _by_terms(clause: Clause) -> bool:
-    """Whether postings can lead: every value is a term of the dictionary."""
-    if clause.field.how == "terms":
-        return True
-    return clause.field.name == "has" and all(value in FLAGS for value in clause.values)
+def _nearer(place: Sequence[Any], last: Key, backwards: bool) -> bool:  # noqa: FBT001  # private
+    """Whether a place could still stand before the last of a page."""
+    return tuple(place[:2]) < last[:2] if backwards else tuple(place[:2]) > last[:2]
 
 
-def _beyond(cursor: Key | None, created: str, pk: str, *, backwards: bool) -> Q:
-    """Rows after a place in the list, or before it; the first part is what an index can seek to."""
-    if cursor is None:
-        return Q()
-    way = "gt" if backwards else "lt"
-    return Q(**{f"{created}__{way}e": cursor.created}) & (
-        Q(**{f"{created}__{way}": cursor.created}) | Q(**{f"{pk}__{way}": cursor.id})
-    )
+def _merged(best: list[Key], more: list[Key], limit: int | None, *, backwards: bool) -> list[Key]:
+    return sorted([*best, *more], reverse=not backwards)[:limit]
 
 
-def _term(clause: Clause) -> search.TextTerm:
-    assert isinstance(clause.lookup, Words)
-    column = clause.field.column
-    columns: tuple[search.Column, ...] = tuple(each for each in search.COLUMNS if each == column)
-    return clause.lookup.term(columns or ("prompt", "answer"))
+def _chunked(places: Places, size: int) -> Iterable[Places]:
+    return (places[start : start + size] for start in range(0, len(places), size))
+
+
+def _ranked(segment: Segment, column: str, places: Places, *, descending: bool) -> NDArray[np.float64]:
+    """Values that are the greater the earlier they stand; what is missing stands last either way."""
+    values = segment.created[places] if column == "created" else segment.numbers[column][places]
+    ranked = values.astype(np.float64) * (1 if descending else -1)
+    if column != "created":
+        ranked[~known(values)] = -np.inf
+    return ranked
+
+
+def _past(
+    order: tuple[NDArray[Any], NDArray[Any], NDArray[Any]], cursor: tuple[int, int, float], *, backwards: bool
+) -> Mask:
+    """Which rows stand after the cursor (before it, backwards); both are given the least important first."""
+    (ids, created, values), (pk, moment, value) = order, cursor
+    less = (values < value) | ((values == value) & ((created < moment) | ((created == moment) & (ids < pk))))
+    same = (values == value) & (created == moment) & (ids == pk)
+    made: Mask = ~less & ~same if backwards else less
+    return made

@@ -1,6 +1,12 @@
 """Words on stored completions."""
 
+import json
+from collections.abc import Sequence
 from typing import Self
+
+from django.db import connection as database
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
 from portal.querysets import OnConnectionQuerySet
 
@@ -14,3 +20,10 @@ class StoredCompletionQuerySet(OnConnectionQuerySet):
     def at(self, connection_slug: str, upstream_id: str) -> Self:
         """The row of one public address."""
         return self.filter(connection__slug=connection_slug, upstream_id=upstream_id)
+
+
+def holding(ids: Sequence[int]) -> Q:
+    """A condition on the key with any number of values, in one parameter."""
+    if database.vendor == "postgresql":
+        return Q(pk__in=RawSQL("SELECT unnest(%s::bigint[])", (list(ids),)))
+    return Q(pk__in=RawSQL("SELECT value FROM json_each(%s)", (json.dumps(list(ids)),)))

@@ -3,11 +3,13 @@
 Only `put`, `remove` and `empty` write the index; the first two within the transaction that writes the bodies.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 from django.db import connections, models, transaction
 from django.db.models.expressions import BaseExpression, Combinable
+from numpy.typing import NDArray
 
 from completions.conversation import Texts
 from completions.search import postgres, sqlite
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 BATCH = 500
+DIRECTLY = 1_000  # so many documents are looked at one by one rather than found through the index
 
 
 def put(rows: Iterable[tuple[int, Texts | None, Texts | None]], *, using: str = "default") -> None:
@@ -88,30 +91,48 @@ def match(queryset: Any, query: TextQuery) -> Any:
     return queryset.filter(Matches(query)) if query else queryset
 
 
-def among(ids: Collection[int], query: TextQuery, *, using: str = "default") -> set[int]:
-    """Those of a few thousand ids whose completions hold every term, without asking for all that do."""
-    if not ids or not query:
-        return set(ids)
+def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -> NDArray[np.bool_]:
+    """Which of some ids hold every term, without asking for all that do; `ids` in any order."""
+    if not len(ids) or not query:
+        return np.ones(len(ids), bool)
     connection = connections[using]
-    wanted = set(ids)
+    ascending = np.sort(ids)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute(postgres.IDS_AMONG, [sorted(wanted), postgres.expression(query)])
-            return {pk for (pk,) in cursor.fetchall()}
-        text = sqlite.expression(query)
-        found: set[int] = set()
-        for first, last in _runs(sorted(wanted)):
-            cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
-            found.update(pk for (pk,) in cursor.fetchall())
-        return found & wanted
+            text = postgres.expression(query)
+            if len(ids) <= DIRECTLY:
+                cursor.execute(postgres.IDS_AMONG, [ascending.tolist(), text])
+            else:
+                blocks = " | ".join(postgres.blocks(first, last) for first, last in _runs(ascending))
+                cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
+            held = np.sort(_first(cursor.fetchall()))
+        else:
+            text = sqlite.expression(query)
+            found = []
+            for first, last in _runs(ascending):
+                cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
+                found.append(_first(cursor.fetchall()))
+            held = np.concatenate(found)
+    if not len(held):
+        return np.zeros(len(ids), bool)
+    at = np.searchsorted(held, ids)
+    at[at == len(held)] = 0
+    holds: NDArray[np.bool_] = held[at] == ids
+    return holds
 
 
-def _runs(ids: list[int], *, most: int = 24) -> list[tuple[int, int]]:
-    """Ranges that cover sorted ids, split at the widest holes: rows that arrived together lie together."""
-    holes = sorted(range(1, len(ids)), key=lambda at: ids[at - 1] - ids[at])[: most - 1]
-    starts = [0, *sorted(at for at in holes if ids[at] - ids[at - 1] > 64)]
-    ends = [*(at - 1 for at in starts[1:]), len(ids) - 1]
-    return [(ids[start], ids[end]) for start, end in zip(starts, ends, strict=True)]
+def _first(rows: list[tuple[int]]) -> NDArray[np.int64]:
+    return np.fromiter((pk for (pk,) in rows), np.int64, len(rows))
+
+
+def _runs(ids: NDArray[np.int64], *, most: int = 24) -> list[tuple[int, int]]:
+    """Ranges that cover ascending ids, split at the widest holes: rows that arrived together lie together."""
+    holes = np.diff(ids)
+    wide = np.flatnonzero(holes > 64)
+    if len(wide) >= most:
+        wide = np.sort(wide[np.argpartition(-holes[wide], most - 2)[: most - 1]])
+    starts, ends = [0, *(wide + 1).tolist()], [*wide.tolist(), len(ids) - 1]
+    return [(int(ids[start]), int(ids[end])) for start, end in zip(starts, ends, strict=True)]
 
 
 def _engine(connection: Any) -> Any:
