@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -28,7 +29,6 @@ PARAMETERS = (
     "system_fingerprint",
     "input_user",
 )
-_SPACES = re.compile(r"\s+")
 _CAMEL = re.compile(r"_([a-z])")
 
 
@@ -36,7 +36,12 @@ def pick(source: Mapping[str, Any], name: str) -> Any:
     """A field by its snake_case name, or by the camelCase one that some API versions send."""
     if name in source:
         return source[name]
-    return source.get(_CAMEL.sub(lambda match: match.group(1).upper(), name))
+    return source.get(_camel(name))
+
+
+@cache
+def _camel(name: str) -> str:
+    return _CAMEL.sub(lambda match: match.group(1).upper(), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,4 +328,4 @@ def _preview(message: Message | None) -> str:
         text = f"{call.name}({call.arguments[:PREVIEW_CHARS]})"
     if not text and message.has_image:
         text = "(image)"
-    return _SPACES.sub(" ", text).strip()[:PREVIEW_CHARS]
+    return " ".join(text.split(None, PREVIEW_CHARS))[:PREVIEW_CHARS]  # that many words are long enough

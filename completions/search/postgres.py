@@ -19,6 +19,11 @@ IDS_AMONG = (
 _WEIGHTS: dict[Column, str] = {"prompt": "A", "answer": "B", "system": "C"}
 _STEP = 2  # free positions between two columns, so that no phrase reaches from one into the next
 # Where words beyond PHRASE_WORDS stand, which are found singly.
+# The end of each word at each place, written once.
+_PLACES: dict[Column, list[str]] = {
+    column: [f":{place}{weight}" for place in range(1, 16_384)] for column, weight in _WEIGHTS.items()
+}
+BLOCK_IDS = 4096
 _SINGLY: dict[Column, int] = {"prompt": 16_379, "answer": 16_381, "system": 16_383}
 
 
@@ -29,7 +34,7 @@ def remove(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
 
 
 def add(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
-    made = [(pk, vector(texts)) for pk, texts in rows]
+    made = [(pk, vector(pk, texts)) for pk, texts in rows]
     cursor.execute(
         "INSERT INTO completions_textindex (completion_id, document)"
         " SELECT * FROM unnest(%s::bigint[], %s::text[]::tsvector[])"
@@ -38,20 +43,39 @@ def add(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
     )
 
 
-def vector(texts: Texts) -> str:
-    """A tsvector's text: each word with its places and the weight of its column."""
+def vector(pk: int, texts: Texts) -> str:
+    """A tsvector's text: each word with its place and the weight of its column, and the block of the id.
+
+    A word that occurs again is written again: PostgreSQL collects its places.
+    """
     made = document(texts)
-    places: dict[str, list[str]] = {}
-    start = 1
+    pieces = [block(pk)]
+    start = 0
     for column in COLUMNS:
-        weight = _WEIGHTS[column]
-        for place, word in enumerate(made.columns[column], start):
-            if word != GAP:
-                places.setdefault(word, []).append(f"{place}{weight}")
-        start += len(made.columns[column]) + _STEP
-        for word in made.beyond[column]:
-            places.setdefault(word, []).append(f"{_SINGLY[column]}{weight}")
-    return " ".join(f"'{word}':{','.join(where)}" for word, where in places.items())
+        found = made.columns[column]
+        places = _PLACES[column][start : start + len(found)]
+        if GAP in found:
+            pieces += [word + place for word, place in zip(found, places, strict=True) if word != GAP]
+        else:
+            pieces += map(str.__add__, found, places)
+        start += len(found) + _STEP
+        pieces += [f"{word}:{_SINGLY[column]}{_WEIGHTS[column]}" for word in made.beyond[column]]
+    return " ".join(pieces)
+
+
+def block(pk: int) -> str:
+    """The lexeme that a document carries for the block of 4096 ids it lies in. No word contains its `_`."""
+    return f"_b{pk // BLOCK_IDS}"
+
+
+def blocks(first_id: int, last_id: int) -> str:
+    """A tsquery that holds for the documents of all blocks that meet these ids.
+
+    It stands beside words (`word & (_b17 | _b18)`) and lets the index read no more than those blocks have.
+    The blocks reach beyond the ids at both ends, so the ids are compared as well.
+    """
+    numbers = range(first_id // BLOCK_IDS, last_id // BLOCK_IDS + 1)
+    return f"({' | '.join(f'_b{number}' for number in numbers)})"
 
 
 def expression(query: TextQuery) -> str:

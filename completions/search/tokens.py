@@ -6,7 +6,8 @@ that write no spaces are indexed by the character, so that a query of several of
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -21,6 +22,8 @@ COLUMNS: tuple[Column, ...] = ("prompt", "answer", "system")
 PHRASE_WORDS = 16_000  # positions end at 16,383; words beyond are found singly, not in phrases
 REPEATS = {"prompt": 110, "answer": 110, "system": 35}  # positions of one word end at 256
 LEXEME_BYTES = 900_000  # a tsvector is smaller than 1 MB
+# So few words fit in any case, each of them of WORD_CHARS characters of four bytes.
+_FEW_WORDS = LEXEME_BYTES // 410
 WORD_CHARS = 100  # longer runs are no words; both index and query cut them here
 
 # Stands where a word is left out, so that the words around it do not become neighbours. No word contains it.
@@ -57,7 +60,9 @@ def words(text: str) -> list[str]:
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         text = unicodedata.normalize("NFC", _ACCENTS.sub("", text))
     found = text.lower().translate(_SEPARATE).split()
-    return [word[:WORD_CHARS] for word in found]
+    if len(text) > WORD_CHARS and max(map(len, found), default=0) > WORD_CHARS:
+        return [word[:WORD_CHARS] for word in found]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,28 @@ class Document:
 
 def document(texts: Texts) -> Document:
     """The words to index, within the limits of both engines; `whole` says whether every word fitted in."""
+    found: dict[Column, list[str]] = {
+        "prompt": words(texts.prompt),
+        "answer": words(texts.answer),
+        "system": words(texts.system),
+    }
+    if _is_small(found):
+        return Document(found, {"prompt": [], "answer": [], "system": []}, True)
+    return _within_limits(found)
+
+
+def _is_small(found: Mapping[Column, list[str]]) -> bool:
+    """Whether these words are far from every limit, as nearly all are; in doubt, no."""
+    if sum(map(len, found.values())) > _FEW_WORDS:
+        return False
+    return all(
+        len(kept) <= REPEATS[column] or max(Counter(kept).values()) <= REPEATS[column]
+        for column, kept in found.items()
+    )
+
+
+def _within_limits(found: Mapping[Column, list[str]]) -> Document:
+    """The slow way: word by word, with a gap for each that has no room."""
     columns: dict[Column, list[str]] = {}
     beyond: dict[Column, list[str]] = {}
     room, size, whole = PHRASE_WORDS, 0, True
@@ -80,7 +107,7 @@ def document(texts: Texts) -> Document:
         rest: dict[str, None] = {}
         seen: dict[str, int] = {}
         most = REPEATS[column]
-        for word in words(getattr(texts, column)):
+        for word in found[column]:
             if word not in lexemes:
                 cost = len(word.encode()) + 8
                 if size + cost > LEXEME_BYTES:

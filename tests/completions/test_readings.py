@@ -195,6 +195,35 @@ anything = st.recursive(
     ),
     max_leaves=12,
 )
+bodies = st.builds(
+    lambda value, ascii_only, cut, more: (
+        json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")[: cut or None] + more
+    ),
+    anything,
+    st.booleans(),
+    st.sampled_from([0, 0, 0, -1, 3]),
+    st.sampled_from([b"", b"", b" ", b"\xff", b'{"a": 1e999, "a": 1}', b"\x00", b"1e400"]),
+) | st.sampled_from(
+    [
+        b'{"a": 1, "a": 2}',
+        b'{"a": 9223372036854775807, "b": -9223372036854775808}',
+        b'{"a": 9223372036854775808}',
+        b'{"a": 1e309, "b": 1E+400}',
+        b'{"a": NaN, "b": "\\u0000", "c": "\\ud800\\udc00", "d": "\\ud800"}',
+        b'{"a": "tab\there", "b": NaN}',
+        b'\xef\xbb\xbf{"a": Infinity}',
+        b"[" * 100_000,
+        b"1" * 5000,
+    ]
+)
+
+
+@hypothesis_settings(max_examples=500, deadline=None)
+@given(bodies)
+def test_the_quick_look_at_a_body_finds_what_the_slow_one_finds(body: bytes) -> None:
+    assert readings._repairs(body) == readings._ailments(body)
+
+
 names = st.sampled_from(
     (
         *("model", "metadata", "usage", "choices", "created", "request_id", "tools", "seed", "finish_reason"),

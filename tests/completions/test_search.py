@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from completions import search
 from completions.conversation import Texts
 from completions.models import StoredCompletion
-from completions.search.tokens import PHRASE_WORDS, TextQuery, document, fits, holds, term, words
+from completions.search import postgres, tokens
+from completions.search.tokens import COLUMNS, PHRASE_WORDS, TextQuery, document, fits, holds, term, words
 from tests.factories import make_completion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.engines]
@@ -160,6 +161,38 @@ def test_many_ids_with_holes_between_them_are_probed_rightly() -> None:
     assert search.among(rows[::3], query(term("odd"))) == odd
     assert search.among([], query(term("odd"))) == set()
     assert all(a < b for a, b in pairwise(rows))
+
+
+REPEATING = st.lists(
+    st.sampled_from(["one", "two", "three", "", "é", "検索"]) | st.text(max_size=6), max_size=12
+).flatmap(lambda some: st.sampled_from([" ".join(some), " ".join(some) * 40, " ".join(some * 120)]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.builds(Texts, REPEATING, REPEATING, REPEATING))
+def test_the_quick_way_to_a_document_leads_to_the_same_one(texts: Texts) -> None:
+    found = {column: words(getattr(texts, column)) for column in COLUMNS}
+    assert document(texts) == tokens._within_limits(found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.builds(Texts, REPEATING, REPEATING, REPEATING))
+def test_a_vector_holds_each_word_at_its_place(texts: Texts) -> None:
+    made = document(texts)
+    written = [piece.rpartition(":") for piece in postgres.vector(4096 * 17 + 5, texts).split(" ")]
+    assert written[0] == ("", "", "_b17")
+    start, expected = 1, []
+    for column, weight in (("prompt", "A"), ("answer", "B"), ("system", "C")):
+        kept = made.columns[column]  # type: ignore[index]  # one of three
+        expected += [(w, ":", f"{n}{weight}") for n, w in enumerate(kept, start) if w != "_"]
+        start += len(kept) + 2
+    assert written[1:] == expected
+
+
+def test_blocks_hold_for_the_documents_of_these_ids_alone() -> None:
+    assert postgres.blocks(0, 4095) == "(_b0)"
+    assert postgres.blocks(4095, 8192) == "(_b0 | _b1 | _b2)"
+    assert term("_b0") == term("b0")  # nobody can ask for a block
 
 
 PIECES = st.text(
