@@ -2,12 +2,15 @@
 
 from django.urls import include, path
 
-from completions.views import drawer, pane, selection
+from completions.views import drawer, facets, pane, selection
 
 app_name = "completions"
 urlpatterns = [
     path("", pane.pane, name="pane"),
     path("news/", pane.news, name="news"),
+    path("facets/", facets.facets, name="facets"),
+    path("facet/", facets.facet, name="facet"),
+    path("timeline/", facets.timeline, name="timeline"),
     path("select/", selection.select, name="freeze"),
     path("", include("completions.sync_urls")),
     path("<slug:connection>/by-number/<int:number>/", drawer.by_number, name="by_number"),
