@@ -1,33 +1,34 @@
-"""Readings into the mirror: rows, bodies, postings, counts and text index, all in the caller's transaction.
+"""Readings into the mirror: rows, bodies, terms, counts and text index, all in the caller's transaction.
 
 Doing it twice, or in two passes at once, changes nothing: rows are keyed by the upstream id, and whoever
 writes to a connection's mirror holds that connection's row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection as database
 
-from completions import quarantine, search
+from completions import columns, quarantine, search
 from completions.conversation import Texts
 from completions.models import Body, Quarantine, StoredCompletion
 from completions.readings import Reading, Unstorable
-from completions.terms import Change, Dictionary, names_of
+from completions.terms import NAMED, Change, Dictionary, counted, names_of
 from portal.models import Connection
 
 _SEEN_BEFORE = (
     "pk",
     "upstream_id",
-    "created",
-    "model",
-    "metadata",
-    "flags",
     "digest",
     "messages_state",
-    "gone_at",
+    "terms",
+    *NAMED,
 )
+
+# A row's id, its texts in the index until now, and those to come.
+Indexed = tuple[int, Texts | None, Texts | None]
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Tally:
     quarantined: int = 0
     pending: int = 0
     ids: list[str] = field(default_factory=list)
+    unpacked: int = 0  # rows of the mirror whose changes are not packed, if this wrote any
 
 
 def lock(connection_id: int) -> None:
@@ -80,16 +82,22 @@ def absorb(
         (reading, known[reading.upstream_id]) for reading in latest.values() if reading.upstream_id in known
     ]
     old = [(reading, row) for reading, row in met if _differs(reading, row)]
-    changes: list[Change] = []
-    indexed: list[tuple[int, Texts | None, Texts | None]] = []
-    if fresh:
-        _insert(connection_id, fresh, generation, changes, indexed)
-    if old:
-        _update(old, generation, changes, indexed)
     if same := [row["pk"] for reading, row in met if not _differs(reading, row)]:
-        touch(same, generation)
-    dictionary.apply(changes)
-    if indexed:
+        touch(connection_id, same, generation)
+    if fresh or old:
+        change, tally.unpacked = columns.next_change(connection_id, len(fresh) + len(old))
+        terms = dictionary.apply(
+            [
+                *(Change(names_of(reading.columns)) for reading in fresh),
+                *(counted(row, names_of(reading.columns)) for reading, row in old),
+            ]
+        )
+        indexed: list[Indexed] = []
+        if fresh:
+            indexed += _insert(connection_id, fresh, terms[: len(fresh)], change, generation)
+        if old:
+            swept = {"seen_sweep": generation} if generation else {}
+            indexed += rewrite(old, terms[len(fresh) :], change, gone_at=None, **swept)
         search.put(indexed)
     tally.new, tally.changed, tally.same = len(fresh), len(old), len(same)
     tally.pending = sum(not reading.fetched for reading in latest.values())
@@ -97,13 +105,20 @@ def absorb(
     return tally
 
 
-def touch(rows: Sequence[int], generation: int) -> None:
+def touch(connection_id: int, rows: Sequence[int], generation: int) -> None:
     """Note that upstream still lists these rows."""
     found = StoredCompletion.objects.filter(pk__in=rows)
+    back = list(found.filter(gone_at__isnull=False).values_list("pk", flat=True))
+    mark(connection_id, back, gone_at=None)
     if generation:
-        found.update(gone_at=None, seen_sweep=generation)
-    else:
-        found.filter(gone_at__isnull=False).update(gone_at=None)
+        found.update(seen_sweep=generation)
+
+
+def mark(connection_id: int, rows: Sequence[int], *, gone_at: datetime | None) -> None:
+    """Say that upstream has these rows no longer, or that it has them again."""
+    if rows:
+        change, _ = columns.next_change(connection_id, len(rows))
+        StoredCompletion.objects.filter(pk__in=rows).update(gone_at=gone_at, change=change)
 
 
 def aside(connection_id: int, items: Sequence[Unstorable], stored: Sequence[str]) -> int:
@@ -127,21 +142,19 @@ def _differs(reading: Reading, row: dict[str, Any]) -> bool:
 
 
 def _insert(
-    connection_id: int,
-    readings: Sequence[Reading],
-    generation: int,
-    changes: list[Change],
-    indexed: list[tuple[int, Texts | None, Texts | None]],
-) -> None:
+    connection_id: int, readings: Sequence[Reading], terms: Sequence[bytes], change: int, generation: int
+) -> list[Indexed]:
     rows = StoredCompletion.objects.bulk_create(
         StoredCompletion(
             connection_id=connection_id,
             upstream_id=reading.upstream_id,
             seen_sweep=generation,
             messages_tries=0 if reading.fetched else 1,
+            terms=held,
+            change=change,
             **reading.columns,
         )
-        for reading in readings
+        for reading, held in zip(readings, terms, strict=True)
     )
     Body.objects.bulk_create(
         Body(
@@ -153,43 +166,66 @@ def _insert(
         )
         for row, reading in zip(rows, readings, strict=True)
     )
-    for row, reading in zip(rows, readings, strict=True):
-        changes.append(Change(row.pk, row.created, names_of(row.metadata, row.model, row.flags)))
-        if reading.fetched:
-            indexed.append((row.pk, None, reading.texts))
+    return [
+        (row.pk, None, reading.texts) for row, reading in zip(rows, readings, strict=True) if reading.fetched
+    ]
 
 
-def _update(
-    met: Sequence[tuple[Reading, dict[str, Any]]],
-    generation: int,
-    changes: list[Change],
-    indexed: list[tuple[int, Texts | None, Texts | None]],
-) -> None:
+def rewrite(
+    met: Sequence[tuple[Reading, Mapping[str, Any]]], terms: Sequence[bytes], change: int, **more: Any
+) -> list[Indexed]:
+    """Let rows that are here (`pk` and `messages_state` of each) be what these readings say.
+
+    `more` goes into a column of every row. Returns what is to be put into the text index.
+    """
     bodies: Any = Body.objects.filter(pk__in=[row["pk"] for _, row in met])
     before = {
         pk: Texts(*texts)
         for pk, *texts in bodies.values_list("pk", "system_text", "prompt_text", "answer_text")
     }
-    for reading, row in met:
-        pk = row["pk"]
-        columns = (
-            dict(reading.columns) | {"gone_at": None} | ({"seen_sweep": generation} if generation else {})
-        )
-        StoredCompletion.objects.filter(pk=pk).update(**columns)
-        Body.objects.filter(pk=pk).update(
-            system_text=reading.texts.system,
-            prompt_text=reading.texts.prompt,
-            answer_text=reading.texts.answer,
-            raw=reading.raw,
-        )
-        changes.append(
-            Change(
-                pk,
-                reading.columns["created"],
-                names_of(reading.metadata, reading.columns["model"], reading.columns["flags"]),
-                row["created"],
-                names_of(row["metadata"], row["model"], row["flags"]),
+    _update_all(
+        StoredCompletion,
+        [
+            (row["pk"], {**reading.columns, "terms": held, "change": change, **more})
+            for (reading, row), held in zip(met, terms, strict=True)
+        ],
+    )
+    _update_all(
+        Body,
+        [
+            (
+                row["pk"],
+                {
+                    "system_text": reading.texts.system,
+                    "prompt_text": reading.texts.prompt,
+                    "answer_text": reading.texts.answer,
+                    "raw": reading.raw,
+                },
             )
+            for reading, row in met
+        ],
+    )
+    return [
+        (
+            row["pk"],
+            before[row["pk"]] if row["messages_state"] != "pending" else None,
+            reading.texts if reading.fetched else None,
         )
-        was_indexed = row["messages_state"] != "pending"
-        indexed.append((pk, before[pk] if was_indexed else None, reading.texts if reading.fetched else None))
+        for reading, row in met
+    ]
+
+
+def _update_all(model: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Update rows by their keys, all of them in the same columns, by one statement said once."""
+    fields = [model._meta.get_field(name) for name in rows[0][1]]
+    quote = database.ops.quote_name
+    settings = ", ".join(f"{quote(each.column)} = %s" for each in fields)
+    key = model._meta.pk
+    with database.cursor() as cursor:
+        cursor.executemany(
+            f"UPDATE {quote(model._meta.db_table)} SET {settings} WHERE {quote(key.column)} = %s",  # noqa: S608  # our own names
+            [
+                [*(each.get_db_prep_save(values[each.name], database) for each in fields), pk]
+                for pk, values in rows
+            ],
+        )

@@ -1,53 +1,57 @@
 """What of the mirror goes when a connection is deleted; importing registers it."""
 
-from django.db import connection as database
-
-from completions import search
-from completions.models import Body, FrozenSelection, Posting, Quarantine, StoredCompletion, SyncState, Term
-from completions.terms import Change, Dictionary, names_of
+from completions import columns, search
+from completions.models import (
+    Body,
+    ColumnSegment,
+    FrozenSelection,
+    Mirror,
+    Quarantine,
+    Removed,
+    StoredCompletion,
+    SyncState,
+    Term,
+)
+from completions.terms import NAMED, Dictionary, counted
 from portal.deletion import Part, before_connection_delete
 from portal.models import Connection
 
 BATCH = 500
-TERMS = 100
-POSTINGS = 20_000
-
-# By whole keys, as the table has no index on its completions.
-_TAKE = (
-    "DELETE FROM completions_posting WHERE (term_id, created, completion_id) IN"
-    " (SELECT term_id, created, completion_id FROM completions_posting WHERE term_id IN ({}) LIMIT {})"
-)
+TERMS = 5000
+SEGMENTS = 8
 
 
 def _take_completions(connection: Connection) -> int:
     """A batch of rows with all that hangs on them: a deletion stopped half-way leaves a mirror in order."""
     rows = StoredCompletion.objects.filter(connection=connection).order_by("-created", "-id")
-    batch = list(rows.only("pk", "created", "metadata", "model", "flags")[:BATCH])
+    batch = list(rows.values("pk", "terms", *NAMED)[:BATCH])
     if not batch:
         return 0
-    ids = [row.pk for row in batch]
-    held = [
-        Change(row.pk, row.created, frozenset(), row.created, names_of(row.metadata, row.model, row.flags))
-        for row in batch
-    ]
-    Dictionary(connection.pk).apply(held)
+    ids = [row["pk"] for row in batch]
+    columns.note_removed(connection.pk, ids)
+    Dictionary(connection.pk).apply([counted(row) for row in batch])
     search.forget(Body.objects.filter(pk__in=ids))
     StoredCompletion.objects.filter(pk__in=ids).delete()
     return len(ids)
 
 
 def _take_terms(connection: Connection) -> int:
-    """Some values, with whatever postings they still have; counts the values."""
-    rows = Term.objects.filter(connection=connection).order_by("pk")
-    ids = list(rows.values_list("pk", flat=True)[:TERMS])
-    if not ids:
-        return 0
-    places = ", ".join(["%s"] * len(ids))
-    with database.cursor() as cursor:
-        cursor.execute(_TAKE.format(places, POSTINGS), ids)
-    kept = set(Posting.objects.filter(term_id__in=ids).values_list("term_id", flat=True).distinct())
-    Term.objects.filter(pk__in=set(ids) - kept).delete()
-    return len(ids) - len(kept) or 1
+    """Some values, when nothing holds them any more."""
+    ids = list(Term.objects.filter(connection=connection).order_by("pk").values_list("pk", flat=True)[:TERMS])
+    Term.objects.filter(pk__in=ids).delete()
+    return len(ids)
+
+
+def _take_columns(connection: Connection) -> int:
+    """What was packed of the rows, and the mirror's own row last."""
+    segments = ColumnSegment.objects.filter(connection=connection).order_by("pk")
+    some = list(segments.values_list("pk", flat=True)[:SEGMENTS])
+    if some:
+        ColumnSegment.objects.filter(pk__in=some).delete()
+        return len(some)
+    Removed.objects.filter(connection=connection).delete()
+    Mirror.objects.filter(connection=connection).delete()
+    return 0
 
 
 def _take_selections(connection: Connection) -> int:
@@ -81,3 +85,5 @@ before_connection_delete(
 before_connection_delete(
     Part("metadata values", lambda c: Term.objects.filter(connection=c).count(), _take_terms)
 )
+# Nobody knows of these, so nobody is told how many they are.
+before_connection_delete(Part("packed columns", lambda _: 0, _take_columns))

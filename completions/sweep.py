@@ -85,8 +85,8 @@ def _record(
     counts["checked_to"] = checked_to
     with transaction.atomic():
         absorbing.lock(connection.pk)
-        absorbing.touch(there, state.generation)
-        StoredCompletion.objects.filter(pk__in=gone).update(gone_at=timezone.now())
+        absorbing.touch(connection.pk, there, state.generation)
+        absorbing.mark(connection.pk, gone, gone_at=timezone.now())
         SyncState.objects.filter(pk=state.pk).update(counts=counts)
         work.advance(note=f"{counts['gone']} rows are gone upstream")
     state.counts = counts

@@ -1,46 +1,80 @@
-"""Everything one counts by: each value once, with the exact number of completions that hold it.
+"""Everything one filters and counts by: each value once, with the exact number of completions that hold it.
 
-Postings and counts change in the transaction that changes the rows, and under its lock on the connection.
+Counts and the rows' own `terms` change in the transaction that changes the rows, and under its lock on the
+connection.
 """
 
+import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from django.db import connection as database
+from django.db.models import Q
 
 from completions.models import Term
 from completions.readings import term_of
 
 Name = tuple[str, str, str]  # kind, key, value
+Kind = Term.Kind
 REMEMBERED = 5000
+LOOKED_UP = 500  # names in one question
+
+# Columns of a row that make its terms.
+NAMED = ("metadata", "model", "flags", "finish_reason", "language", "response_format", "tools")
+_ONE = (
+    (Kind.MODEL.value, "model"),
+    (Kind.FINISH.value, "finish_reason"),
+    (Kind.LANGUAGE.value, "language"),
+    (Kind.FORMAT.value, "response_format"),
+)
+_SEVERAL = ((Kind.FLAG.value, "flags"), (Kind.TOOL.value, "tools"))
+_METADATA = Kind.METADATA.value
+_FIELD = Kind.FIELD.value
+# What was counted of rows that have no `terms` yet.
+_COUNTED_BEFORE = frozenset((_METADATA, Kind.MODEL.value, Kind.FLAG.value))
 
 _COUNT = "UPDATE completions_term SET n = n + %s WHERE id = %s"
-_ADD = "INSERT INTO completions_posting (term_id, created, completion_id) VALUES (%s, %s, %s)"
-_TAKE = "DELETE FROM completions_posting WHERE term_id = %s AND created = %s AND completion_id = %s"
+_COUNT_ALL = (
+    "UPDATE completions_term SET n = n + given.change FROM unnest(%s::bigint[], %s::bigint[])"
+    " AS given (id, change) WHERE completions_term.id = given.id"
+)
 
 
-def names_of(metadata: Mapping[str, str], model: str, flags: Iterable[str]) -> frozenset[Name]:
-    """The terms that a row with these columns holds."""
-    return frozenset(
-        [
-            *((Term.Kind.METADATA.value, *term_of(key, value)) for key, value in metadata.items()),
-            *([(Term.Kind.MODEL.value, "", model)] if model else []),
-            *((Term.Kind.FLAG.value, "", flag) for flag in flags),
-        ]
-    )
+def names_of(row: Mapping[str, Any]) -> frozenset[Name]:
+    """The terms that a row with these columns (NAMED) holds."""
+    names = [(_METADATA, *term_of(key, value)) for key, value in row["metadata"].items()]
+    for kind, column in _ONE:
+        if value := row[column]:
+            names.append((kind, "", value))
+    for kind, column in _SEVERAL:
+        if values := row[column]:
+            names += [(kind, *term_of("", value)) for value in values if value]
+    return frozenset(names)
+
+
+def field_of(name: Name) -> Name:
+    """The term that stands for any value of the same field."""
+    kind, key, _ = name
+    return (_FIELD, f"{kind}.{key}" if kind == _METADATA else kind, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The terms of one row before and after; a new row has none before."""
+    """What one row holds now, and what was counted of it: its `terms` until now, or names if it has none."""
 
-    completion: int
-    created: int
     now: frozenset[Name]
-    created_before: int | None = None
-    before: frozenset[Name] = frozenset()
+    before: bytes = b""
+    named_before: frozenset[Name] = frozenset()
+
+
+def counted(row: Mapping[str, Any], now: frozenset[Name] = frozenset()) -> Change:
+    """The change from a row (NAMED and `terms`) as it is stored to what it will hold."""
+    if row["terms"] is not None:
+        return Change(now, bytes(row["terms"]))
+    return Change(now, b"", frozenset(name for name in names_of(row) if name[0] in _COUNTED_BEFORE))
 
 
 @dataclass
@@ -51,29 +85,28 @@ class Dictionary:
     _ids: dict[Name, int] = field(default_factory=dict)
     _fresh: dict[Name, int] = field(default_factory=dict)
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """Write the postings and counts of these rows. Call `keep` once the transaction has committed."""
-        added: list[tuple[Name, int, int]] = []
-        taken: list[tuple[Name, int, int]] = []
+    def apply(self, changes: Sequence[Change]) -> list[bytes]:
+        """Count these rows' terms; returns the `terms` of each. Call `keep` once the transaction has
+        committed.
+        """
+        tally = Counter(chain.from_iterable(change.now for change in changes))
+        names = set(tally).union(*(change.named_before for change in changes))
+        ids, made = self._ids_of(names | {field_of(name) for name in tally}, tally)
+        pairs = {name: (ids[field_of(name)], ids[name]) for name in tally}
+        moved: Counter[int] = Counter()
+        rows = []
         for change in changes:
-            moved = change.created_before is not None and change.created_before != change.created
-            gone = change.before if moved else change.before - change.now
-            new = change.now if moved else change.now - change.before
-            taken += [(name, change.created_before or 0, change.completion) for name in gone]
-            added += [(name, change.created, change.completion) for name in new]
-        if not added and not taken:
-            return
-        tally: Counter[Name] = Counter(name for name, _, _ in added)
-        tally.subtract(name for name, _, _ in taken)
-        ids = self._ids_of(tally.keys())
-        counts = sorted((ids[name], n) for name, n in tally.items() if n)
-        with database.cursor() as cursor:
-            if taken:
-                cursor.executemany(_TAKE, [(ids[name], created, row) for name, created, row in taken])
-            if added:
-                cursor.executemany(_ADD, sorted((ids[name], created, row) for name, created, row in added))
-            if counts:
-                cursor.executemany(_COUNT, [(n, pk) for pk, n in counts])
+            held = [pk for pair in sorted(pairs[name] for name in change.now) for pk in pair]
+            rows.append(struct.pack(f"<{len(held)}I", *held))
+            moved.update(set(held))
+            if change.before:
+                moved.subtract(set(struct.unpack(f"<{len(change.before) // 4}I", change.before)))
+            if change.named_before:
+                moved.subtract(ids[name] for name in change.named_before)
+        for pk in made:
+            del moved[pk]  # made with its number
+        _count(sorted((pk, n) for pk, n in moved.items() if n))
+        return rows
 
     def keep(self) -> None:
         """Remember what the transaction made, now that it has committed."""
@@ -86,7 +119,8 @@ class Dictionary:
         """Drop what a transaction made that was rolled back."""
         self._fresh.clear()
 
-    def _ids_of(self, names: Iterable[Name]) -> dict[Name, int]:
+    def _ids_of(self, names: Iterable[Name], tally: Mapping[Name, int]) -> tuple[dict[Name, int], list[int]]:
+        """The ids of names, and those made now with the number they have here; fields are made without."""
         found: dict[Name, int] = {}
         missing: list[Name] = []
         for name in names:
@@ -95,28 +129,44 @@ class Dictionary:
                 missing.append(name)
             else:
                 found[name] = pk
-        if missing:
-            known = self._look_up(missing)
-            unknown = [name for name in missing if name not in known]
-            if unknown:
-                Term.objects.bulk_create(
-                    [
-                        Term(connection_id=self.connection_id, kind=kind, key=key, value=value)
-                        for kind, key, value in sorted(unknown)
-                    ],
-                    ignore_conflicts=True,
-                )
-                known |= self._look_up(unknown)
-            self._fresh |= known
-            found |= known
-        return found
+        if not missing:
+            return found, []
+        known = self._look_up(missing)
+        unknown = sorted(name for name in missing if name not in known)
+        terms = Term.objects.bulk_create(
+            Term(
+                connection_id=self.connection_id,
+                kind=kind,
+                key=key,
+                value=value,
+                n=tally.get((kind, key, value), 0),
+            )
+            for kind, key, value in unknown
+        )
+        known |= {name: term.pk for name, term in zip(unknown, terms, strict=True)}
+        self._fresh |= known
+        return found | known, [term.pk for term in terms if term.kind != _FIELD]
 
-    def _look_up(self, names: list[Name]) -> dict[Name, int]:
-        wanted = set(names)
-        rows: Any = Term.objects.filter(
-            connection_id=self.connection_id,
-            kind__in={kind for kind, _, _ in names},
-            key__in={key for _, key, _ in names},
-            value__in={value for _, _, value in names},
-        ).values_list("kind", "key", "value", "pk")
-        return {(kind, key, value): pk for kind, key, value, pk in rows if (kind, key, value) in wanted}
+    def _look_up(self, names: Sequence[Name]) -> dict[Name, int]:
+        known: dict[Name, int] = {}
+        ordered = sorted(names)
+        for first in range(0, len(ordered), LOOKED_UP):
+            values: dict[tuple[str, str], list[str]] = {}
+            for kind, key, value in ordered[first : first + LOOKED_UP]:
+                values.setdefault((kind, key), []).append(value)
+            wanted = Q()
+            for (kind, key), held in values.items():
+                wanted |= Q(connection_id=self.connection_id, kind=kind, key=key, value__in=held)
+            rows: Any = Term.objects.filter(wanted).values_list("kind", "key", "value", "pk")
+            known |= {(kind, key, value): pk for kind, key, value, pk in rows}
+        return known
+
+
+def _count(moved: Sequence[tuple[int, int]]) -> None:
+    if not moved:
+        return
+    with database.cursor() as cursor:
+        if database.vendor == "postgresql":
+            cursor.execute(_COUNT_ALL, [[pk for pk, _ in moved], [n for _, n in moved]])
+        else:
+            cursor.executemany(_COUNT, [(n, pk) for pk, n in moved])

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
-from completions import absorbing, missing
+from completions import absorbing, columns, missing
 from completions.batches import Batch, Result, collect, plan, slices
 from completions.fetching import OF_ONE_ROW, Fetcher
 from completions.models import SyncState
@@ -157,7 +157,7 @@ class Walk:
                     self.connection.pk, result.readings, self.dictionary, generation=self.generation
                 )
                 if result.here:
-                    absorbing.touch(result.here, self.generation)
+                    absorbing.touch(self.connection.pk, result.here, self.generation)
                 aside = absorbing.aside(self.connection.pk, result.unstorable, result.stored)
                 counts = dict(state.counts)
                 for name, n in (
@@ -190,6 +190,7 @@ class Walk:
                 setattr(state, name, value)
             raise
         self.dictionary.keep()
+        columns.pack_if_due(self.connection.pk, tally.unpacked)
 
     def _expected(self) -> int | None:
         """Rows that this pass will have handled at its end, where upstream says how many there are."""

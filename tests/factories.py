@@ -1,17 +1,15 @@
 """Builders that state only what a test is about; everything else is plausible."""
 
-import hashlib
 import json
 from itertools import count
 from typing import Any
 
-from django.db.models import F
 from django.utils import timezone
 
-from completions import search
-from completions.conversation import parse
-from completions.models import Body, Posting, StoredCompletion, Term
-from completions.raw import pack
+from completions import columns, search
+from completions.models import Body, StoredCompletion
+from completions.readings import Reading, read
+from completions.terms import NAMED, Change, Dictionary, names_of
 from portal.models import Auth, Connection, Grant, Kind, Role, User
 
 PASSWORD = "correct horse battery staple"
@@ -63,7 +61,7 @@ def make_completion(
     item: dict[str, Any] | None = None,
     **fields: Any,
 ) -> StoredCompletion:
-    """A completion with body, terms, postings and words; `messages` and `item` replace what is made up."""
+    """A completion with body, terms and words; `messages` and `item` replace what is made up."""
     number = next(_numbers)
     connection = connection or Connection.objects.first() or globals()["connection"]()
     if messages is None:
@@ -89,47 +87,26 @@ def make_completion(
             "total_tokens": tokens,
         },
     } | (item or {})
-    page = json.dumps({"object": "list", "data": messages, "has_more": False})
-    talk = parse(raw_item, messages)
-    texts = talk.texts()
-    asked_preview, answer_preview = talk.previews()
-    packed = pack(json.dumps(raw_item).encode(), [page.encode()])
-    made: StoredCompletion = StoredCompletion.objects.create(
-        **{
-            "connection": connection,
-            "upstream_id": raw_item["id"],
-            "created": raw_item["created"],
-            "model": raw_item["model"],
-            "metadata": metadata or {},
-            "prompt_preview": asked_preview,
-            "answer_preview": answer_preview,
-            "prompt_tokens": raw_item["usage"].get("prompt_tokens"),
-            "completion_tokens": raw_item["usage"].get("completion_tokens"),
-            "total_tokens": tokens,
-            "finish_reason": talk.finish_reason,
-            "turns": talk.turns,
-            "tool_calls": talk.tool_calls,
-            "has_image": talk.has_image,
-            "refused": talk.refused,
-            "answer_length": len(talk.answer.text) if talk.answer else 0,
-            "messages_state": "ok",
-            "digest": hashlib.sha256(packed).hexdigest(),
-        }
-        | fields
-    )
+    page = json.dumps({"object": "list", "data": messages, "has_more": False}).encode()
+    reading = read(json.dumps(raw_item).encode(), raw_item, pages=[page], messages=messages, state="ok")
+    assert isinstance(reading, Reading)
+    values: dict[str, Any] = {
+        **reading.columns,
+        "connection": connection,
+        "upstream_id": reading.upstream_id,
+        "metadata": metadata or {},
+        **fields,
+    }
+    change, _ = columns.next_change(connection.pk, 1)
+    (terms,) = Dictionary(connection.pk).apply([Change(names_of({name: values[name] for name in NAMED}))])
+    made: StoredCompletion = StoredCompletion.objects.create(**values, change=change, terms=terms)
+    texts = reading.texts
     Body.objects.create(
         completion=made,
         system_text=texts.system,
         prompt_text=texts.prompt,
         answer_text=texts.answer,
-        raw=packed,
+        raw=reading.raw,
     )
-    held = [(Term.Kind.METADATA, key, value) for key, value in made.metadata.items()]
-    held += [(Term.Kind.FLAG, "", flag) for flag in made.flags]
-    held += [(Term.Kind.MODEL, "", made.model)] if made.model else []
-    for kind, key, value in held:
-        term, _ = Term.objects.get_or_create(connection=connection, kind=kind, key=key, value=value)
-        Term.objects.filter(pk=term.pk).update(n=F("n") + 1)
-        Posting.objects.create(term=term, created=made.created, completion=made)
     search.put([(made.pk, None, texts)])
     return made

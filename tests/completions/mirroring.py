@@ -3,17 +3,20 @@
 import json
 import os
 import random
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from time import monotonic, sleep
 from typing import Any
 
+import numpy as np
 import pytest
 
-from completions import raw, schedule, search
+from completions import columns, raw, schedule, search
+from completions.columns.segment import MARKS, WHOLE
 from completions.conversation import Texts
-from completions.models import Body, Posting, Quarantine, StoredCompletion, SyncPass, SyncState, Term
-from completions.terms import names_of
+from completions.models import Body, Quarantine, StoredCompletion, SyncPass, SyncState, Term
+from completions.terms import NAMED, Name, field_of, names_of
 from portal import steps
 from portal.models import Connection, Operation
 from portal.sandbox import Sandbox
@@ -120,11 +123,7 @@ def requests(sandbox: Sandbox) -> Counter[str]:
 def snapshot(connection: Connection) -> dict[str, tuple[Any, ...]]:
     """The mirror row by row, without what differs between two runs by nature (arrival numbers and times)."""
     bodies = {body.pk: body for body in Body.objects.filter(completion__connection=connection)}
-    held: dict[int, set[tuple[str, str, str]]] = {}
-    for pk, *name in Posting.objects.filter(term__connection=connection).values_list(
-        "completion_id", "term__kind", "term__key", "term__value"
-    ):
-        held.setdefault(pk, set()).add((name[0], name[1], name[2]))
+    named = names(connection)
     rows = {}
     for row in StoredCompletion.objects.filter(connection=connection):
         body = bodies[row.pk]
@@ -154,9 +153,25 @@ def snapshot(connection: Connection) -> dict[str, tuple[Any, ...]]:
             body.answer_text,
             unpacked.item,
             unpacked.pages,
-            frozenset(held.get(row.pk, set())),
+            row.language,
+            row.temperature,
+            row.response_format,
+            row.answer_is_json,
+            row.tools,
+            frozenset(named[pk] for pk in held_by(row)),
         )
     return rows
+
+
+def names(connection: Connection) -> dict[int, Name]:
+    """Every term of the connection by its id."""
+    return {term.pk: (term.kind, term.key, term.value) for term in Term.objects.filter(connection=connection)}
+
+
+def held_by(row: StoredCompletion) -> list[int]:
+    """The ids of fields and terms that the row names, in pairs."""
+    blob = bytes(row.terms or b"")
+    return list(struct.unpack(f"<{len(blob) // 4}I", blob))
 
 
 def check_whole(connection: Connection) -> None:
@@ -164,23 +179,25 @@ def check_whole(connection: Connection) -> None:
     rows = list(StoredCompletion.objects.filter(connection=connection))
     bodies = {body.pk: body for body in Body.objects.filter(completion__connection=connection)}
     assert set(bodies) == {row.pk for row in rows}
-    expected: Counter[tuple[str, str, str]] = Counter()
-    postings = set()
+    named = names(connection)
+    expected: Counter[Name] = Counter()
     for row in rows:
-        for name in names_of(row.metadata, row.model, row.flags):
-            expected[name] += 1
-            postings.add((name, row.created, row.pk))
+        of_row = names_of({name: getattr(row, name) for name in NAMED})
+        held = held_by(row)
+        pairs = list(zip(held[::2], held[1::2], strict=True))
+        assert pairs == sorted(set(pairs)), row.upstream_id
+        assert {(named[field], named[term]) for field, term in pairs} == {
+            (field_of(name), name) for name in of_row
+        }
+        expected.update(of_row)
+        expected.update({field_of(name) for name in of_row})
     counted = {
         (term.kind, term.key, term.value): term.n
         for term in Term.objects.filter(connection=connection)
         if term.n
     }
     assert counted == dict(expected)
-    found = {
-        ((posting.term.kind, posting.term.key, posting.term.value), posting.created, posting.completion_id)
-        for posting in Posting.objects.filter(term__connection=connection).select_related("term")
-    }
-    assert found == postings
+    check_columns(connection, columns.Store())
     for row in rows:
         body = bodies[row.pk]
         texts = Texts(body.system_text, body.prompt_text, body.answer_text)
@@ -190,6 +207,68 @@ def check_whole(connection: Connection) -> None:
             assert term is not None
             here = search.among([row.pk], search.TextQuery((term,)))
             assert bool(here) == (row.messages_state != "pending"), row.upstream_id
+
+
+def check_columns(connection: Connection, store: columns.Store) -> None:
+    """What a process holds in memory is what the rows say, each once."""
+    held = store.current([connection.pk])[connection.pk]
+    found: list[tuple[Any, ...]] = []
+    for part in held.parts:
+        segment = part.segment
+        pairs: dict[int, list[int]] = {}
+        for at, key in enumerate(segment.keys.tolist()):
+            for place in segment.rows[segment.starts[at] : segment.starts[at + 1]].tolist():
+                pairs.setdefault(place, []).extend((key >> 32, key & 0xFFFFFFFF))
+        lives = [True] * len(segment) if part.alive is None else part.alive.tolist()
+        listed = list(zip(segment.created.tolist(), segment.ids.tolist(), strict=True))
+        assert listed == sorted(listed, reverse=True)
+        for place in range(len(segment)):
+            if lives[place]:
+                numbers = {name: int(values[place]) for name, values in segment.numbers.items()}
+                smallest = {name: int(np.iinfo(values.dtype).min) for name, values in segment.numbers.items()}
+                heat = float(segment.temperature[place])
+                found.append(
+                    (
+                        int(segment.ids[place]),
+                        int(segment.created[place]),
+                        tuple(None if numbers[name] == smallest[name] else numbers[name] for name in WHOLE),
+                        None if heat != heat else heat,
+                        {name for name, bit in MARKS.items() if int(segment.marks[place]) & bit},
+                        pairs.get(place, []),
+                    )
+                )
+    told = [
+        (
+            row.pk,
+            row.created,
+            tuple(getattr(row, name) for name in WHOLE),
+            row.temperature,
+            {
+                name
+                for name, holds in (
+                    ("image", row.has_image),
+                    ("refusal", row.refused),
+                    ("gone", row.gone_at is not None),
+                    ("pending", row.messages_state == "pending"),
+                    ("json", row.answer_is_json),
+                    ("tools", row.tool_calls),
+                    ("request", row.request_id),
+                )
+                if holds
+            },
+            held_by(row),
+        )
+        for row in StoredCompletion.objects.filter(connection=connection)
+    ]
+    found.sort(key=lambda row: row[0])
+    told.sort(key=lambda row: row[0])
+    differing = (
+        [row for row in found if row not in told][:3],
+        [row for row in told if row not in found][:3],
+        len(found) - len(told),
+    )
+    assert differing == ([], [], 0), differing
+    assert len(held) == len(told)
 
 
 def check_equal(connection: Connection, sandbox: Sandbox, resource: str = "azure-v1") -> None:

@@ -11,9 +11,18 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from completions import search
-from completions.conversation import Texts
-from completions.models import Body, FrozenSelection, Posting, Quarantine, StoredCompletion, SyncState, Term
+from completions import columns, search
+from completions.models import (
+    Body,
+    ColumnSegment,
+    FrozenSelection,
+    Mirror,
+    Quarantine,
+    Removed,
+    StoredCompletion,
+    SyncState,
+    Term,
+)
 from datasets.models import Dataset, DatasetVersion
 from portal import connections, deletion, operations
 from portal.leases import Keeper, claim
@@ -545,19 +554,9 @@ def test_disconnecting_keeps_everything_and_can_be_undone(boss: Client) -> None:
 
 def filled(connection: Connection, rows: int) -> None:
     """A mirror of some rows with words, terms, a selection and a quarantined item."""
-    model = Term.objects.create(connection=connection, kind=Term.Kind.MODEL, value="gpt-4o", n=rows)
     for number in range(rows):
-        row = StoredCompletion.objects.create(
-            connection=connection,
-            upstream_id=f"c-{number}",
-            created=number,
-            digest="x",
-            model="gpt-4o",
-            messages_state="ok",
-        )
-        Body.objects.create(completion=row, prompt_text=f"zebra{connection.pk} {number}", raw=b"")
-        search.put([(row.pk, None, Texts("", f"zebra{connection.pk} {number}", ""))])
-        Posting.objects.create(term=model, created=number, completion=row)
+        factories.make_completion(connection, prompt=f"zebra{connection.pk} {number}", created=number)
+    columns.pack(connection.pk)
     owner = factories.user()
     FrozenSelection.objects.create(owner=owner, count=rows, ids=b"").connections.add(connection)
     Quarantine.objects.create(connection=connection, digest="q", raw=b"", reason="no id")
@@ -581,7 +580,7 @@ def work(operation: Operation, times: int = 20) -> Any:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("completions.removal.BATCH", 7)
-    monkeypatch.setattr("completions.removal.POSTINGS", 5)
+    monkeypatch.setattr("completions.removal.TERMS", 2)
 
 
 @pytest.mark.engines
@@ -600,9 +599,10 @@ def test_a_deletion_takes_every_row_of_the_connection_and_no_other(boss: Client)
     assert (doomed.state, doomed.secret, operation.kind) == ("deleting", "", "connection.delete")
     assert isinstance(work(operation), Done)
     assert list(Connection.objects.all()) == [kept]
-    for model in (StoredCompletion, Term, Quarantine, SyncState):
+    for model in (StoredCompletion, Term, Quarantine, SyncState, Mirror, ColumnSegment):
         assert set(model.objects.values_list("connection", flat=True)) == {kept.pk}
-    assert (Body.objects.count(), Posting.objects.count(), FrozenSelection.objects.count()) == (4, 4, 1)
+    assert (Body.objects.count(), Removed.objects.count(), FrozenSelection.objects.count()) == (4, 0, 1)
+    assert len(columns.current([kept.pk])[kept.pk]) == 4
     for connection, rows in ((doomed, 0), (kept, 4)):
         word = search.TextTerm((f"zebra{connection.pk}",), False, ("prompt",))  # a whole word
         found = search.match(StoredCompletion.objects.all(), search.TextQuery((word,)))
@@ -643,7 +643,8 @@ def test_a_cancelled_deletion_leaves_a_mirror_in_order_and_can_be_repeated(
         stop_after(operation, batches=6)
     left = StoredCompletion.objects.filter(connection=connection).count()
     assert 0 < left < 20
-    assert Posting.objects.count() == Term.objects.get().n == left
+    assert Term.objects.get(kind=Term.Kind.MODEL).n == left
+    assert len(columns.current([connection.pk])[connection.pk]) == left
     Operation.objects.filter(pk=operation.pk).update(state="ready")
     assert operations.cancel(operation, operator)
     connection.refresh_from_db()
