@@ -1,6 +1,37 @@
-import django.db.models.deletion
+import struct
 import uuid
+
+import django.db.models.deletion
 from django.db import migrations, models
+
+
+def drop_postings(apps, schema_editor):
+    """What they were for is answered from columns; their rows are not needed to make those."""
+    schema_editor.execute("DROP TABLE completions_posting")
+
+
+def make_postings(apps, schema_editor):
+    """The table as it was, with what the rows' terms say."""
+    if schema_editor.connection.vendor == "sqlite":
+        key, tail = "term_id, created DESC, completion_id DESC", " WITHOUT ROWID"
+    else:
+        key, tail = "term_id, created, completion_id", ""
+    schema_editor.execute(
+        "CREATE TABLE completions_posting (term_id bigint NOT NULL, created bigint NOT NULL,"
+        f" completion_id bigint NOT NULL, PRIMARY KEY ({key})){tail}"
+    )
+    Term = apps.get_model("completions", "Term")
+    Term.objects.exclude(kind__in=("metadata", "model", "flag")).delete()
+    kept = set(Term.objects.values_list("pk", flat=True))
+    StoredCompletion = apps.get_model("completions", "StoredCompletion")
+    rows = StoredCompletion.objects.filter(terms__isnull=False).order_by("pk")
+    for pk, created, blob in rows.values_list("pk", "created", "terms").iterator(chunk_size=2000):
+        held = {term for _, term in struct.iter_unpack("<2I", bytes(blob))}
+        with schema_editor.connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO completions_posting (term_id, created, completion_id) VALUES (%s, %s, %s)",
+                [(term, created, pk) for term in held & kept],
+            )
 
 
 def keep_blobs_whole(apps, schema_editor):
@@ -206,6 +237,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("connection", "change"), name="one_removal_per_change"
             ),
+        ),
+        migrations.SeparateDatabaseAndState(
+            state_operations=[migrations.DeleteModel(name="Posting")],
+            database_operations=[migrations.RunPython(drop_postings, make_postings)],
         ),
         migrations.RunPython(keep_blobs_whole, migrations.RunPython.noop),
         migrations.RunPython(begin_mirrors, migrations.RunPython.noop),

@@ -159,29 +159,6 @@ class Term(models.Model):
         return f"{self.kind}:{self.key}={self.value} ({self.n})"
 
 
-class Posting(models.Model):
-    """One completion holding one term, in the order of every list.
-
-    The table is made by SQL per vendor: WITHOUT ROWID and descending on SQLite, an ascending key read
-    backwards on PostgreSQL. It is written in batches and never altered. No cascade reaches it, as it has no
-    index on `completion`: who removes a completion removes its postings by whole keys (completions.terms).
-    """
-
-    pk = models.CompositePrimaryKey("term", "created", "completion")
-    term = models.ForeignKey(
-        Term, models.DO_NOTHING, related_name="postings", db_index=False, db_constraint=False
-    )
-    created = models.BigIntegerField()
-    completion = models.ForeignKey(
-        StoredCompletion, models.DO_NOTHING, related_name="postings", db_index=False, db_constraint=False
-    )
-
-    objects: Any = models.Manager()
-
-    def __str__(self) -> str:
-        return f"{self.completion_id} holds {self.term_id}"
-
-
 class Mirror(models.Model):
     """The state of one connection's rows, and of the columns that are packed from them.
 

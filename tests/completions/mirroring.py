@@ -205,8 +205,8 @@ def check_whole(connection: Connection) -> None:
         if word is not None:
             term = search.term(word)
             assert term is not None
-            here = search.among([row.pk], search.TextQuery((term,)))
-            assert bool(here) == (row.messages_state != "pending"), row.upstream_id
+            here = search.among(np.array([row.pk]), search.TextQuery((term,)))
+            assert bool(here[0]) == (row.messages_state != "pending"), row.upstream_id
 
 
 def check_columns(connection: Connection, store: columns.Store) -> None:
