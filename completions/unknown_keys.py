@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from completions.filters import Filter
+from completions import observed
+from completions.filters import Clause, Filter, Group, Node
 from completions.listing import Listing
 from completions.models import Term
-from completions.readings import term_of
+
+MOST_KEYS = 1_000  # keys that a slip is compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +22,20 @@ class UnknownKey:
 
 def unknown_keys(listing: Listing) -> list[UnknownKey]:
     """Those of the listing's filter, looked for on every connection that the person may read."""
-    asked = dict.fromkeys(
-        clause.key for clause in listing.wanted.clauses if clause.key is not None and not clause.negated
-    )
-    known = Term.objects.filter(
-        connection__in=[each.pk for each in listing.readable], kind=Term.Kind.METADATA, n__gt=0
-    )
-    missing = [key for key in asked if not known.filter(key=term_of(key, "")[0]).exists()]
+    asked = {
+        clause.key: clause.field_name[1]
+        for clause in listing.wanted.leaves()
+        if clause.key is not None and not clause.negated
+    }
+    if not asked:
+        return []
+    on = [each.pk for each in listing.readable]
+    known = Term.objects.filter(connection__in=on, kind=Term.Kind.FIELD, key__in=asked.values(), n__gt=0)
+    held = set(known.values_list("key", flat=True))
+    missing = [key for key, name in asked.items() if name not in held]
     if not missing:
         return []
-    by_folded = {
-        key.casefold(): key for key in known.order_by("key").values_list("key", flat=True).distinct()
-    }
+    by_folded = {each.text.casefold(): each.text for each in observed.keys(on, limit=MOST_KEYS)}
     return [_unknown(listing.wanted, key, by_folded) for key in missing]
 
 
@@ -40,5 +44,13 @@ def _unknown(wanted: Filter, key: str, by_folded: dict[str, str]) -> UnknownKey:
     if not found:
         return UnknownKey(key, "", None)
     near = by_folded[found[0]]
-    clauses = tuple(replace(clause, key=near) if clause.key == key else clause for clause in wanted.clauses)
-    return UnknownKey(key, near, replace(wanted, clauses=clauses))
+    renamed = replace(wanted, clauses=tuple(_renamed(node, key, near) for node in wanted.clauses))
+    return UnknownKey(key, near, Filter.parse(renamed.q))
+
+
+def _renamed(node: Node, key: str, near: str) -> Node:
+    if isinstance(node, Clause):
+        return replace(node, key=near) if node.key == key else node
+    assert isinstance(node, Group)
+    options = tuple(tuple(_renamed(each, key, near) for each in option) for option in node.options)
+    return replace(node, options=options)
