@@ -1,46 +1,104 @@
-"""One completion in full, as an object: what stands around its conversation."""
+"""One completion in full, as an object: its conversation, what stands around it, and its neighbours."""
 
 from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from django.utils.safestring import SafeString
 
 from completions.addresses import drawer_address
+from completions.conversation import as_json
 from completions.filters import Filter
 from completions.filters.fields import FLAGS
 from completions.listing import Key
 from completions.models import Body, StoredCompletion
 from completions.pane import Pane
+from completions.repeating import CannotRepeat, as_curl, as_python
+from completions.talk import Talk
+from completions.talk_html import Writer
+from portal.json_folding import folding_tree
+from portal.json_rendering import json_text
+from portal.rendering import code
 from portal.wording import NOTHING
+
+TABS = (("conversation", "Conversation"), ("details", "Details"), ("json", "JSON"), ("code", "Code"))
 
 
 class Drawer:
     """One completion in full, within the result it was opened from."""
 
-    def __init__(self, pane: Pane, row: StoredCompletion) -> None:
-        self.pane, self.row = pane, row
+    tabs = TABS
+
+    def __init__(
+        self,
+        pane: Pane,
+        row: StoredCompletion,
+        *,
+        tab: str = "",
+        raw: bool = False,
+        flat: bool = False,
+        full: str = "",
+    ) -> None:
+        self.pane, self.row, self.raw, self.flat, self.full = pane, row, raw, flat, full
+        self.cannot_repeat = ""
+        self.tab = tab if tab in dict(TABS) else TABS[0][0]
 
     @cached_property
-    def body(self) -> Body | None:
-        return Body.objects.filter(pk=self.row.pk).first()
+    def talk(self) -> Talk:
+        return Talk(self.row, Body.objects.only("raw").filter(pk=self.row.pk).first())
 
-    tabs = (("conversation", "Conversation"), ("details", "Details"), ("json", "JSON"))
+    # Where things are.
 
     @property
     def link(self) -> str:
         """Its own address, without the result it was opened from."""
         return drawer_address(self.row.connection.slug, self.row.upstream_id, self.row.pk)
 
-    @property
-    def _here(self) -> str:
+    @cached_property
+    def here(self) -> str:
+        """Its address within the result, ready for one more parameter."""
         row = self.row
         address = drawer_address(row.connection.slug, row.upstream_id, row.pk, self.pane.query)
         return address + ("&" if "?" in address else "?")
 
-    @property
-    def tab_address(self) -> str:
-        return f"{self._here}tab="
+    def _neighbour(self, keys: list[Key]) -> str:
+        if not keys:
+            return ""
+        pk = keys[0].id
+        row = StoredCompletion.objects.filter(pk=pk).values("connection_id", "upstream_id").first()
+        slugs = {each.pk: each.slug for each in self.pane.connections}
+        if row is None:
+            return ""
+        address = drawer_address(slugs[row["connection_id"]], row["upstream_id"], pk, self.pane.query)
+        shown = {"tab": self.tab} if self.tab != TABS[0][0] else {}
+        shown |= {"as": "text"} if self.flat else {}
+        return f"{address}{('&' if '?' in address else '?') if shown else ''}{urlencode(shown)}"
 
     @property
-    def text_address(self) -> str:
-        return f"{self._here}text="
+    def newer(self) -> str:
+        return self._neighbour(self.pane.listing.page(1, before=self._place))
+
+    @property
+    def older(self) -> str:
+        return self._neighbour(self.pane.listing.page(1, after=self._place))
+
+    @property
+    def _place(self) -> Key:
+        return Key(self.row.created, self.row.pk)
+
+    # What is in it.
+
+    @cached_property
+    def conversation(self) -> SafeString:
+        return Writer(self.here, raw=self.raw, whole=self.full == "all").conversation(self.talk)
+
+    def message(self, name: str) -> SafeString | None:
+        """One message in full, by the id that it has on the page."""
+        index = name.removeprefix("m")
+        if not index.isascii() or not index.isdigit() or len(index) > 9:
+            return None
+        speech = self.talk.speech(int(index))
+        return None if speech is None else Writer(self.here, raw=self.raw, whole=True).speech(speech)
 
     @property
     def tokens(self) -> str:
@@ -61,24 +119,50 @@ class Drawer:
             for key, value in self.row.metadata.items()
         }
 
-    @property
-    def newer(self) -> str:
-        return self._neighbour(self.pane.listing.page(1, before=self._place))
+    # Its bytes.
+
+    def document(self, part: str) -> Any:
+        """What the JSON tab shows: the stored completion as upstream lists it, or its messages."""
+        return self.talk.messages if part == "messages" else self.talk.item
 
     @property
-    def older(self) -> str:
-        return self._neighbour(self.pane.listing.page(1, after=self._place))
+    def documents(self) -> list[tuple[str, str, SafeString]]:
+        """Name, title and HTML of each document, as trees or as text."""
+        made = [("item", "Stored completion")]
+        made += [("messages", "Messages")] if self.talk.messages is not None else []
+        if self.flat:
+            return [(name, title, json_text(self.document(name))) for name, title in made]
+        return [
+            (name, title, folding_tree(self.document(name), title, f"{self.here}part={name}"))
+            for name, title in made
+        ]
 
     @property
-    def _place(self) -> Key:
-        return Key(self.row.created, self.row.pk)
+    def listings(self) -> list[tuple[str, str, SafeString]]:
+        """The code as HTML."""
+        languages = {"python": "python", "curl": "bash"}
+        return [(name, title, code(text, languages[name])) for name, title, text in self.code]
 
-    def _neighbour(self, keys: list[Key]) -> str:
-        if not keys:
-            return ""
-        pk = keys[0].id
-        row = StoredCompletion.objects.filter(pk=pk).values("connection_id", "upstream_id").first()
-        slugs = {each.pk: each.slug for each in self.pane.connections}
-        if row is None:
-            return ""
-        return drawer_address(slugs[row["connection_id"]], row["upstream_id"], pk, self.pane.query)
+    @cached_property
+    def code(self) -> tuple[tuple[str, str, str], ...]:
+        """Name, title and text of each way to make it again; none where `cannot_repeat` says why."""
+        row, talk = self.row.connection, self.talk.conversation
+        try:
+            return (("python", "Python", as_python(row, talk)), ("curl", "curl", as_curl(row, talk)))
+        except CannotRepeat as problem:
+            self.cannot_repeat = str(problem)
+            return ()
+
+    def copied(self, name: str) -> str | None:
+        """What one of the copy buttons gives, as plain text; nothing where there is no such thing."""
+        talk = self.talk
+        if name in ("python", "curl"):
+            return next((text for each, _, text in self.code if each == name), None)
+        if name in ("item", "messages"):
+            return as_json(self.document(name))
+        if name == "answer":
+            return talk.answer_text
+        if name == "conversation":
+            return talk.whole_text
+        index = name.removeprefix("m")
+        return talk.text_of(int(index)) if index.isascii() and index.isdigit() and len(index) < 10 else None

@@ -5,7 +5,10 @@ https://learn.microsoft.com/azure/ai-foundry/openai/how-to/stored-completions
 
 from dataclasses import dataclass
 
+from completions.literals import python_string
 from portal.models import Auth, Connection, Kind
+
+OPENAI = "https://api.openai.com/v1"
 
 _CALL = """
 completion = client.chat.completions.create(
@@ -78,3 +81,41 @@ def _key_only(connection: Connection) -> str:
             f'client = OpenAI(base_url="{connection.base_url}", api_key=os.environ["API_KEY"])\n'
         )
     return made + call
+
+
+def key_name(connection: Connection) -> str:
+    """The environment variable that holds the key of such a connection."""
+    if connection.kind == Kind.OPENAI:
+        return "OPENAI_API_KEY"
+    return "API_KEY" if connection.kind == Kind.COMPATIBLE else "AZURE_OPENAI_API_KEY"
+
+
+def token_scope(connection: Connection) -> str:
+    """What a Microsoft Entra ID token has to be for."""
+    return connection.scope or (_V1 if connection.kind == Kind.AZURE_V1 else _DATED)
+
+
+def made_client(connection: Connection) -> str:
+    """The lines that make a client for a connection, signing in as it does; no secret is in them."""
+    dated = connection.kind == Kind.AZURE_DATED
+    sdk = "AzureOpenAI" if dated else "OpenAI"
+    address = python_string(connection.base_url)
+    if dated:
+        arguments = [f"azure_endpoint={address}", f"api_version={python_string(connection.api_version)}"]
+    elif connection.kind == Kind.OPENAI and connection.base_url.rstrip("/") == OPENAI:
+        arguments = []
+    else:
+        arguments = [f"base_url={address}"]
+    if connection.auth == Auth.KEY:
+        before = f"import os\n\nfrom openai import {sdk}\n\n"
+        arguments.append(f'api_key=os.environ["{key_name(connection)}"]')
+    else:
+        before = (
+            "from azure.identity import DefaultAzureCredential, get_bearer_token_provider\n"
+            f"from openai import {sdk}\n\n"
+            "token_provider = get_bearer_token_provider(\n"
+            f"    DefaultAzureCredential(), {python_string(token_scope(connection))}\n)\n"
+        )
+        arguments.append("azure_ad_token_provider=token_provider" if dated else "api_key=token_provider")
+    lines = "".join(f"    {argument},\n" for argument in arguments)
+    return f"{before}client = {sdk}(\n{lines})\n"

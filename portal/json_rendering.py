@@ -50,25 +50,18 @@ def json_tree(value: Any) -> SafeString:
         value = load_json(value) if isinstance(value, str) else value
     except ValueError:
         return plain(str(value))
-    budget = [TREE_NODES]
-    rows = "".join(_nodes(None, value, 0, budget))
+    rows = "".join(_nodes(None, value, 0, [TREE_NODES]))
     return mark_safe(f'<div class="json untrusted" tabindex="0">{rows}</div>')  # noqa: S308  # escaped in _nodes
 
 
 def _nodes(key: str | int | None, value: Any, depth: int, budget: list[int]) -> Iterator[str]:
     budget[0] -= 1
-    label = "" if key is None else f'<span class="k">{escaped(str(key))}</span>: '
     if not isinstance(value, dict | list) or not value:
-        yield f'<div class="row">{label}{_scalar(value)}</div>'
+        yield f'<div class="row">{label(key)}{scalar(value)}</div>'
         return
-    children: Iterator[tuple[str | int, Any]] = iter(
-        value.items() if isinstance(value, dict) else enumerate(value)
-    )
-    brackets = "{}" if isinstance(value, dict) else "[]"
     unfolded = " open" if depth < 2 and len(value) <= 50 else ""
-    length = f'<span class="len">{brackets[0]}{len(value)}{brackets[1]}</span>'
-    yield f"<details{unfolded}><summary>{label}{length}</summary><div>"
-    for shown, (name, child) in enumerate(children):
+    yield f"<details{unfolded}><summary>{label(key)}{length(value)}</summary><div>"
+    for shown, (name, child) in enumerate(children(value)):
         if budget[0] <= 0 or depth >= TREE_DEPTH:
             yield f'<div class="row len">… {len(value) - shown:,} more, see the raw JSON</div>'
             break
@@ -76,7 +69,24 @@ def _nodes(key: str | int | None, value: Any, depth: int, budget: list[int]) -> 
     yield "</div></details>"
 
 
-def _scalar(value: Any) -> str:
+def children(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | int, Any]]:
+    """Keys or numbers with their values."""
+    return iter(value.items() if isinstance(value, dict) else enumerate(value))
+
+
+def label(key: str | int | None) -> str:
+    """A key before its value, as HTML."""
+    return "" if key is None else f'<span class="k">{escaped(str(key))}</span>: '
+
+
+def length(value: dict[str, Any] | list[Any]) -> str:
+    """How much an object or a list holds, as HTML."""
+    brackets = "{}" if isinstance(value, dict) else "[]"
+    return f'<span class="len">{brackets[0]}{len(value):,}{brackets[1]}</span>'
+
+
+def scalar(value: Any) -> str:
+    """A value without children as HTML, very long ones cut."""
     if isinstance(value, str):
         cut = len(value) - TREE_STRING
         rest = f' <span class="len">… {cut:,} more characters</span>' if cut > 0 else ""

@@ -57,6 +57,17 @@ def plain(text: str, note: str = "") -> SafeString:
     return mark_safe(body + tail)  # noqa: S308  # escaped above
 
 
+def code(text: str, language: str) -> SafeString:
+    """Source code with colours, as far as it is not too long for them."""
+    cut = len(text) - PLAIN_CHARACTERS
+    held = breakable(hold(text[:PLAIN_CHARACTERS]))
+    coloured = len(held) <= COLOURED_CHARACTERS
+    body = highlight(held, get_lexer_by_name(language), _FORMAT) if coloured else html.escape(held)
+    tail = f'<p class="cut">{cut:,} more characters are not shown here.</p>' if cut > 0 else ""
+    page = f'<pre class="untrusted mono hl" tabindex="0">{show(body)}</pre>{tail}'
+    return mark_safe(page)  # noqa: S308  # Pygments escapes, show() adds only our own chips
+
+
 def line(text: str, length: int = 300) -> SafeString:
     """One line of a long text, for lists."""
     return mark_safe(f'<bdi dir="auto">{escaped(shortened(text, length))}</bdi>')  # noqa: S308  # escaped

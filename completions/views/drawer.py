@@ -2,24 +2,25 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from completions.conversation import as_json
 from completions.drawer import Drawer
 from completions.models import StoredCompletion
 from completions.pane import Pane
-from completions.talk import talk_of
+from completions.talk import SURROGATES
 from portal.htmx import wants_fragment
+from portal.json_folding import branch, name_at, read_path, value_at
 from portal.permissions import fetch
 
-TABS = ("conversation", "details", "json")
 REMEMBERED = "portal-text"  # the cookie that remembers how text is shown
 
 
 @require_safe
 def drawer(request: HttpRequest, connection: str, upstream_id: str) -> HttpResponse:
-    """The conversation, what it was asked with, and its bytes as JSON."""
+    """The conversation, what it was asked with, its bytes as JSON, and code that makes it again."""
     return _opened(request, connection__slug=connection, upstream_id=upstream_id)
 
 
@@ -35,21 +36,21 @@ def _opened(request: HttpRequest, **lookup: Any) -> HttpResponse:
         request.user,
         **lookup,
     )
-    page = Pane.of(request.user, request.GET)
-    opened = Drawer(page, row)
-    tab = request.GET.get("tab", "")
-    chosen = request.GET.get("text", "")
-    text = chosen if chosen in ("raw", "rich") else request.COOKIES.get(REMEMBERED, "rich")
-    context = {
-        "pane": page,
-        "drawer": opened,
-        "row": row,
-        "talk": talk_of(row, opened.body),
-        "tab": tab if tab in TABS else TABS[0],
-        "raw": text == "raw",
-    }
-    template = "completions/drawer.html#drawer" if wants_fragment(request) else "completions/drawer.html"
-    response = render(request, template, context)
+    asked = request.GET
+    chosen = asked.get("text", "")
+    opened = Drawer(
+        Pane.of(request.user, asked),
+        row,
+        tab=asked.get("tab", ""),
+        raw=(chosen if chosen in ("raw", "rich") else request.COOKIES.get(REMEMBERED, "rich")) == "raw",
+        flat=asked.get("as") == "text",
+        full=asked.get("full", ""),
+    )
+    if "copy" in asked:
+        return _plain(opened.copied(asked["copy"]))
+    if "node" in asked:
+        return _node(opened, asked)
+    response = _drawn(request, opened)
     if chosen in ("raw", "rich"):
         response.set_cookie(
             REMEMBERED,
@@ -60,3 +61,39 @@ def _opened(request: HttpRequest, **lookup: Any) -> HttpResponse:
             secure=request.is_secure(),
         )
     return response
+
+
+def _drawn(request: HttpRequest, opened: Drawer) -> HttpResponse:
+    """The page, or as much of the drawer as htmx fills."""
+    template = "completions/drawer.html"
+    if wants_fragment(request):
+        target = request.htmx.target  # type: ignore[attr-defined]  # put there by django_htmx's middleware
+        if opened.full and opened.full == target:
+            message = opened.message(opened.full)
+            if message is None:
+                raise Http404
+            return HttpResponse(message)
+        template += "#talk" if target == "talk" else "#drawer"
+    context = {"pane": opened.pane, "drawer": opened, "row": opened.row, "talk": opened.talk}
+    return render(request, template, context)
+
+
+def _node(opened: Drawer, asked: Any) -> HttpResponse:
+    """One branch of a JSON tree, or a node's value or name to be copied."""
+    try:
+        path, start = read_path(asked["node"]), read_path(asked.get("from", "0"))
+        document = opened.document(asked.get("part", ""))
+        if asked.get("as") == "value":
+            value = value_at(document, path)
+            return _plain(value if isinstance(value, str) else as_json(value))
+        if asked.get("as") == "name":
+            return _plain(name_at(document, path))
+        return HttpResponse(branch(document, path, start[0]))
+    except (ValueError, LookupError) as problem:
+        raise Http404 from problem
+
+
+def _plain(text: str | None) -> HttpResponse:
+    if text is None:
+        raise Http404
+    return HttpResponse(SURROGATES.sub("\ufffd", text), content_type="text/plain; charset=utf-8")

@@ -9,7 +9,7 @@ from django.test import Client
 
 from completions.models import Body
 from completions.raw import pack
-from completions.talk import talk_of
+from completions.talk import Talk
 from portal.models import User
 from tests import factories
 from tests.factories import make_completion
@@ -127,7 +127,7 @@ def tool_messages() -> list[dict[str, Any]]:
 
 def test_a_conversation_is_shown_with_calls_and_their_results(client_of: SignIn, reader: User) -> None:
     made = make_completion(messages=tool_messages(), answer="No **rain**.")
-    speeches = talk_of(made, Body.objects.get(pk=made.pk)).speeches
+    speeches = list(Talk(made, Body.objects.get(pk=made.pk)).speeches())
     assert [speech.role for speech in speeches] == [
         "developer",
         "user",
@@ -271,15 +271,146 @@ def test_half_characters_do_not_break_the_page(client_of: SignIn, reader: User) 
         assert "drawer" in fragment(client_of(reader), address(made, query))
 
 
-def test_a_conversation_without_end_is_shown_from_both_ends(client_of: SignIn, reader: User) -> None:
-    talk = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}."} for n in range(1_000)]
+def test_a_long_conversation_is_folded_in_the_middle(client_of: SignIn, reader: User) -> None:
+    talk = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}."} for n in range(200)]
     made = make_completion(messages=talk, answer="the last word")
-    text = fragment(client_of(reader), address(made))
-    for shown in ("turn 0.", "turn 199.", "turn 900.", "turn 999.", "the last word"):
+    client = client_of(reader)
+    text = fragment(client, address(made))
+    for shown in ("turn 0.", "turn 19.", "turn 170.", "turn 199.", "the last word"):
         assert shown in text
-    assert "turn 200." not in text
-    assert "turn 899." not in text
-    assert "700 messages between are not shown" in text
+    assert "turn 20." not in text
+    assert "150 messages between are folded" in text
+    whole = client.get(address(made, "?full=all"), headers={"HX-Request": "true", "HX-Target": "talk"})
+    text = whole.content.decode()
+    assert text.lstrip().startswith('<div class="msgs" id="talk"')
+    assert all(f"turn {n}." in text for n in range(200))
+    assert "folded" not in text
+
+
+def test_a_conversation_without_end_is_shown_from_both_ends(client_of: SignIn, reader: User) -> None:
+    talk = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}."} for n in range(3_000)]
+    made = make_completion(messages=talk, answer="the last word")
+    text = fragment(client_of(reader), address(made, "?full=all"))
+    for shown in ("turn 0.", "turn 1499.", "turn 2500.", "turn 2999.", "the last word"):
+        assert shown in text
+    assert "turn 1500." not in text
+    assert "1,000 messages between are not shown" in text
+
+
+def test_a_long_message_is_folded_and_comes_when_asked_for(client_of: SignIn, reader: User) -> None:
+    long = "\n".join(f"line {n:04}" for n in range(1_240))
+    made = make_completion(prompt=long)
+    client = client_of(reader)
+    text = fragment(client, address(made))
+    assert f"Show all {len(long):,} characters" in text
+    assert "line 0001" in text
+    assert "line 1239" not in text
+    whole = client.get(address(made, "?full=m0"), headers={"HX-Request": "true", "HX-Target": "m0"})
+    assert whole.content.decode().startswith('<div class="msg user" id="m0">')
+    assert "line 1239" in whole.content.decode()
+    for unknown in ("m9", "mx", "m²", "m99999999999"):
+        answer = client.get(
+            address(made, f"?full={unknown}"), headers={"HX-Request": "true", "HX-Target": unknown}
+        )
+        assert answer.status_code == 404
+
+
+def test_calls_without_result_and_results_without_call_are_named(client_of: SignIn, reader: User) -> None:
+    def call(identity: str) -> dict[str, Any]:
+        return {"id": identity, "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+    made = make_completion(
+        messages=[
+            {"role": "assistant", "tool_calls": [call("same"), call("lost")]},
+            {"role": "tool", "tool_call_id": "same", "content": "first time"},
+            {"role": "assistant", "tool_calls": [call("same")]},
+            {"role": "tool", "tool_call_id": "same", "content": "second time"},
+            {"role": "tool", "tool_call_id": "same", "content": "and once more"},
+            {"role": "tool", "tool_call_id": "nobody", "content": "orphaned"},
+            {"role": "tool", "content": "no id at all"},
+            {"role": "assistant", "function_call": {"name": "old", "arguments": "{}"}},
+            {"role": "function", "name": "old", "content": "old form"},
+        ],
+        item={"choices": [{"message": {"role": "assistant", "tool_calls": [call("open")]}}]},
+    )
+    speeches = list(Talk(made, Body.objects.get(pk=made.pk)).speeches())
+    told = [[[piece.text for piece in each.answers] for each in speech.calls] for speech in speeches]
+    assert told == [[["first time"], []], [["second time", "and once more"]], [], [], [["old form"]], [[]]]
+    assert [each.missing for speech in speeches for each in speech.calls] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert [speech.orphan for speech in speeches] == [False, False, True, True, False, False]
+    text = fragment(client_of(reader), address(made))
+    assert text.count("No result for this call") == 1
+    assert "nobody" in text
+
+
+def test_many_calls_are_folded_and_never_dropped_in_silence(client_of: SignIn, reader: User) -> None:
+    calls = [
+        {"id": f"c{n}", "type": "function", "function": {"name": f"call_{n}", "arguments": '{"n": 1}'}}
+        for n in range(5_000)
+    ]
+    made = make_completion(messages=[{"role": "assistant", "tool_calls": calls}])
+    client = client_of(reader)
+    text = fragment(client, address(made))
+    assert text.count('<details class="call" open>') == 20
+    assert "Show the first 500 calls" in text
+    whole = client.get(address(made, "?full=m0"), headers={"HX-Request": "true", "HX-Target": "m0"})
+    assert whole.content.decode().count('<details class="call" open>') == 500
+    assert "4,500 more calls are not shown here" in whole.content.decode()
+
+
+def copied(client: Client, made: Any, what: str) -> str:
+    answer = client.get(address(made, f"?copy={what}"))
+    assert answer["Content-Type"] == "text/plain; charset=utf-8"
+    return answer.content.decode()
+
+
+def test_what_is_copied_is_what_was_written(client_of: SignIn, reader: User) -> None:
+    said = "a\u200bb <b>&amp;</b>\n```\nx\n```\u00a0" + "z" * 9_000
+    made = make_completion(prompt=said, answer="**yes**", metadata={"k": "v"})
+    client = client_of(reader)
+    assert copied(client, made, "m0") == said
+    assert copied(client, made, "answer") == "**yes**"
+    assert copied(client, made, "conversation") == f"User:\n{said}\n\nAssistant:\n**yes**"
+    assert json.loads(copied(client, made, "item"))["metadata"] == {"k": "v"}
+    assert json.loads(copied(client, made, "messages"))[0]["content"] == said
+    assert "store=False" in copied(client, made, "python")
+    for nothing in ("m7", "", "x", "m-1", "m²"):
+        assert client.get(address(made, f"?copy={nothing}")).status_code == 404
+
+
+def test_a_tree_gives_its_branches_paths_and_values(client_of: SignIn, reader: User) -> None:
+    odd = {"<b>": {"it's": [10, "<i>"]}, "list": list(range(450))}
+    made = make_completion(item={"extra": odd})
+    client = client_of(reader)
+    page = fragment(client, address(made, "?tab=json"))
+    assert "data-tree-source=" in page
+    assert "data-later" in page
+    item = json.loads(copied(client, made, "item"))
+    at = list(item).index("extra")
+
+    def node(path: str, **more: str) -> str:
+        return client.get(address(made), {"part": "item", "node": path, **more}).content.decode()
+
+    assert "&lt;b&gt;" in node(f"{at}")
+    assert node(f"{at}.0.0.1", **{"as": "value"}) == "<i>"
+    assert node(f"{at}.0.0.1", **{"as": "name"}) == 'extra["<b>"]["it\'s"][1]'
+    assert json.loads(node(f"{at}.0", **{"as": "value"})) == {"it's": [10, "<i>"]}
+    assert "250 more" in node(f"{at}.1")
+    rest = node(f"{at}.1", **{"from": "400"})
+    assert rest.count('class="row"') == 50
+    for wrong in ("99", f"{at}.1.5.5", "x", "-1", "1.", "²"):
+        assert client.get(address(made), {"part": "item", "node": wrong}).status_code == 404
+
+
+def test_hidden_characters_of_a_message_are_counted(client_of: SignIn, reader: User) -> None:
+    made = make_completion(prompt="pay\u200b\u202e now")
+    assert "2 hidden characters" in fragment(client_of(reader), address(made))
 
 
 def test_huge_messages_do_not_make_a_huge_page(client_of: SignIn, reader: User) -> None:
