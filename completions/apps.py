@@ -10,7 +10,7 @@ class CompletionsConfig(AppConfig):
     verbose_name = "Stored completions"
 
     def ready(self) -> None:
-        from completions import removal, sync  # noqa: F401  # importing registers what workers can do
+        from completions import freezing, removal, sync  # noqa: F401  # importing registers what workers can do
 
         post_migrate.connect(_empty_the_index_of_nothing, sender=self)
 

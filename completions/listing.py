@@ -305,6 +305,31 @@ class Listing:
         every = np.concatenate(ids)
         return every[np.lexsort((every, np.concatenate(created)))[::-1]], sorted(sources)
 
+    def scanned(
+        self, after: Key | None, *, size: int = 2_000
+    ) -> Iterator[tuple[list[Key], set[int], int, Key]]:
+        """Everything in stretches, newest first: (matches, their connections, rows looked at, last place)."""
+        keys, sources, looked = list[Key](), set[int](), 0
+        for lane, places, last in self._in_order(after, backwards=False, size=size):
+            hits = lane.matcher.decide(lane.segment, places, Scan())
+            keys += lane.keys(hits)
+            looked += len(places)
+            if len(hits):
+                sources.add(lane.matcher.connection.pk)
+            if last is not None:
+                yield sorted(keys, reverse=True), sources, looked, last
+                keys, sources, looked = [], set(), 0
+
+    @property
+    def latest(self) -> int:
+        """The highest id of all rows that may match: what arrives later has a higher one."""
+        return max((int(lane.segment.ids.max()) for lane in self.lanes), default=0)
+
+    @property
+    def candidates(self) -> int:
+        """How many rows match in everything but their texts."""
+        return sum(len(lane.places) for lane in self.lanes)
+
     def ids(self) -> Iterator[int]:
         """Every id, newest first."""
         return iter(self.everything()[0].tolist())

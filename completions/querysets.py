@@ -8,7 +8,7 @@ from django.db import connection as database
 from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
-from portal.querysets import OnConnectionQuerySet
+from portal.querysets import FromConnectionsQuerySet, OnConnectionQuerySet
 
 
 class StoredCompletionQuerySet(OnConnectionQuerySet):
@@ -20,6 +20,14 @@ class StoredCompletionQuerySet(OnConnectionQuerySet):
     def at(self, connection_slug: str, upstream_id: str) -> Self:
         """The row of one public address."""
         return self.filter(connection__slug=connection_slug, upstream_id=upstream_id)
+
+
+class FrozenSelectionQuerySet(FromConnectionsQuerySet):
+    """Selections, also those that are still being frozen."""
+
+    def ready(self) -> Self:
+        """Those with all their ids."""
+        return self.filter(Q(operation=None) | Q(frozen_at__isnull=False))
 
 
 def holding(ids: Sequence[int]) -> Q:

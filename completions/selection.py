@@ -4,20 +4,24 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from typing import Any, Self
 
+import numpy as np
 from django.db import transaction
 from django.utils import timezone
+from numpy.typing import NDArray
 
-from completions.filters import Filter
-from completions.listing import Key, Listing
+from completions.filters import Clause, Filter
+from completions.listing import Listing
 from completions.models import FrozenSelection, StoredCompletion
+from completions.querysets import holding
+from portal import operations
 
 MOST_EXCLUDED = 1000
 MOST_IDS = 50_000  # chosen one by one or by page; beyond that it is a filter
 EXPIRES = timedelta(days=1)
-CHUNK = 5_000
+FREEZE = "completions.freeze"
+NOTHING_LEFT = "Nothing is selected any more: no completion that you may read is left."
 
 
 class Refused(ValueError):
@@ -48,7 +52,11 @@ class Selection:
 def freeze(
     user: Any, *, q: str = "", ids: Iterable[int] = (), everything: bool = False, excluded: Iterable[int] = ()
 ) -> FrozenSelection:
-    """Write down which completions are selected, of those that `user` may read now. Raises Refused."""
+    """Write down which completions are selected, of those that `user` may read now. Raises Refused.
+
+    Where texts have to be read to know, what comes back is not `ready`: an operation (completions.freezing)
+    fills it.
+    """
     left_out = frozenset(excluded)
     if len(left_out) > MOST_EXCLUDED:
         raise Refused(f"At most {MOST_EXCLUDED:,} completions can be taken out. Narrow the filter instead.")
@@ -56,24 +64,39 @@ def freeze(
     if everything and wanted.broken:
         raise Refused("The filter cannot be read, so nothing is selected. Mend it first.")
     with transaction.atomic():
-        entries = Listing(user, wanted).entries() if everything else _readable(user, ids)
-        chosen: list[int] = []
-        sources: set[int] = set()
-        for key, connection in entries:
-            if key.id not in left_out:
-                chosen.append(key.id)
-                sources.add(connection)
-        if not chosen:
-            raise Refused("Nothing is selected any more: no completion that you may read is left.")
-        frozen: FrozenSelection = FrozenSelection.objects.create(
+        frozen = FrozenSelection(
             owner=user,
             q=wanted.q if everything else "",
             everything=everything,
             excluded=sorted(left_out) if everything else [],
-            count=len(chosen),
-            ids=pack(chosen),
         )
+        listing = Listing(user, wanted)
+        if everything and listing.reads:
+            return _later(frozen, listing)
+        chosen, sources = listing.everything() if everything else _readable(user, ids)
+        if left_out:
+            chosen = chosen[~np.isin(chosen, np.fromiter(left_out, np.int64))]
+        if not len(chosen):
+            raise Refused(NOTHING_LEFT)
+        frozen.count, frozen.ids = len(chosen), pack(chosen)
+        frozen.save()
         frozen.connections.set(sources)
+    return frozen
+
+
+def _later(frozen: FrozenSelection, listing: Listing) -> FrozenSelection:
+    frozen.ids = pack([])
+    frozen.save()
+    frozen.connections.set(each.pk for each in listing.connections)
+    frozen.operation = operations.begin(
+        FREEZE,
+        title="Find all that match",
+        dedupe_key=str(frozen.pk),
+        requested_by=frozen.owner,
+        subject=frozen,
+        cursor={"last": listing.latest},
+    )
+    frozen.save(update_fields=["operation"])
     return frozen
 
 
@@ -99,49 +122,51 @@ def expire_unconfirmed() -> int:
 # How ids are kept: the steps from one to the next, small numbers in one byte, compressed.
 
 
-def pack(ids: Iterable[int]) -> bytes:
+def pack(ids: Iterable[int] | NDArray[np.int64]) -> bytes:
     """Ids in their order as bytes."""
-    made = bytearray()
-    before = 0
-    for pk in ids:
-        step = pk - before
-        number = step * 2 if step >= 0 else -step * 2 - 1
-        while number > 0x7F:
-            made.append(number & 0x7F | 0x80)
-            number >>= 7
-        made.append(number)
-        before = pk
-    return zlib.compress(bytes(made), 6)
+    every = np.fromiter(ids, np.int64) if not isinstance(ids, np.ndarray) else ids
+    steps = np.diff(every, prepend=np.int64(0))
+    # The sign goes to the lowest bit, so that small steps back are small numbers too.
+    numbers = np.where(steps >= 0, steps, -(steps + 1)).astype(np.uint64) * np.uint64(2)
+    numbers += (steps < 0).astype(np.uint64)
+    sizes = np.ones(len(numbers), np.int64)
+    for bits in range(7, 64, 7):
+        sizes += numbers >> np.uint64(bits) > 0
+    places = np.cumsum(sizes) - sizes
+    made = np.zeros(int(sizes.sum()), np.uint8)
+    for number in range(int(sizes.max(initial=0))):
+        some = np.flatnonzero(sizes > number)
+        low = (numbers[some] >> np.uint64(7 * number) & np.uint64(0x7F)).astype(np.uint8)
+        made[places[some] + number] = low | np.where(sizes[some] > number + 1, 0x80, 0).astype(np.uint8)
+    return zlib.compress(made.tobytes(), 6)
 
 
 def unpack(blob: bytes | memoryview) -> Iterator[int]:
     """The ids that `pack` was given."""
-    pk = number = shift = 0
-    for byte in zlib.decompress(blob):
-        number |= (byte & 0x7F) << shift
-        if byte & 0x80:
-            shift += 7
-            continue
-        pk += number // 2 if number % 2 == 0 else -(number + 1) // 2
-        yield pk
-        number = shift = 0
+    return iter(unpacked(blob).tolist())
 
 
-def _readable(user: Any, ids: Iterable[int]) -> Iterator[tuple[Key, int]]:
-    """Those of the ids that the user may read, in the order of every list, each with its connection."""
-    rows = StoredCompletion.objects.readable_by(user)
-    found = [
-        (Key(created, pk), connection)
-        for some in _chunks(sorted(set(ids)))
-        for created, pk, connection in rows.filter(pk__in=some).values_list("created", "pk", "connection_id")
-    ]
-    return iter(sorted(found, reverse=True))
+def unpacked(blob: bytes | memoryview) -> NDArray[np.int64]:
+    """The same as an array."""
+    data = np.frombuffer(zlib.decompress(blob), np.uint8)
+    ends = np.flatnonzero(data < 0x80)
+    if not len(ends):
+        return np.empty(0, np.int64)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    within = np.arange(len(data)) - np.repeat(starts, ends - starts + 1)
+    parts = (data & 0x7F).astype(np.uint64) << (7 * within).astype(np.uint64)
+    numbers = np.add.reduceat(parts, starts)
+    halves = (numbers >> np.uint64(1)).astype(np.int64)
+    steps = np.where(numbers & np.uint64(1), -halves - 1, halves)
+    found: NDArray[np.int64] = np.cumsum(steps)
+    return found
 
 
-def _chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    left = iter(ids)
-    while some := list(islice(left, CHUNK)):
-        yield some
+def _readable(user: Any, ids: Iterable[int]) -> tuple[NDArray[np.int64], set[int]]:
+    """Those of the ids that the user may read, in the order of every list, and their connections."""
+    rows = StoredCompletion.objects.readable_by(user).filter(holding(sorted(set(ids))))
+    found = sorted(rows.values_list("created", "pk", "connection_id"), reverse=True)
+    return np.array([pk for _, pk, _ in found], np.int64), {connection for _, _, connection in found}
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -161,7 +186,7 @@ def name_of(frozen: FrozenSelection) -> str:
     asked = [
         value
         for clause in wanted.clauses
-        if not clause.negated and not clause.is_time and clause.name != "connection"
+        if isinstance(clause, Clause) and not clause.negated and not clause.is_time and clause.name != "connection"
         for value in (clause.values or ())
     ]
     sources = frozen.connections.order_by("name").values_list("name", flat=True)

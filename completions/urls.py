@@ -8,10 +8,13 @@ app_name = "completions"
 urlpatterns = [
     path("", pane.pane, name="pane"),
     path("news/", pane.news, name="news"),
+    path("count/", pane.count, name="count"),
+    path("columns/", pane.columns, name="columns"),
     path("facets/", facets.facets, name="facets"),
     path("facet/", facets.facet, name="facet"),
     path("timeline/", facets.timeline, name="timeline"),
     path("select/", selection.select, name="freeze"),
+    path("select/<uuid:frozen>/", selection.question, name="frozen"),
     path("", include("completions.sync_urls")),
     path("<slug:connection>/by-number/<int:number>/", drawer.by_number, name="by_number"),
     # An id from upstream may hold a slash; what this portal links to is then the number.

@@ -27,7 +27,7 @@ PREVIEW_ROWS = 4
 @require_http_methods(["GET", "POST"])
 def start(request: HttpRequest, selection: UUID) -> HttpResponse:
     """Step 1 of a new dataset; posting confirms the frozen selection."""
-    selections = FrozenSelection.objects.all()
+    selections = FrozenSelection.objects.ready()
     frozen: FrozenSelection = fetch(selections, request.user, "act", pk=selection, owner=request.user)
     begun = distill.version_of(frozen)
     if begun is not None and request.method == "GET":

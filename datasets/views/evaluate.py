@@ -26,7 +26,7 @@ from portal.permissions import fetch
 @require_http_methods(["GET", "POST"])
 def start(request: HttpRequest, selection: UUID) -> HttpResponse:
     """Step 1 of a new evaluation; posting confirms the frozen selection."""
-    mine = FrozenSelection.objects.filter(owner__in=[request.user.pk])
+    mine = FrozenSelection.objects.ready().filter(owner__in=[request.user.pk])
     frozen: FrozenSelection = fetch(mine, request.user, "act", pk=selection)
     begun = setup.draft_on(frozen, request.user)
     if begun is not None and request.method == "GET":

@@ -1,13 +1,18 @@
 """Selections: what is counted when the question is asked is what is acted on."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partialmethod
 
 import pytest
 from django.http import QueryDict
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from completions.listing import Listing
 from completions.models import FrozenSelection
 from completions.selection import (
     MOST_EXCLUDED,
@@ -20,7 +25,8 @@ from completions.selection import (
     pack,
     unpack,
 )
-from portal.models import User
+from portal import operations, steps
+from portal.models import Operation, User
 from tests import factories
 from tests.factories import make_completion
 
@@ -128,3 +134,44 @@ def test_questions_that_nobody_answered_expire(reader: User) -> None:
     FrozenSelection.objects.filter(pk__in=[kept.pk, stale.pk]).update(created=long_ago)
     assert expire_unconfirmed() == 1
     assert set(FrozenSelection.objects.values_list("pk", flat=True)) == {kept.pk, fresh.pk}
+
+
+@pytest.mark.engines
+@pytest.mark.django_db(transaction=True)
+def test_what_only_texts_can_tell_is_frozen_by_an_operation_and_counts_what_was_there(
+    reader: User, client_of: Callable[[User], Client]
+) -> None:
+    hits = [make_completion(created=at, answer=f"order no. {at}-x").pk for at in range(5)]
+    make_completion(answer="nothing of the kind")
+    frozen = freeze(reader, q=r"/no\. \d+-x/", everything=True, excluded=[hits[2]])
+    assert not frozen.ready
+    make_completion(created=2_000_000_000, answer="order no. 9-x")
+    address = reverse("completions:frozen", args=[frozen.pk])
+    assert "Reading texts" in client_of(reader).get(address).content.decode()
+    assert frozen.operation is not None
+    steps.work_on(frozen.operation.pk)
+    frozen.refresh_from_db()
+    assert frozen.ready
+    assert list(ids_of(frozen)) == [hits[4], hits[3], hits[1], hits[0]]
+    assert frozen.count == 4
+    assert "4 completions?" in client_of(reader).get(address).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_search_through_texts_goes_on_where_it_stopped(
+    reader: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = [make_completion(created=at, answer=f"no. {at}").pk for at in range(7)]
+    monkeypatch.setattr(Listing, "scanned", partialmethod(Listing.scanned, size=2))
+    frozen = freeze(reader, q="/no\\. /", everything=True)
+    assert frozen.operation is not None
+    rounds = 0
+    monkeypatch.setattr(operations.Working, "time_left", lambda self, margin=0.0: False)
+    while frozen.operation.is_live:
+        rounds += 1
+        Operation.objects.filter(pk=frozen.operation.pk).update(next_run_at=timezone.now(), state="ready")
+        steps.work_on(frozen.operation.pk)
+        frozen.operation.refresh_from_db()
+    frozen.refresh_from_db()
+    assert rounds > 3
+    assert list(ids_of(frozen)) == hits[::-1]
