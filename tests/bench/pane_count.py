@@ -1,0 +1,23 @@
+"""How many rows a mirror holds, as JSON: `python -m tests.bench.pane_count`, in the environment of a place."""
+
+import json
+
+import django
+
+
+def main() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+    from completions.models import StoredCompletion
+    from tests.bench.build import TALK
+
+    rows = StoredCompletion.objects.exclude(upstream_id=TALK).count()
+    talks = StoredCompletion.objects.filter(upstream_id=TALK).count()
+    # Without the long conversation, which comes last, a mirror is not whole.
+    print(json.dumps({"rows": rows if talks else min(rows, rows - 1)}))
+
+
+if __name__ == "__main__":
+    django.setup()
+    main()
