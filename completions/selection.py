@@ -183,11 +183,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def name_of(frozen: FrozenSelection) -> str:
     """A name to begin with for what is made of it: what the filter asked for, or where the rows come from."""
     wanted = Filter.parse(frozen.q)
-    asked = [
-        value
-        for clause in wanted.clauses
-        if isinstance(clause, Clause) and not clause.negated and not clause.is_time and clause.name != "connection"
-        for value in (clause.values or ())
-    ]
+    clauses = [clause for clause in wanted.clauses if isinstance(clause, Clause) and not clause.negated]
+    asked = [value for clause in clauses if clause.name != "connection" for value in clause.values]
     sources = frozen.connections.order_by("name").values_list("name", flat=True)
     return " ".join(asked[:3] or sources[:1] or ["Selection"])[:120]

@@ -144,7 +144,7 @@ def test_what_only_texts_can_tell_is_frozen_by_an_operation_and_counts_what_was_
     hits = [make_completion(created=at, answer=f"order no. {at}-x").pk for at in range(5)]
     make_completion(answer="nothing of the kind")
     frozen = freeze(reader, q=r"/no\. \d+-x/", everything=True, excluded=[hits[2]])
-    assert not frozen.ready
+    assert (frozen.frozen_at, frozen.count) == (None, 0)
     make_completion(created=2_000_000_000, answer="order no. 9-x")
     address = reverse("completions:frozen", args=[frozen.pk])
     assert "Reading texts" in client_of(reader).get(address).content.decode()
