@@ -262,6 +262,8 @@ class Facets:
                 among = holds[segment.rows[starts[0] : starts[-1]]]
                 counts = np.add.reduceat(among, starts[:-1] - starts[0], dtype=np.int64)
             some = np.flatnonzero(counts)
+            if not len(some):
+                continue
             terms = (segment.keys[first:last][some] & np.uint64(0xFFFFFFFF)).astype(np.uint32)
             pieces.setdefault(connection, []).append((terms, counts[some]))
         return {connection: _summed(some) for connection, some in pieces.items()}
