@@ -141,7 +141,9 @@ class Reader:
 
     def _check_signs(self) -> None:
         """What stands between conditions in other languages, and what is only begun."""
+        depth = 0
         for at, token in enumerate(self.tokens):
+            depth += (token.kind == "open") - (token.kind == "close")
             before = self.tokens[at - 1] if at else None
             after = self.tokens[at + 1] if at + 1 < len(self.tokens) else None
             if token.kind == "tangle":
@@ -152,19 +154,19 @@ class Reader:
                 raise Tangled("“Or” is written OR, in capitals.")
             if token.kind == "sign":
                 raise Tangled(f"A condition is written without spaces: field:value, not “{token.source}”.")
-            if small_joint(token, before, after):
+            if small_joint(token, before, after, inside=depth > 0):
                 raise Tangled(
                     "“Or” and “not” are written in capitals, OR and NOT; “and” is left out."
                     " To search such a word, put it in quotes."
                 )
 
 
-def small_joint(token: Token, before: Token | None, after: Token | None) -> bool:
+def small_joint(token: Token, before: Token | None, after: Token | None, *, inside: bool) -> bool:
     """Whether a small “or”, “and” or “not” is probably none of the words to search."""
     word = token.source.casefold()
     if token.kind != "piece" or word not in RESERVED:
         return False
-    if after is not None and after.kind == "open":
+    if inside or (after is not None and after.kind == "open"):
         return True
     if word == "not":
         return after is not None and _is_field(after)
@@ -217,7 +219,7 @@ def _mended(found: Sequence[Token]) -> str:
             continue
         elif token.source in JOINTS and token.kind == "sign":
             made.append("OR")
-        elif small_joint(token, before, after):
+        elif small_joint(token, before, after, inside=depth > 0):
             word = token.source.upper()
             made += [] if word == "AND" else [word]
         elif token.kind == "open":

@@ -105,7 +105,7 @@ def _piece(q: str, at: int, patterned: Collection[str]) -> Piece:
     negated = q[at] == "-" and at + 1 < len(q) and not q[at + 1].isspace() and q[at + 1] != ")"
     value = _value(q, at + negated, pattern=True, comma=False)
     if isinstance(value, Piece):
-        return _moved(value, q, at)
+        return _moved(value, q, at, at + negated)
     operand, end = value
     begins = operand.form == "quoted" and q[end : end + 1] == "*"
     end += begins
@@ -126,7 +126,7 @@ def _field_piece(q: str, at: int, field: re.Match[str], patterned: Collection[st
             return _in_parentheses(q, at, end)
         value = _value(q, end, pattern=name in patterned, comma=True)
         if isinstance(value, Piece):
-            return _moved(value, q, at)
+            return _moved(value, q, at, end)
         operand, end = value
         operands.append(operand)
         if q[end : end + 1] != ",":
@@ -176,14 +176,11 @@ def _value(q: str, at: int, *, pattern: bool, comma: bool) -> tuple[Operand, int
         if not found:
             return Piece(q[at:].rstrip(), problem=_SLASH_OPEN, instead=_closed(q[at:].rstrip()), end=len(q))
         if not _ends(q, found.end()):
-            broken = _malformed(q, at)
-            if broken.problem != _WITHIN:
-                return broken
+            rest = _malformed(q, found.end())
+            source = q[at : found.end()] + rest.source
             problem = "A pattern ends with “/” and a space; a slash inside is written “\\/”."
-            return Piece(broken.source, problem=problem, instead=broken.instead, end=broken.end)
-        return Operand(
-            found.group(1).replace("\\/", "/") if "\\" in found.group(1) else found.group(1), "pattern"
-        ), found.end()
+            return Piece(source, problem=problem, instead=_bare_words(source), end=rest.end)
+        return Operand(found.group(1).replace("\\/", "/"), "pattern"), found.end()
     end = _bare(q, at, comma=comma)
     return (Operand(q[at:end]), end) if end is not None and end > at else _malformed(q, at)
 
@@ -223,10 +220,10 @@ def _malformed(q: str, at: int) -> Piece:
     end = min(end, len(q))
     if inside:
         source = q[at:].rstrip()
-        return Piece(source, problem=_QUOTE_OPEN, instead=quote(source.replace('"', "")), end=len(q))
+        return Piece(source, problem=_QUOTE_OPEN, instead=_bare_words(source), end=len(q))
     source = q[at:end]
     problem = _OPEN if depth else "A comma is followed by no value." if source.endswith(",") else _WITHIN
-    return Piece(source, problem=problem, instead=quote(source.replace('"', "")), end=end)
+    return Piece(source, problem=problem, instead=_bare_words(source), end=end)
 
 
 def _in_parentheses(q: str, at: int, opened: int) -> Piece:
@@ -253,16 +250,19 @@ def _in_parentheses(q: str, at: int, opened: int) -> Piece:
     return Piece(q[at:end], problem=problem, instead=q[at:opened] + ",".join(values), end=end)
 
 
-def _moved(value: Piece, q: str, at: int) -> Piece:
+def _moved(value: Piece, q: str, at: int, start: int) -> Piece:
     """A problem of a value as one of the whole condition."""
-    start = value.end - len(value.source) if value.end < len(q) else q.rindex(value.source)
-    before = q[at:start]
-    instead = (
-        before + value.instead
-        if value.problem != _WITHIN
-        else quote((before + value.source).replace('"', ""))
-    )
-    return Piece(before + value.source, problem=value.problem, instead=instead, end=value.end)
+    if at == start:
+        return value
+    source = q[at:start] + value.source
+    by_words = value.problem in (_WITHIN, _QUOTE_OPEN, _OPEN)
+    instead = _bare_words(source) if by_words else q[at:start] + value.instead
+    return Piece(source, problem=value.problem, instead=instead, end=value.end)
+
+
+def _bare_words(source: str) -> str:
+    """All of it as words to search."""
+    return quote(source.replace('"', ""))
 
 
 def _closed(source: str) -> str:

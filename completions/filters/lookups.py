@@ -104,6 +104,10 @@ class Numbers:
 
     @classmethod
     def read(cls, operands: Operands, *, decimals: bool = False) -> "Numbers":
+        if len(operands) > 1 and re.fullmatch(
+            r"[0-9]{1,3}(,[0-9]{3})+", joined := ",".join(each.text for each in operands)
+        ):
+            raise Unreadable("Write a number without commas.", joined.replace(",", ""))
         operand = single(operands)
         number = _DECIMAL if decimals else _WHOLE
         found = re.fullmatch(rf"(>=|<=|>|<)?({number})|({number})?\.\.({number})?", operand.text, re.ASCII)
@@ -124,6 +128,8 @@ class Numbers:
             raise Unreadable("The number is too large.")
         if low is not None and high is not None and low > high:
             raise Unreadable("The range ends before it begins.", f"{last}..{first}")
+        if one is None and not (first and last):
+            return cls(f">={first}" if first else f"<={last}", low, high)
         return cls(operand.text, low, high)
 
     def write(self) -> str:
@@ -131,12 +137,9 @@ class Numbers:
 
     def phrase(self, *, negated: bool) -> str:
         first, dots, last = self.text.partition("..")
-        if dots:
-            told = f"at least {first}" if not last else f"at most {last}" if not first else ""
-            told = told or f"from {first} to {last}"
-        else:
-            sign = self.text.rstrip("0123456789.")
-            told = f"{_SIGNS[sign]} {self.text.removeprefix(sign)}" if sign else self.text
+        sign = first.rstrip("0123456789.")
+        number = first.removeprefix(sign)
+        told = f"from {first} to {last}" if dots else f"{_SIGNS[sign]} {number}" if sign else number
         return f"is {'not ' * negated}{told}"
 
 

@@ -1,7 +1,7 @@
 """What one piece of a typed filter means."""
 
 import re
-from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from completions.filters.clauses import Broken, Clause
@@ -25,10 +25,33 @@ _COMPARED = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Why a piece has no meaning, and what was perhaps meant, likeliest first."""
+
+    problem: str
+    suggestions: tuple[str, ...] = ()
+
+
 def read(piece: Piece) -> Clause | Broken:
     """What a piece means."""
+    found = _meaning(piece)
+    if isinstance(found, Clause):
+        return found
+    instead = next((each for each in found.suggestions if each and _can_be_read(each)), "")
+    return Broken(piece.source, found.problem, instead)
+
+
+def _can_be_read(q: str) -> bool:
+    return all(
+        token.piece is not None and isinstance(_meaning(token.piece), Clause)
+        for token in tokens(q, TEXT_FIELDS)
+    )
+
+
+def _meaning(piece: Piece) -> Clause | Unread:
     if piece.problem:
-        return Broken(piece.source, piece.problem, _readable(piece.instead, quoted(piece)))
+        return Unread(piece.problem, (piece.instead, quoted(piece)))
     if not piece.name:
         return _read_text(piece)
     found = FIELDS.get(piece.name)
@@ -37,80 +60,79 @@ def read(piece: Piece) -> Clause | Broken:
     if found.keyed and piece.key is None:
         value = piece.operands[0].text if piece.operands else ""
         key, _, rest = value.partition(":") if ":" in value else value.partition("=")
-        instead = f"{_minus(piece)}meta.{key}:{rest}" if rest else ""
-        return Broken(piece.source, "Say which metadata: meta.KEY:value.", _readable(instead))
+        return Unread(
+            "Say which metadata: meta.KEY:value.", (f"{_minus(piece)}meta.{key}:{rest}",) if rest else ()
+        )
     if not piece.operands:
-        return Broken(piece.source, f"Say which value, for example {found.example}.")
+        return Unread(f"Say which value, for example {found.example}.")
     return _clause(found, piece)
 
 
-def _clause(found: Field, piece: Piece) -> Clause | Broken:
+def _clause(found: Field, piece: Piece) -> Clause | Unread:
     name = write_name(found.name, piece.key)
     try:
         lookup = found.read(piece.operands, piece.begins)
     except Unknown as unknown:
         return _unknown_value(name, piece, unknown)
     except Unreadable as unreadable:
-        instead = unreadable.instead
-        if instead:
-            negated = piece.negated is not unreadable.flips
-            instead = f"{'-' * negated}{'' if not piece.name else f'{name}:'}{instead}"
-        return Broken(piece.source, str(unreadable), _readable(instead))
+        if not unreadable.instead:
+            return Unread(str(unreadable))
+        minus = "-" * (piece.negated is not unreadable.flips)
+        field = f"{name}:" * bool(piece.name)
+        return Unread(str(unreadable), (f"{minus}{field}{unreadable.instead}",))
     return Clause(found, lookup, piece.negated, piece.key)
 
 
-def _unknown_field(piece: Piece) -> Broken:
+def _unknown_field(piece: Piece) -> Unread:
     rest = piece.source.removeprefix("-")[len(piece.name) :]
     near = SYNONYMS.get(piece.name) or next(iter(get_close_matches(piece.name, FIELDS, 1, 0.6)), "")
-    kept = f"{_minus(piece)}{near}{rest}" if near and near != piece.name else ""
-    dotted = f"{_minus(piece)}meta.{piece.name}{rest}" if not near else ""
-    instead = _readable(kept, quoted(piece) if "/" in rest else dotted, quoted(piece))
-    return Broken(piece.source, f"There is no field “{piece.name}”.", instead)
+    suggestions = [f"{_minus(piece)}{near}{rest}"] if near and near != piece.name else []
+    if not near and "/" not in rest:
+        suggestions.append(f"{_minus(piece)}meta.{piece.name}{rest}")
+    return Unread(f"There is no field “{piece.name}”.", (*suggestions, quoted(piece)))
 
 
-def _unknown_value(name: str, piece: Piece, unknown: Unknown) -> Broken:
+def _unknown_value(name: str, piece: Piece, unknown: Unknown) -> Unread:
     where = {**dict.fromkeys((*MARKS, *FLAGS), "has"), **dict.fromkeys(STATES, "is")}
-    asked = unknown.value
+    asked, minus = unknown.value, _minus(piece)
     if asked in where:
-        return Broken(piece.source, str(unknown), f"{_minus(piece)}{where[asked]}:{asked}")
-    near = get_close_matches(asked, unknown.known, 1, 0.5) or get_close_matches(asked, where, 1, 0.7)
-    if not near:
-        return Broken(piece.source, str(unknown))
-    names = [near[0] if operand.text.lower() == asked else operand.text for operand in piece.operands]
-    instead = f"{_minus(piece)}{name}:{','.join(names)}"
-    return Broken(
-        piece.source, str(unknown), _readable(instead, f"{_minus(piece)}{where[near[0]]}:{near[0]}")
-    )
+        return Unread(str(unknown), (f"{minus}{where[asked]}:{asked}",))
+    here = get_close_matches(asked, unknown.known, 1, 0.5)
+    anywhere = get_close_matches(asked, where, 1, 0.7)
+    suggestions = [f"{minus}{where[near]}:{near}" for near in anywhere if not here]
+    for near in here:
+        names = [near if operand.text.lower() == asked else operand.text for operand in piece.operands]
+        suggestions += [f"{minus}{name}:{','.join(names)}", f"{minus}{name}:{near}"]
+    return Unread(str(unknown), tuple(suggestions))
 
 
-def _read_text(piece: Piece) -> Clause | Broken:
+def _read_text(piece: Piece) -> Clause | Unread:
     operand = piece.operands[0]
     if operand.form == "plain" and not piece.begins:
         if operand.text.casefold() in RESERVED and operand.text.isupper():
             problem = "A minus stands before a condition; to search the word, put it in quotes."
-            return Broken(piece.source, problem, f"{_minus(piece)}{quote(operand.text.lower())}")
-        if broken := _compared(piece):
-            return broken
+            return Unread(problem, (f"{_minus(piece)}{quote(operand.text.lower())}",))
+        if unread := _compared(piece):
+            return unread
     return _clause(TEXT, piece)
 
 
-def _compared(piece: Piece) -> Broken | None:
+def _compared(piece: Piece) -> Unread | None:
     """`model=x`, `tokens>5`, `meta.a!=b`: a condition with another sign than the colon."""
     found = _COMPARED.fullmatch(piece.source)
     if not found:
         return None
     minus, name, sign, value = found.groups()
-    plain = name.lower().partition(".")[0]
+    plain, dot, key = name.partition(".")
+    plain = plain.lower()
     near = plain if plain in FIELDS else SYNONYMS.get(plain, "")
-    if not near:
-        near = next(iter(get_close_matches(plain, FIELDS, 1, 0.8)), "")
+    near = near or next(iter(get_close_matches(plain, FIELDS, 1, 0.8)), "")
     if not near:
         return None
     flips = sign in ("!=", "!==", "<>", "≠")
     kept = {"≤": "<=", "≥": ">="}.get(sign, sign if sign[0] in "<>" and not flips else "")
-    negated = bool(minus) is not flips
-    instead = f"{'-' * negated}{near}{name[len(plain) :]}:{kept}{value}"
-    return Broken(piece.source, f"A colon follows the field: {near}:…", _readable(instead, quoted(piece)))
+    instead = f"{'-' * (bool(minus) is not flips)}{near}{dot}{key}:{kept}{value}"
+    return Unread(f"A colon follows the field: {near}{dot}{key}:…", (instead, quoted(piece)))
 
 
 def quoted(piece: Piece) -> str:
@@ -119,15 +141,3 @@ def quoted(piece: Piece) -> str:
 
 def _minus(piece: Piece) -> str:
     return "-" * piece.negated
-
-
-def _readable(*suggestions: str) -> str:
-    """The first of some suggestions that can be read itself."""
-    return next((each for each in suggestions if each and _can_be_read(each)), "")
-
-
-def _can_be_read(q: str) -> bool:
-    found: Iterable[Clause | Broken | None] = (
-        read(token.piece) if token.piece else None for token in tokens(q, TEXT_FIELDS)
-    )
-    return all(isinstance(each, Clause) for each in found)

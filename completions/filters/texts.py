@@ -34,6 +34,8 @@ class Words:
                 rest = found[2]
                 instead = write_text(rest) if search.words(rest) else ""
                 raise Unreadable(problem, instead, flips=found[1] in ("!", "!=", "<>"))
+        if operand.is_star:
+            raise Unreadable("“*” alone asks for any value; of text, ask for its words or its length.", "")
         if not search.words(text):
             raise Unreadable(
                 f"“{text}” holds no letter or digit to search for; “~” finds signs as well.",
