@@ -1,16 +1,22 @@
 """Addresses of the pane and of a completion, and the places in a list that stand in them."""
 
 import re
-from urllib.parse import urlencode
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 from django.urls import reverse
 
 from completions.listing import Key
 
+# What Django leaves as it is in a path, and so do we. https://www.rfc-editor.org/rfc/rfc3986#section-3.3
+_PATH = "/~:@!$&'()*+,;="
 
-def pane_address(q: str, **cursor: str) -> str:
+
+def pane_address(q: str, **parameters: str) -> str:
     """The address of a page; what is empty is left out."""
-    query = urlencode({name: value for name, value in {"q": q, **cursor}.items() if value})
+    query = urlencode({name: value for name, value in {"q": q, **parameters}.items() if value})
     return f"{reverse('completions:pane')}{'?' * bool(query)}{query}"
 
 
@@ -19,23 +25,57 @@ def pane_address(q: str, **cursor: str) -> str:
 _OPENS = re.compile(r"(?!(?:\.{1,2}|health)\Z)[^/\\\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
 
+def drawer_addresses(slug: str, query: str = "") -> Callable[[str, int], str]:
+    """Where the completions of one connection are opened, as a function of id upstream and number here."""
+    root = f"{reverse('completions:pane')}{slug}/"
+    tail = f"/{'?' * bool(query)}{query}"
+
+    def address(upstream_id: str, pk: int) -> str:
+        if _OPENS.fullmatch(upstream_id):
+            return f"{root}{quote(upstream_id, safe=_PATH, errors='replace')}{tail}"
+        return f"{root}by-number/{pk}{tail}"
+
+    return address
+
+
 def drawer_address(slug: str, upstream_id: str, pk: int, query: str = "") -> str:
     """Where one completion is opened: by its id upstream, or by its number here if a path cannot."""
-    if _OPENS.fullmatch(upstream_id):
-        path = reverse("completions:drawer", args=[slug, upstream_id])
-    else:
-        path = reverse("completions:by_number", args=[slug, pk])
-    return f"{path}{'?' * bool(query)}{query}"
+    return drawer_addresses(slug, query)(upstream_id, pk)
+
+
+# A place in a list.
 
 
 def write_key(key: Key | None) -> str:
-    return f"{key.created}.{key.id}" if key else ""
+    if key is None:
+        return ""
+    return f"{key.created}.{key.id}" + ("" if key.value is None else f".{key.value}")
 
 
 def read_key(text: str) -> Key | None:
     """A place from an address, or None if it is none."""
-    created, dot, pk = text.partition(".")
-    if not dot or len(text) > 40 or not pk.isascii() or not pk.isdigit() or len(pk) > 18:
+    parts = text.split(".")
+    if not 2 <= len(parts) <= 3 or len(text) > 60:
         return None
-    digits = created.removeprefix("-")
-    return Key(int(created), int(pk)) if digits.isascii() and digits.isdigit() and len(digits) < 19 else None
+    created, pk, *value = parts
+    if not _is_number(created) or not pk.isascii() or not pk.isdigit() or len(pk) > 18:
+        return None
+    if value and not _is_number(value[0]):
+        return None
+    return Key(int(created), int(pk), int(value[0]) if value else None)
+
+
+def _is_number(text: str) -> bool:
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) < 20
+
+
+def read_day(text: str, zone: str) -> tuple[int, int] | None:
+    """The first second of a day (2026-11-20) in a zone and the first one after it; None if it is none."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        return None
+    try:
+        start = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=ZoneInfo(zone))
+        return int(start.timestamp()), int((start + timedelta(days=1)).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -1,74 +1,113 @@
 """The pane as an object: a page of completions and what is around it, from a person, a filter and a place."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
-from zlib import crc32
 
-from django.utils.html import escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
 
-from completions.addresses import drawer_address, pane_address, read_key, write_key
+from completions import observed
+from completions.addresses import pane_address, read_key, write_key
 from completions.bar import Bar
+from completions.display import COLUMNS, META, SELECT_WIDTH, TEXT_WIDTH, Display, Shown, column_of
 from completions.facets import Facets
 from completions.filters import Filter
+from completions.filters.clauses import Clause
 from completions.health import status_of
-from completions.listing import Count, Key, Listing
+from completions.highlights import Highlights
+from completions.listing import NEWEST, Count, Key, Listing, Sort
 from completions.models import StoredCompletion
+from completions.rows import Row, Rows, join
 from completions.snippets import Snippet, snippets
-from portal.hidden import name as spelled
 from portal.models import Connection
-from portal.rendering import line
-from portal.templatetags.portal import moment
-from portal.wording import NOTHING
 
 PAGE = 50
-CHIPS = 3
-COLOURS = ("blue", "violet", "teal", "gold", "green")
-# What a link inside the pane adds to its address, so that only the pane is drawn again.
-_WITHIN = 'hx-target="#panes" hx-swap="outerHTML" hx-push-url="true"'
-_COLUMNS = (
-    "pk", "connection_id", "upstream_id", "created", "prompt_preview", "answer_preview", "model", "metadata",
-    "total_tokens", "finish_reason", "messages_state", "gone_at",
-)  # fmt: skip
+MOST_NEWS = 1_000
+MOST_KEYS = 200
+SORTED_BY = {"created": "created", "tokens": "total_tokens", "length": "answer_length"}
+# The orders that are offered, as a menu tells them.
+ORDERS = (
+    (NEWEST, "Newest first"),
+    (Sort("created", descending=False), "Oldest first"),
+    (Sort("tokens"), "Most tokens first"),
+    (Sort("tokens", descending=False), "Fewest tokens first"),
+    (Sort("length"), "Longest answer first"),
+    (Sort("length", descending=False), "Shortest answer first"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table, every cell ready to be written."""
+class Head:
+    """The head of one column; `href` is the list sorted by it."""
 
-    id: int
-    key: str
+    name: str
+    title: str
+    css: str
+    width: int | None
+    sized: int
+    href: str = ""
+    order: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several ways to show the list."""
+
+    title: str
     href: str
-    created: SafeString | str
-    prompt: SafeString
-    answer: SafeString
-    model: str
-    chips: SafeString
-    tokens: str
-    finish: str
-    connection: str
-    label: str
-    state: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A column that can be shown."""
+
+    name: str
+    title: str
+    is_key: bool
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The rows of a page, where the pages beside it begin, and where a search through texts stopped."""
+
+    keys: list[Key]
+    newer: Key | None = None
+    older: Key | None = None
+    stopped: Key | None = None
 
 
 class Pane:
-    """What one person sees of one filter at one place in the list."""
+    """What one person sees of one filter at one place in the list, in the way it is shown."""
 
     def __init__(
-        self, user: Any, wanted: Filter, *, after: Key | None = None, before: Key | None = None
+        self,
+        user: Any,
+        wanted: Filter,
+        *,
+        after: Key | None = None,
+        before: Key | None = None,
+        display: Display | None = None,
+        view: str = "",
     ) -> None:
         self.user, self.wanted, self.after, self.before = user, wanted, after, before
-        self.listing = Listing(user, wanted)
+        self.display = display or Display()
+        self.view = view
+        self.listing = Listing(user, wanted, sort=self.display.sort)
 
     @classmethod
     def of(cls, user: Any, parameters: Any) -> Self:
         """The pane that an address asks for; a cursor that cannot be read is the first page."""
+        view = parameters.get("view", "")
         return cls(
             user,
             Filter.parse(parameters.get("q", "")),
             after=read_key(parameters.get("after", "")),
             before=read_key(parameters.get("before", "")),
+            display=Display.parse(parameters),
+            view=view if view.isascii() and view.replace("-", "").isalnum() and len(view) <= 40 else "",
         )
 
     # Where things are.
@@ -77,105 +116,124 @@ class Pane:
     def q(self) -> str:
         return self.wanted.q
 
+    @cached_property
+    def kept(self) -> dict[str, str]:
+        """What every address of the pane says beside the filter."""
+        return {**self.display.parameters, **({"view": self.view} if self.view else {})}
+
     def address(self, wanted: Filter) -> str:
-        """The first page of a filter."""
-        return pane_address(wanted.q)
+        """The first page of a filter, shown in the same way."""
+        return pane_address(wanted.q, **self.kept)
+
+    def shown_as(self, **changes: Any) -> str:
+        """The first page of this filter, shown in another way; the same page if only its looks change."""
+        kept = dict.fromkeys(self.display.parameters, "") | self.display.but(**changes).parameters
+        if self.view:
+            kept["view"] = self.view
+        if "sort" not in changes:
+            kept |= {"after": write_key(self.after), "before": write_key(self.before)}
+        return pane_address(self.q, **kept)
+
+    def _at(self, *, after: Key | None = None, before: Key | None = None) -> str:
+        return pane_address(self.q, **self.kept, after=write_key(after), before=write_key(before))
+
+    def from_day(self, start: int, end: int) -> str:
+        """The page that begins with a day, given by its first second and the first one after it."""
+        if self.display.sort.column == "created" and not self.display.sort.descending:
+            return self._at(after=Key(start - 1, 0, start - 1))
+        kept = {**self.kept, "sort": "", "after": write_key(Key(end, 0))}
+        return pane_address(self.q, **kept)
+
+    @property
+    def first(self) -> str:
+        """The first page."""
+        return self.address(self.wanted)
 
     @cached_property
     def here(self) -> str:
         """This page."""
-        return pane_address(self.q, after=write_key(self.after), before=write_key(self.before))
+        return self._at(after=self.after, before=self.before)
 
     @cached_property
     def query(self) -> str:
         """What the addresses of this page's rows end with, so that closing one leads back here."""
         return self.here.partition("?")[2]
 
+    def place_of(self, row: StoredCompletion) -> Key:
+        """Where a completion stands in this list."""
+        if self.display.sort == NEWEST:
+            return Key(row.created, row.pk)
+        return Key(row.created, row.pk, getattr(row, SORTED_BY[self.display.sort.column]))
+
     # The page.
 
     @cached_property
-    def _keys(self) -> tuple[list[Key], bool, bool]:
-        """The places on this page, and whether there are newer and older ones."""
-        found = self.listing.page(PAGE + 1, after=self.after, before=self.before)
+    def place(self) -> Place:
         if self.before is not None:
-            newer = len(found) > PAGE
-            found = found[1:] if newer else found
-            if len(found) < PAGE and not newer:  # the way back ends in a full first page
-                self.before = self.after = None
-                found = self.listing.page(PAGE + 1)
-                return found[:PAGE], False, len(found) > PAGE
-            return found, newer, True
-        return found[:PAGE], self.after is not None, len(found) > PAGE
+            return self._backwards(self.before)
+        keys = self.listing.page(PAGE + 1, after=self.after)
+        stopped = self.listing.searched_to
+        if self.after is not None and not keys and stopped is None:
+            # Beyond the end, as after a jump to a day before the first completion: the last page.
+            end = self.listing.page(PAGE + 1, before=self.after)
+            return Place(end[-PAGE:], newer=end[-PAGE] if len(end) > PAGE else None)
+        more = keys[PAGE - 1] if len(keys) > PAGE else stopped
+        newer = keys[0] if keys and self.after is not None else self.after
+        return Place(keys[:PAGE], newer=newer, older=more, stopped=stopped)
+
+    def _backwards(self, before: Key) -> Place:
+        keys = self.listing.page(PAGE + 1, before=before)
+        stopped = self.listing.searched_to
+        if len(keys) < PAGE and stopped is None:  # the way back ends in a full first page
+            self.before = self.after = None
+            self.__dict__.pop("here", None)
+            self.__dict__.pop("query", None)
+            keys = self.listing.page(PAGE + 1)
+            return Place(keys[:PAGE], older=keys[PAGE - 1] if len(keys) > PAGE else None)
+        newer = keys[-PAGE] if len(keys) > PAGE else stopped
+        older = keys[-1] if keys else before._replace(id=before.id + 1)
+        return Place(keys[-PAGE:], newer=newer, older=older, stopped=stopped)
 
     @cached_property
     def rows(self) -> list[Row]:
-        ids = [key.id for key in self._keys[0]]
-        found = {row["pk"]: row for row in StoredCompletion.objects.filter(pk__in=ids).values(*_COLUMNS)}
-        connections = {each.pk: each for each in self.connections}
-        return [self._row(found[pk], connections[found[pk]["connection_id"]]) for pk in ids if pk in found]
-
-    def _row(self, row: dict[str, Any], connection: Connection) -> Row:
-        prompt = line(row["prompt_preview"], 160)
-        pending = row["messages_state"] == "pending"
-        return Row(
-            id=row["pk"],
-            key=f"{connection.slug}/{row['upstream_id']}",
-            href=drawer_address(connection.slug, row["upstream_id"], row["pk"], self.query),
-            created=moment(row["created"]),
-            prompt=prompt
-            if row["prompt_preview"]
-            else _muted("Waiting for messages" if pending else "No prompt"),
-            answer=line(row["answer_preview"], 160),
-            model=spelled(row["model"]),
-            chips=self._chips(row["metadata"]),
-            tokens=NOTHING if row["total_tokens"] is None else f"{row['total_tokens']:,}",
-            finish=spelled(row["finish_reason"]),
-            connection=connection.name,
-            label=spelled(row["prompt_preview"][:60] or row["upstream_id"]),
-            state="gone" if row["gone_at"] else "",
+        keys = self.place.keys
+        made = Rows(
+            self.display, self.columns, self.connections, self.query, Highlights(self.wanted), self._only
         )
-
-    def _chips(self, metadata: dict[str, str]) -> SafeString:
-        """The first pairs as tags that filter; one string, since these are most of the page."""
-        made = [self._tag(key, value) for key, value in list(metadata.items())[:CHIPS]]
-        if len(metadata) > CHIPS:
-            rest = ", ".join(f"{key}: {value}" for key, value in list(metadata.items())[CHIPS:])
-            made.append(
-                f'<span class="more" title="{escape(spelled(rest[:300]))}">+{len(metadata) - CHIPS}</span>'
-            )
-        return mark_safe("".join(made))  # noqa: S308  # escaped piece by piece
-
-    def _tag(self, key: str, value: str) -> str:
-        known = self._tags.get((key, value))
-        if known is None:
-            name = Filter.key(key)
-            href = escape(self.address(self.wanted.only(name, value)))
-            colour = COLOURS[crc32(value.encode("utf-8", "replace")) % len(COLOURS)]
-            title = escape(spelled(f"{key}: {value}"[:200]))
-            known = self._tags[(key, value)] = (
-                f'<a class="tag {colour}" href="{href}" hx-get="{href}" {_WITHIN} title="{title}"'
-                f' aria-label="Only {title}">{line(value or "(empty)", 40)}</a>'
-            )
-        return known
+        return made.read([key.id for key in keys]) if keys else []
 
     @cached_property
-    def _tags(self) -> dict[tuple[str, str], str]:
-        return {}
+    def body(self) -> SafeString:
+        """The rows as the body of the table."""
+        return join(self.rows)
+
+    def _only(self, name: str, value: str) -> str:
+        return self.address(self.wanted.only(name, value))
 
     @property
     def newer(self) -> str:
         """The page before this one, or nothing."""
-        keys, newer, _ = self._keys
-        return pane_address(self.q, before=write_key(keys[0])) if newer and keys else ""
+        return self._at(before=self.place.newer) if self.place.newer else ""
 
     @property
     def older(self) -> str:
-        keys, _, older = self._keys
-        return pane_address(self.q, after=write_key(keys[-1])) if older and keys else ""
+        return self._at(after=self.place.older) if self.place.older else ""
 
     @property
     def is_first(self) -> bool:
-        return not self._keys[1]
+        return self.place.newer is None
+
+    @property
+    def searched_to(self) -> int | None:
+        """The moment that a search through texts has come to, if it stopped there."""
+        return self.place.stopped.created if self.place.stopped else None
+
+    @property
+    def continues(self) -> str:
+        """Where a search goes on that has stopped."""
+        if not self.place.stopped:
+            return ""
+        return self.newer if self.before is not None else self.older
 
     @cached_property
     def count(self) -> Count:
@@ -190,6 +248,113 @@ class Pane:
         if self.is_first:
             return f"1 to {shown} of {self.count}"
         return f"{shown} of {self.count}"
+
+    @property
+    def told(self) -> str:
+        """The same for who hears it, with the order."""
+        order = next((title for sort, title in ORDERS if sort == self.display.sort), "")
+        return f"Rows {self.span}. {order}." if self.rows else ""
+
+    @property
+    def countable(self) -> bool:
+        """Whether a count that stopped could go on to its end while somebody waits."""
+        return not self.count.exact and not self.listing.reads
+
+    @property
+    def backward(self) -> str:
+        return "Newer" if self.display.sort == NEWEST else "Previous"
+
+    @property
+    def forward(self) -> str:
+        return "Older" if self.display.sort == NEWEST else "Next"
+
+    # News.
+
+    @cached_property
+    def top(self) -> Key | None:
+        """The newest place there is, whatever the filter: what comes above it is new."""
+        if not self.wanted and self.display.sort == NEWEST and self.is_first:
+            return self.place.keys[0] if self.place.keys else None
+        everything = self.listing.with_filter(Filter())
+        everything.sort = NEWEST
+        return next(iter(everything.page(1)), None)
+
+    @property
+    def since(self) -> str:
+        return write_key(self.top)
+
+    @property
+    def seen(self) -> str:
+        """How many matches there were, where they are counted to the end."""
+        return str(self.count.n) if self.count.exact else ""
+
+    def newer_than(self, top: Key) -> int:
+        """How many matches stand above a place, up to one more than MOST_NEWS."""
+        return len(Listing(self.user, self.wanted).page(MOST_NEWS + 1, before=top))
+
+    # How it is shown.
+
+    @cached_property
+    def columns(self) -> tuple[Shown, ...]:
+        return self.display.shown(several=self.several)
+
+    @cached_property
+    def heads(self) -> list[Head]:
+        return [self._head(each) for each in self.columns]
+
+    def _head(self, shown: Shown) -> Head:
+        column, sort = shown.column, self.display.sort
+        css = " ".join(word for word in column.css.split() if word == "r")
+        if not self.display.columns:
+            css = f"{css} {column.leaves}".strip()
+        name, sized = shown.write(), shown.width or 0
+        if not column.sort:
+            return Head(name, column.title, css, shown.width, sized)
+        mine = sort.column == column.sort
+        href = self.shown_as(sort=Sort(column.sort, descending=not (mine and sort.descending)))
+        order = ("descending" if sort.descending else "ascending") if mine else "none"
+        return Head(name, column.title, css, shown.width, sized, href, order)
+
+    @property
+    def breadth(self) -> int:
+        """The least width of the table where columns were chosen: they stay, and it is moved instead."""
+        if not self.display.columns:
+            return 0
+        return SELECT_WIDTH + sum(each.width or TEXT_WIDTH for each in self.columns)
+
+    @cached_property
+    def orders(self) -> list[Choice]:
+        return [Choice(title, self.shown_as(sort=sort), sort == self.display.sort) for sort, title in ORDERS]
+
+    @property
+    def densities(self) -> Iterable[Choice]:
+        for name, title in (("comfortable", "Comfortable rows"), ("compact", "Compact rows")):
+            yield Choice(title, self.shown_as(density=name), name == self.display.density)
+
+    @property
+    def clocks(self) -> Iterable[Choice]:
+        for name, title in (("clock", "Date and time"), ("ago", "Time ago")):
+            yield Choice(title, self.shown_as(times=name), name == self.display.times)
+
+    @cached_property
+    def offered(self) -> list[Offer]:
+        """Every column there is: the ones that are shown, in their order, then the others."""
+        shown = [_offer(each, chosen=True) for each in self.columns]
+        names = {each.column.name for each in self.columns}
+        keys = observed.keys([each.pk for each in self.connections], limit=MOST_KEYS)
+        others = [*COLUMNS.values(), *(column_of(f"{META}{key.text}") for key in keys)]
+        left = [each for each in others if each is not None and each.name not in names]
+        return shown + [_offer(Shown(each), chosen=False) for each in left]
+
+    def prepare(self) -> Self:
+        """Ask the database for everything that the frame and the table show, so that no template does."""
+        self.state, self.body, self.heads, self.orders  # noqa: B018  # each is kept
+        self.count, self.since, self.status, self.newest, self.syncable  # noqa: B018  # as above
+        if self.state == "nothing":
+            self.bar.mends, self.bar.unknown_keys  # noqa: B018  # as above
+        elif self.state == "empty":
+            self.first_steps, self.arriving  # noqa: B018  # as above
+        return self
 
     # Around the page.
 
@@ -233,7 +398,7 @@ class Pane:
             return "unconnected"
         if self.wanted.broken:
             return "broken"
-        if self.rows:
+        if self.rows or self.place.stopped:
             return "rows"
         return "nothing" if self.wanted and self.unfilled is None else "empty"
 
@@ -243,7 +408,9 @@ class Pane:
         if len(self.wanted.clauses) != 1 or self.wanted.broken:
             return None
         clause = self.wanted.clauses[0]
-        if clause.field.how != "connection" or clause.negated or len(clause.values) != 1:
+        if not isinstance(clause, Clause) or clause.field.how != "connection":
+            return None
+        if clause.negated or len(clause.values) != 1:
             return None
         found = next((each for each in self.connections if each.slug == clause.values[0]), None)
         if found is None or StoredCompletion.objects.filter(connection=found).exists():
@@ -277,5 +444,5 @@ class Pane:
         return is_operator(self.user)
 
 
-def _muted(text: str) -> SafeString:
-    return mark_safe(f'<span class="muted">{escape(text)}</span>')  # noqa: S308  # escaped
+def _offer(shown: Shown, *, chosen: bool) -> Offer:
+    return Offer(shown.write(), shown.column.title, shown.column.key is not None, chosen)
