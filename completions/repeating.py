@@ -14,6 +14,7 @@ from completions.conversation import Conversation, Message, pick
 from completions.literals import TooDeep, needs_json, python_literal, python_string, visible_json
 from completions.snippets import key_name, made_client, token_scope
 from portal.models import Auth, Connection, Kind
+from portal.upstream.addresses import api_root
 
 # What a request may hold beside model and messages, each with the value that is the same as leaving it out.
 # https://platform.openai.com/docs/api-reference/chat/create
@@ -116,12 +117,12 @@ def _notes(connection: Connection, conversation: Conversation) -> Iterator[str]:
 
 
 def _address(connection: Connection, model: str) -> str:
-    base = connection.base_url.rstrip("/")
+    root = api_root(connection.kind, connection.base_url)
     if connection.kind == Kind.AZURE_DATED:
         deployment = quote(model, safe="", errors="replace")
         version = urlencode({"api-version": connection.api_version})
-        return f"{base}/openai/deployments/{deployment}/chat/completions?{version}"
-    return f"{base}/chat/completions"
+        return f"{root}/deployments/{deployment}/chat/completions?{version}"
+    return f"{root}/chat/completions"
 
 
 def _authorization(connection: Connection) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from completions.literals import python_string
 from portal.models import Auth, Connection, Kind
+from portal.upstream.addresses import api_root
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -99,13 +100,14 @@ def made_client(connection: Connection) -> str:
     """The lines that make a client for a connection, signing in as it does; no secret is in them."""
     dated = connection.kind == Kind.AZURE_DATED
     sdk = "AzureOpenAI" if dated else "OpenAI"
-    address = python_string(connection.base_url)
+    root = api_root(connection.kind, connection.base_url)
     if dated:
-        arguments = [f"azure_endpoint={address}", f"api_version={python_string(connection.api_version)}"]
-    elif connection.kind == Kind.OPENAI and connection.base_url.rstrip("/") == OPENAI:
+        endpoint = python_string(root.removesuffix("/openai"))
+        arguments = [f"azure_endpoint={endpoint}", f"api_version={python_string(connection.api_version)}"]
+    elif root == OPENAI:
         arguments = []
     else:
-        arguments = [f"base_url={address}"]
+        arguments = [f"base_url={python_string(root)}"]
     if connection.auth == Auth.KEY:
         before = f"import os\n\nfrom openai import {sdk}\n\n"
         arguments.append(f'api_key=os.environ["{key_name(connection)}"]')
