@@ -159,10 +159,8 @@ def _insert(
     Body.objects.bulk_create(
         Body(
             completion_id=row.pk,
-            system_text=reading.texts.system,
-            prompt_text=reading.texts.prompt,
-            answer_text=reading.texts.answer,
             raw=reading.raw,
+            **texts_of(reading),
         )
         for row, reading in zip(rows, readings, strict=True)
     )
@@ -183,27 +181,16 @@ def rewrite(
         pk: Texts(*texts)
         for pk, *texts in bodies.values_list("pk", "system_text", "prompt_text", "answer_text")
     }
-    _update_all(
+    update_all(
         StoredCompletion,
         [
             (row["pk"], {**reading.columns, "terms": held, "change": change, **more})
             for (reading, row), held in zip(met, terms, strict=True)
         ],
     )
-    _update_all(
+    update_all(
         Body,
-        [
-            (
-                row["pk"],
-                {
-                    "system_text": reading.texts.system,
-                    "prompt_text": reading.texts.prompt,
-                    "answer_text": reading.texts.answer,
-                    "raw": reading.raw,
-                },
-            )
-            for reading, row in met
-        ],
+        [(row["pk"], {**texts_of(reading), "raw": reading.raw}) for reading, row in met],
     )
     return [
         (
@@ -215,8 +202,16 @@ def rewrite(
     ]
 
 
-def _update_all(model: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+def texts_of(reading: Reading) -> dict[str, str]:
+    """The columns of a body that search reads."""
+    texts = reading.texts
+    return {"system_text": texts.system, "prompt_text": texts.prompt, "answer_text": texts.answer}
+
+
+def update_all(model: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
     """Update rows by their keys, all of them in the same columns, by one statement said once."""
+    if not rows:
+        return
     fields = [model._meta.get_field(name) for name in rows[0][1]]
     quote = database.ops.quote_name
     settings = ", ".join(f"{quote(each.column)} = %s" for each in fields)

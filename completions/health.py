@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from completions import missing, schedule, sync
-from completions.models import Quarantine, StoredCompletion, SyncPass, SyncState
+from completions import columns, missing, schedule, sync
+from completions.models import Quarantine, SyncPass, SyncState
 from portal.models import Connection, Operation
 
 
@@ -85,14 +85,14 @@ def health_of(connection: Connection) -> Health:
     ]
     told = [state for state in states.values() if state.upstream_total is not None]
     told.sort(key=lambda state: state.finished or state.started or connection.created)
-    rows = StoredCompletion.objects.filter(connection=connection)
-    gone = rows.filter(gone_at__isnull=False).count()
+    rows = columns.current([connection.pk])[connection.pk]
+    gone = rows.marked("gone")
     newest = states.get(SyncPass.INCREMENTAL)
     scheduled = connection.sync_enabled and connection.state in sync.USABLE
     return Health(
         connection=connection,
         passes=passes,
-        here=rows.count() - gone,
+        here=len(rows) - gone,
         gone=gone,
         upstream=told[-1].upstream_total if told else None,
         missing=missing.pending(connection.pk).count(),

@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from completions import missing, sync
-from completions.models import SyncPass
+from completions import columns, missing, rederive, sync
+from completions.models import Mirror, SyncPass
 from portal import audit, operations
 from portal.models import Connection, Operation
 
@@ -31,6 +32,20 @@ def begin_due() -> int:
         except Exception:  # logged, and asked again in half a minute
             log.exception("The schedule of %s could not be looked at.", connection)
     return begun
+
+
+def keep_columns() -> None:
+    """Read rows again that an older version wrote, and pack what writers left unpacked."""
+    mirrors = Mirror.objects.exclude(connection__state=Connection.State.DELETING)
+    due = mirrors.filter(Q(derived__lt=columns.DERIVED) | Q(unpacked__gte=columns.SMALL))
+    for mirror in due.select_related("connection"):
+        try:
+            if mirror.derived < columns.DERIVED and _rested(mirror.connection, rederive.KIND):
+                rederive.begin(mirror.connection)
+            elif not Operation.objects.live().filter(connection=mirror.connection).exists():
+                columns.pack(mirror.pk)
+        except Exception:  # logged, and asked again in half a minute
+            log.exception("The columns of %s could not be looked at.", mirror.connection)
 
 
 def due(connection: Connection) -> list[SyncPass]:

@@ -8,8 +8,9 @@ from completions import selection
 
 @shared_task(name="completions.tasks.schedule")  # type: ignore[untyped-decorator]  # celery has no types
 def schedule() -> None:
-    """Begin every sync that is due."""
+    """Begin every sync that is due, and keep the mirrors' columns in order."""
     due.begin_due()
+    due.keep_columns()
 
 
 @shared_task(name="completions.tasks.tidy")  # type: ignore[untyped-decorator]  # celery has no types

@@ -13,6 +13,8 @@ from completions.models import Mirror, Removed, StoredCompletion
 
 DERIVED = 1  # version of what completions.readings derives; rows of a mirror with a lower one are read again
 
+LAST_ID = 2**63 - 1
+
 State = tuple[UUID, int, int, int]  # epoch, change, packed, derived
 
 _TABLE = StoredCompletion._meta.db_table
@@ -62,7 +64,7 @@ def states(connections: set[int]) -> dict[int, State]:
     return {pk: (epoch, change, packed, derived) for pk, epoch, change, packed, derived in rows}
 
 
-def rows_after(connection_id: int, change: int, most: int = MOST_ROWS) -> Iterator[list[Row]]:
+def rows_after(connection_id: int, change: int) -> Iterator[list[Row]]:
     """Rows as they are now that changed after this, the oldest change first; `change` is their last value.
 
     A row that changes meanwhile may come twice, the later one counts.
@@ -70,12 +72,12 @@ def rows_after(connection_id: int, change: int, most: int = MOST_ROWS) -> Iterat
     last, pk = change, LAST_ID  # every row of that change is known
     while True:
         with database.cursor() as cursor:
-            cursor.execute(_CHANGED, [connection_id, last, last, pk, most])
+            cursor.execute(_CHANGED, [connection_id, last, last, pk, MOST_ROWS])
             rows = cursor.fetchall()
         if rows:
             yield rows
             last, pk = rows[-1][-1], rows[-1][0]
-        if len(rows) < most:
+        if len(rows) < MOST_ROWS:
             return
 
 
@@ -100,6 +102,3 @@ def removed_after(connection_id: int, change: int, upto: int | None = None) -> N
         found = found.filter(change__lte=upto)
     blobs = b"".join(bytes(blob) for blob in found.values_list("ids", flat=True))
     return np.sort(np.frombuffer(blobs, "<i8").astype(np.int64))
-
-
-LAST_ID = 2**63 - 1

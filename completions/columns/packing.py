@@ -13,7 +13,6 @@ from django.db import transaction
 from numpy.typing import NDArray
 
 from completions.columns import changes
-from completions.columns.changes import DERIVED
 from completions.columns.segment import MOST_ROWS, Mask, Row, Segment
 from completions.models import ColumnSegment, Mirror, StoredCompletion
 from portal.crashpoints import crashpoint
@@ -23,13 +22,10 @@ SMALL = 1_000  # fewer are not worth it
 
 
 def pack(connection_id: int) -> int:
-    """Move everything that changed into segments; returns how many rows. Harmless beside writers and readers.
-
-    A mirror whose rows are still being read again is left alone: all of them will change.
-    """
+    """Move everything that changed into segments, beside writers and readers; returns how many rows."""
     total = 0
     while True:
-        mirror = Mirror.objects.filter(pk=connection_id, derived__gte=DERIVED).first()
+        mirror = Mirror.objects.filter(pk=connection_id).first()
         if mirror is None or mirror.packed >= mirror.change:
             return total
         rows = _pack_some(mirror)
@@ -67,7 +63,7 @@ def _next(mirror: Any) -> tuple[list[Row], int]:
         if len(rows) == MOST_ROWS:
             upto = min(upto, rows[-1][-1] - 1)
         fit = [row for row in rows if row[-1] <= upto]
-        if not fit and len(rows) == MOST_ROWS:
+        if len(rows) == MOST_ROWS and rows[0][-1] == rows[-1][-1]:
             return _one_change(mirror, rows[-1][-1])
         return fit, upto
     return [], int(mirror.change)

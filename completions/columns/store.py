@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from completions.columns import changes
 from completions.columns.changes import DERIVED, State
-from completions.columns.segment import MOST_ROWS, Mask, Places, Row, Segment
+from completions.columns.segment import MARKS, MOST_ROWS, Mask, Places, Row, Segment
 from completions.models import ColumnSegment
 
 MOST_BYTES = 2**30  # held for connections that nobody is looking at just now
@@ -34,6 +34,11 @@ class Part:
     @cached_property
     def rows(self) -> int:
         return len(self.segment) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    @property
+    def marks_alive(self) -> NDArray[np.uint16]:
+        """The marks of the rows that live."""
+        return self.segment.marks if self.alive is None else self.segment.marks[self.alive]
 
     @cached_property
     def span(self) -> tuple[int, int]:
@@ -69,6 +74,10 @@ class Columns:
 
     def __len__(self) -> int:
         return sum(part.rows for part in self.parts)
+
+    def marked(self, name: str) -> int:
+        """How many rows have this mark."""
+        return sum(int(np.count_nonzero(part.marks_alive & MARKS[name])) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -156,8 +165,10 @@ def _fit(held: _Held | None, state: State) -> Columns | None:
 def _refreshed(pk: int, state: State, held: _Held | None) -> _Held:
     epoch, change, packed, derived = state
     layers = _Layers()
-    if held is not None and held.epoch == epoch and held.packed == packed:
-        base, since = held.base, held.columns.change
+    # While rows are being read again, those that were not would have to be read anew after each packing.
+    stays = derived < DERIVED
+    if held is not None and held.epoch == epoch and (held.packed == packed or stays):
+        base, since, packed = held.base, held.columns.change, held.packed
         at = len(held.columns.parts) - held.loose
         layers.base, layers.loose = list(held.columns.parts[:at]), list(held.columns.parts[at:])
     else:
