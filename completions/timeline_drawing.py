@@ -15,7 +15,8 @@ from completions.timeline import Timeline
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 LAST = 253_402_300_799  # the last second of the year 9999, and of datetime
-LABELS = 7  # at most so many on the axis
+LABELS = 8  # at most so many on the axis
+WIDE, NARROW, LETTER = 640, 330, 6.2  # pixels: of the axis, and of one letter on it
 LEAST_HEIGHT = 6.0  # per cent: one completion beside a million can still be seen
 TO = "\N{EN DASH}"
 
@@ -112,17 +113,22 @@ class Drawing:
 
     @cached_property
     def ticks(self) -> list[Tick]:
-        return [
-            Tick(
-                x=f"{place:.2f}%",
-                anchor="start" if place < 7 else "end" if place > 93 else "middle",
-                text=text,
-                minor=number % 2 == 1,
-            )
-            for number, (place, text) in enumerate(
-                (self._place(at), text) for at, text in self.clock.ticks() if self.low <= at <= self.high
-            )
-        ]
+        """The labels that have room; minor are those that have it only where it is wide."""
+        found = [(self._place(at), text) for at, text in self.clock.ticks() if self.low <= at <= self.high]
+        made: list[Tick] = []
+        ends = {WIDE: -1.0, NARROW: -1.0}  # where the last label ends that is shown in so many pixels
+        for place, text in found:
+            anchor = "start" if place < 7 else "end" if place > 93 else "middle"
+            fits = {}
+            for pixels in ends:
+                width = 100 * (len(text) * LETTER + 8) / pixels
+                left = place - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+                fits[pixels] = left >= ends[pixels] and left >= -2
+                if fits[pixels]:
+                    ends[pixels] = left + width
+            if fits[WIDE]:
+                made.append(Tick(f"{place:.2f}%", anchor, text, minor=not fits[NARROW]))
+        return made
 
     @property
     def summary(self) -> str:
@@ -200,6 +206,8 @@ def span_label(begin: str, until: str) -> str:
     """From one moment to another, both in words; the day is said once."""
     if begin == until:
         return begin
+    if begin.endswith(" 00:00") and until.endswith(" 24:00"):
+        return span_label(begin[:-6], until[:-6])
     day, _, time = begin.rpartition(" ")
     end_day, _, end_time = until.rpartition(" ")
     if day and day == end_day and ":" in time:
@@ -271,7 +279,7 @@ class Clock:
         for size in (1, 5, 15, 30, 60, 300, 900, 1800, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR):
             if span / size <= LABELS + 1:
                 yield self._times(size)
-        for days in (1, 2, 7, 14):
+        for days in (1, 2, 3, 7, 14):
             if span / (days * DAY) <= LABELS + 1:
                 yield self._days(days)
         for months in (1, 3, 6, 12, 24, 60, 120, 600, 1200, 6000, 12000):

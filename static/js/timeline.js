@@ -2,8 +2,10 @@
 // By keyboard: arrows move, with Shift they stretch the choice, Home and End, Enter applies, Escape takes back, + and - zoom.
 import "./zone.js";
 
+const TWICE = 250; // milliseconds between the two clicks of a double click
 const SLACK = 4; // a hand is not still while it clicks
 let drag = null; // { plot, id, x, from, to }
+let waiting = 0; // the timer of a click that may become a double click
 let cursor = null; // { at, anchor }: the bar in hand by keyboard and where the choice began
 
 const plotOf = (element) => element.closest?.("[data-timeline]");
@@ -13,6 +15,10 @@ const counted = (n) => `${n.toLocaleString("en-GB")} completion${n === 1 ? "" : 
 function words(first, last) {
   const [begin, until] = [first.dataset.begin, last.dataset.until];
   if (begin === until) return begin;
+  if (begin.endsWith(" 00:00") && until.endsWith(" 24:00")) {
+    const [day, lastDay] = [begin.slice(0, -6), until.slice(0, -6)];
+    return day === lastDay ? day : `${day} – ${lastDay}`;
+  }
   const sameDay = begin.includes(":") && begin.slice(0, begin.lastIndexOf(" ")) === until.slice(0, until.lastIndexOf(" "));
   return `${begin} – ${sameDay ? until.slice(until.lastIndexOf(" ") + 1) : until}`;
 }
@@ -107,6 +113,7 @@ document.addEventListener("pointerout", (event) => {
   const plot = plotOf(event.target);
   if (plot && !drag && !plot.contains(event.relatedTarget) && !plot.contains(document.activeElement)) hide(plot);
 });
+document.addEventListener("mousedown", (event) => { if (plotOf(event.target)) event.preventDefault(); }); // no link in focus, no text chosen
 document.addEventListener("dragstart", (event) => { if (plotOf(event.target)) event.preventDefault(); });
 
 document.addEventListener("click", (event) => {
@@ -115,7 +122,9 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   const plot = plotOf(bar);
   const at = barsOf(plot).indexOf(bar);
-  if (event.detail < 2) apply(plot, at, at);
+  clearTimeout(waiting);
+  // Where a double click has a meaning, one click waits for the second.
+  if (event.detail < 2) waiting = setTimeout(() => { if (plot.isConnected) apply(plot, at, at); }, plot.parentElement.querySelector("[data-wider]") ? TWICE : 0);
 });
 
 document.addEventListener("dblclick", (event) => {
