@@ -111,7 +111,7 @@ class Bar:
 
 
 def typed(q: str, add: str, place: str = "") -> Filter:
-    """The filter `q` with what was typed beside it, before the condition of the number `place` if there is one."""
+    """The filter `q` with what was typed beside it, at its `place` among the conditions."""
     wanted, added = Filter.parse(q), Filter.parse(add)
     at = int(place) if place.isascii() and place.isdecimal() and len(place) < 4 else len(wanted.clauses)
     first = replace(wanted, clauses=wanted.clauses[:at], broken=())

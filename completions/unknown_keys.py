@@ -1,10 +1,10 @@
 """Metadata keys that a filter names and that no completion has: most often a slip of the hand."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from completions import observed
-from completions.filters import Clause, Filter, Group, Node
+from completions.filters import Filter
 from completions.listing import Listing
 from completions.models import Term
 
@@ -44,13 +44,4 @@ def _unknown(wanted: Filter, key: str, by_folded: dict[str, str]) -> UnknownKey:
     if not found:
         return UnknownKey(key, "", None)
     near = by_folded[found[0]]
-    renamed = replace(wanted, clauses=tuple(_renamed(node, key, near) for node in wanted.clauses))
-    return UnknownKey(key, near, Filter.parse(renamed.q))
-
-
-def _renamed(node: Node, key: str, near: str) -> Node:
-    if isinstance(node, Clause):
-        return replace(node, key=near) if node.key == key else node
-    assert isinstance(node, Group)
-    options = tuple(tuple(_renamed(each, key, near) for each in option) for option in node.options)
-    return replace(node, options=options)
+    return UnknownKey(key, near, wanted.renamed(key, near))

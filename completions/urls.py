@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from completions.views import drawer, facets, pane, selection
+from completions.views import bar, drawer, facets, pane, selection
 
 app_name = "completions"
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("facets/", facets.facets, name="facets"),
     path("facet/", facets.facet, name="facet"),
     path("timeline/", facets.timeline, name="timeline"),
+    path("suggest/", bar.suggest, name="suggest"),
+    path("filter/", bar.editor, name="editor"),
     path("select/", selection.select, name="freeze"),
     path("select/<uuid:frozen>/", selection.question, name="frozen"),
     path("", include("completions.sync_urls")),

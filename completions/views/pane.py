@@ -7,8 +7,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from completions.addresses import read_day, read_key
+from completions.bar import typed
 from completions.display import read_columns, usual
-from completions.filters import Filter
 from completions.pane import MOST_NEWS, Pane
 from portal.htmx import fragment, wants_fragment
 from portal.wording import NOTHING
@@ -31,7 +31,7 @@ def pane(request: HttpRequest) -> HttpResponse:
 def _canonical(request: HttpRequest, page: Pane) -> str:
     """The one address of what a form asked for in words of its own; empty if no form did."""
     if "add" in request.GET:
-        return page.address(Filter.parse(f"{request.GET.get('q', '')} {request.GET['add']}"))
+        return page.address(typed(page.q, request.GET["add"], request.GET.get("place", "")))
     if "column" in request.GET:
         names = request.GET.getlist("column")
         chosen = () if "usual" in names else read_columns(names)

@@ -1,5 +1,4 @@
 // The pane keeps the search field in hand when its filter changes.
-// Backspace in the empty search field takes the last condition back.
 let searching = false;
 
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -8,9 +7,4 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   if (event.detail.target?.id === "panes" && searching) document.getElementById("add")?.focus();
-});
-
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Backspace" || event.target.id !== "add" || event.target.value) return;
-  [...document.querySelectorAll(".qbar .chip .x")].at(-1)?.click();
 });
