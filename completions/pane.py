@@ -307,7 +307,7 @@ class Pane:
         css = " ".join(word for word in column.css.split() if word == "r")
         if not self.display.columns:
             css = f"{css} {column.leaves}".strip()
-        name, sized = shown.write(), shown.width or 0
+        name, sized = shown.write(), shown.width or TEXT_WIDTH
         if not column.sort:
             return Head(name, column.title, css, shown.width, sized)
         mine = sort.column == column.sort

@@ -1,8 +1,28 @@
 // Which rows are chosen: these ids, or all matching except these. The state lives here and is written into the hidden
 // inputs of [data-selection], which stands outside the fragment that htmx swaps. See docs/design.md for the attributes.
+// It is kept for the tab too, and taken up again when the person comes back to the list or reloads it.
 const state = { mode: "ids", ids: new Set(), excluded: new Set(), q: "" };
 const number = new Intl.NumberFormat("en-GB");
-let anchor = null;
+const KEPT = "portal-selection";
+let anchor = null; // the id of the box that was last pressed
+
+function keep() {
+  const { mode, q } = state;
+  try {
+    if (!list()) return;
+    if (!count()) sessionStorage.removeItem(KEPT);
+    else sessionStorage.setItem(KEPT, JSON.stringify({ mode, q, ids: [...state.ids], excluded: [...state.excluded] }));
+  } catch { /* No room, or no storage at all: then it lasts as long as the page. */ }
+}
+
+function takeUp() {
+  const came = performance.getEntriesByType("navigation")[0]?.type;
+  if (!["back_forward", "reload"].includes(came)) return;
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+    if (kept) Object.assign(state, { mode: kept.mode, q: kept.q, ids: new Set(kept.ids), excluded: new Set(kept.excluded) });
+  } catch { /* What cannot be read is no selection. */ }
+}
 
 const form = () => document.querySelector("[data-selection]");
 const list = () => document.querySelector("[data-rows]");
@@ -48,16 +68,22 @@ function draw() {
   bar.querySelector("[data-selection-all]").hidden = state.mode === "all" || total() <= state.ids.size;
   for (const text of bar.querySelectorAll("[data-selection-total]")) text.textContent = number.format(total()) + more();
   bar.hidden = count() === 0;
+  keep();
+}
+
+// One box, or with Shift every box from the last pressed one to it, if that one is on this page.
+function press(box, on, far) {
+  const all = boxes();
+  const [from, to] = [all.findIndex((each) => each.value === anchor), all.indexOf(box)];
+  const range = far && from >= 0 ? all.slice(Math.min(from, to), Math.max(from, to) + 1) : [box];
+  for (const each of range) put(each.value, on);
+  anchor = box.value;
 }
 
 document.addEventListener("click", (event) => {
   const box = event.target.closest("[data-select]");
   if (box) {
-    const all = boxes();
-    const [from, to] = [all.indexOf(anchor), all.indexOf(box)].sort((a, b) => a - b);
-    const range = event.shiftKey && from >= 0 ? all.slice(from, to + 1) : [box];
-    for (const each of range) put(each.value, box.checked);
-    anchor = box;
+    press(box, box.checked, event.shiftKey);
   } else if (event.target.closest("[data-select-page]")) {
     for (const each of boxes()) put(each.value, event.target.checked);
   } else if (event.target.closest("[data-selection-all]")) {
@@ -69,14 +95,15 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "x" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key.toLowerCase() !== "x" || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input:not([type=checkbox]), textarea, select") || document.querySelector("dialog[open]")) return;
   const box = document.querySelector("[data-row].cur [data-select]");
   if (!box) return;
-  put(box.value, !chosen(box.value));
+  press(box, event.shiftKey || !chosen(box.value), event.shiftKey);
   draw();
 });
 
-document.addEventListener("htmx:afterSettle", draw);
+for (const name of ["htmx:afterSettle", "htmx:historyRestore"]) document.addEventListener(name, draw);
 addEventListener("pageshow", draw);
+takeUp();
 draw();
