@@ -13,7 +13,9 @@ from completions.filters.clauses import (
     TermName,
     add,
     describe_all,
+    joined,
     leaves,
+    renamed,
 )
 from completions.filters.fields import FIELDS, TEXT, Field
 from completions.filters.lookups import (
@@ -135,6 +137,10 @@ class Filter:
         clauses = list(self.clauses)
         add(clauses, clause)
         return replace(self, clauses=tuple(clauses))
+
+    def renamed(self, key: str, near: str) -> Self:
+        """With another metadata key in the place of one, in groups too."""
+        return replace(self, clauses=joined(new for node in self.clauses for new in renamed(node, key, near)))
 
     def with_text(self, text: str) -> Self:
         return self.with_(Clause(TEXT, Words(text)))

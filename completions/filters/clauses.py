@@ -195,6 +195,14 @@ def turned(node: Node) -> tuple[Node, ...]:
     return (replace(node, negated=not node.negated),)
 
 
+def renamed(node: Node, key: str, near: str) -> tuple[Node, ...]:
+    """The same with another metadata key in the place of one."""
+    if isinstance(node, Clause):
+        return (replace(node, key=near) if node.key == key else node,)
+    options = [[new for old in option for new in renamed(old, key, near)] for option in node.options]
+    return nodes_of(options, negated=node.negated)
+
+
 def joined(nodes: Iterable[Node]) -> tuple[Node, ...]:
     """Conditions side by side; values of a field with one value per completion are joined by “or”."""
     made: list[Node] = []

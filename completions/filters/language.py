@@ -222,7 +222,9 @@ def _malformed(q: str, at: int) -> Piece:
         source = q[at:].rstrip()
         return Piece(source, problem=_QUOTE_OPEN, instead=_bare_words(source), end=len(q))
     source = q[at:end]
-    problem = _OPEN if depth else "A comma is followed by no value." if source.endswith(",") else _WITHIN
+    problem = _OPEN if depth else _WITHIN
+    if not depth and source.endswith(","):
+        problem = "A value is missing." if source.endswith(":,") else "A comma is followed by no value."
     return Piece(source, problem=problem, instead=_bare_words(source), end=end)
 
 
