@@ -1,6 +1,8 @@
 """Words in PostgreSQL: a table of tsvectors beside the completions, with a GIN index.
 
 The tsvector is written from our own words; no text search configuration takes part. Columns are its weights.
+A GIN index knows no weights: a query with one makes PostgreSQL read every document found. So words of the
+system prompt are lexemes of their own, and the usual search in prompt and answer needs no weight.
 """
 
 from collections.abc import Iterable
@@ -24,6 +26,7 @@ _PLACES: dict[Column, list[str]] = {
     column: [f":{place}{weight}" for place in range(1, 16_384)] for column, weight in _WEIGHTS.items()
 }
 BLOCK_IDS = 4096
+SYSTEM = "_s"  # begins the lexemes of the system prompt; no word contains its `_`
 _SINGLY: dict[Column, int] = {"prompt": 16_379, "answer": 16_381, "system": 16_383}
 
 
@@ -52,14 +55,17 @@ def vector(pk: int, texts: Texts) -> str:
     pieces = [block(pk)]
     start = 0
     for column in COLUMNS:
-        found = made.columns[column]
+        found, beyond = made.columns[column], made.beyond[column]
+        if column == "system":
+            found = [GAP if word == GAP else SYSTEM + word for word in found]
+            beyond = [SYSTEM + word for word in beyond]
         places = _PLACES[column][start : start + len(found)]
         if GAP in found:
             pieces += [word + place for word, place in zip(found, places, strict=True) if word != GAP]
         else:
             pieces += map(str.__add__, found, places)
         start += len(found) + _STEP
-        pieces += [f"{word}:{_SINGLY[column]}{_WEIGHTS[column]}" for word in made.beyond[column]]
+        pieces += [f"{word}:{_SINGLY[column]}{_WEIGHTS[column]}" for word in beyond]
     return " ".join(pieces)
 
 
@@ -84,6 +90,16 @@ def expression(query: TextQuery) -> str:
 
 
 def _term(term: TextTerm) -> str:
-    weights = "".join(_WEIGHTS[column] for column in term.columns)
-    *first, last = (f"'{word}':" for word in term.words)
-    return " <-> ".join([*(word + weights for word in first), last + "*" * term.prefix + weights])
+    spoken = [column for column in COLUMNS if column in term.columns and column != "system"]
+    either = [_phrase(term, "", "" if len(spoken) == 2 else _WEIGHTS[spoken[0]])] if spoken else []
+    if "system" in term.columns:
+        either.append(_phrase(term, SYSTEM, ""))
+    return " | ".join(f"({each})" for each in either)
+
+
+def _phrase(term: TextTerm, before: str, weights: str) -> str:
+    *first, last = (f"'{before}{word}'" for word in term.words)
+    end = "*" * term.prefix + weights
+    return " <-> ".join(
+        [*(f"{word}:{weights}" if weights else word for word in first), f"{last}:{end}" if end else last]
+    )

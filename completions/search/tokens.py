@@ -22,9 +22,9 @@ COLUMNS: tuple[Column, ...] = ("prompt", "answer", "system")
 PHRASE_WORDS = 16_000  # positions end at 16,383; words beyond are found singly, not in phrases
 REPEATS = {"prompt": 110, "answer": 110, "system": 35}  # positions of one word end at 256
 LEXEME_BYTES = 900_000  # a tsvector is smaller than 1 MB
-# So few words fit in any case, each of them of WORD_CHARS characters of four bytes.
-_FEW_WORDS = LEXEME_BYTES // 410
 WORD_CHARS = 100  # longer runs are no words; both index and query cut them here
+# So few words fit in any case, each of them of WORD_CHARS characters of four bytes.
+_FEW_WORDS = LEXEME_BYTES // (WORD_CHARS * 4 + 10)
 
 # Stands where a word is left out, so that the words around it do not become neighbours. No word contains it.
 GAP = "_"
@@ -52,14 +52,18 @@ class _Separate(dict[int, str]):
 
 
 _SEPARATE = _Separate()
+# The same of what most texts are made of, all at once: letters small, digits, and spaces for the rest.
+_ASCII = bytes(ord(chr(code).lower()) if chr(code).isalnum() and code < 128 else 32 for code in range(256))
 
 
 def words(text: str) -> list[str]:
     """The words of a text in order, repeated as often as they occur."""
-    if not text.isascii():
+    if text.isascii():
+        found = text.encode().translate(_ASCII).decode().split()
+    else:
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         text = unicodedata.normalize("NFC", _ACCENTS.sub("", text))
-    found = text.lower().translate(_SEPARATE).split()
+        found = text.lower().translate(_SEPARATE).split()
     if len(text) > WORD_CHARS and max(map(len, found), default=0) > WORD_CHARS:
         return [word[:WORD_CHARS] for word in found]
     return found
@@ -107,16 +111,17 @@ def _within_limits(found: Mapping[Column, list[str]]) -> Document:
         rest: dict[str, None] = {}
         seen: dict[str, int] = {}
         most = REPEATS[column]
+        apart = GAP if column == "system" else ""  # there its words are lexemes of their own
         for word in found[column]:
-            if word not in lexemes:
-                cost = len(word.encode()) + 8
+            if apart + word not in lexemes:
+                cost = len(word.encode()) + 10
                 if size + cost > LEXEME_BYTES:
                     whole = False
                     if len(kept) < room:
                         kept.append(GAP)
                     continue
                 size += cost
-                lexemes.add(word)
+                lexemes.add(apart + word)
             if len(kept) >= room:
                 whole = False
                 if word not in seen:
