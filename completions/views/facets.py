@@ -52,7 +52,7 @@ def timeline(request: HttpRequest) -> HttpResponse:
 
 
 def _whole(request: HttpRequest, page: Pane) -> HttpResponse:
-    context = {"pane": page, "eager": True, "others": _others(page), **_drawn(request, page)}
+    context = {"pane": page.prepare(), "eager": True, "others": _others(page), **_drawn(request, page)}
     return render(request, "completions/pane.html", context)
 
 
