@@ -1,5 +1,6 @@
 """One completion in full, as an object: its conversation, what stands around it, and its neighbours."""
 
+import json
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +11,7 @@ from completions.addresses import drawer_address
 from completions.conversation import as_json
 from completions.filters import Filter
 from completions.filters.fields import FLAGS
+from completions.highlights import Highlights
 from completions.listing import Key
 from completions.models import Body, StoredCompletion
 from completions.pane import Pane
@@ -22,6 +24,10 @@ from portal.rendering import code
 from portal.wording import NOTHING
 
 TABS = (("conversation", "Conversation"), ("details", "Details"), ("json", "JSON"), ("code", "Code"))
+
+
+# Words of a filter are looked for in the beginning of a text only.
+SEARCHED, MOST_WORDS, LONGEST_WORD = 200_000, 200, 200
 
 
 class Drawer:
@@ -61,30 +67,30 @@ class Drawer:
         address = drawer_address(row.connection.slug, row.upstream_id, row.pk, self.pane.query)
         return address + ("&" if "?" in address else "?")
 
+    # The rows before and after.
+
+    @cached_property
+    def newer(self) -> str:
+        """The one before it in the result, or nothing."""
+        return self._neighbour(self.pane.listing.page(1, before=self.pane.place_of(self.row)))
+
+    @cached_property
+    def older(self) -> str:
+        """The one after it in the result, or nothing."""
+        return self._neighbour(self.pane.listing.page(1, after=self.pane.place_of(self.row)))
+
     def _neighbour(self, keys: list[Key]) -> str:
         if not keys:
             return ""
         pk = keys[0].id
-        row = StoredCompletion.objects.filter(pk=pk).values("connection_id", "upstream_id").first()
+        row = StoredCompletion.objects.filter(pk=pk).values_list("connection_id", "upstream_id").first()
         slugs = {each.pk: each.slug for each in self.pane.connections}
-        if row is None:
+        if row is None or row[0] not in slugs:
             return ""
-        address = drawer_address(slugs[row["connection_id"]], row["upstream_id"], pk, self.pane.query)
+        address = drawer_address(slugs[row[0]], row[1], pk, self.pane.query)
         shown = {"tab": self.tab} if self.tab != TABS[0][0] else {}
         shown |= {"as": "text"} if self.flat else {}
         return f"{address}{('&' if '?' in address else '?') if shown else ''}{urlencode(shown)}"
-
-    @property
-    def newer(self) -> str:
-        return self._neighbour(self.pane.listing.page(1, before=self._place))
-
-    @property
-    def older(self) -> str:
-        return self._neighbour(self.pane.listing.page(1, after=self._place))
-
-    @property
-    def _place(self) -> Key:
-        return Key(self.row.created, self.row.pk)
 
     # What is in it.
 
@@ -99,6 +105,26 @@ class Drawer:
             return None
         speech = self.talk.speech(int(index))
         return None if speech is None else Writer(self.here, raw=self.raw, whole=True).speech(speech)
+
+    @cached_property
+    def words(self) -> str:
+        """What the filter found in the texts, as JSON: each word, and whether it stood apart on both sides."""
+        found = Highlights(self.pane.wanted)
+        if not found or self.tab != TABS[0][0]:
+            return ""
+        texts = self.talk.conversation.texts()
+        told: dict[str, tuple[bool, bool]] = {}
+        for column, text in (("prompt", texts.prompt), ("answer", texts.answer)):
+            text = text[:SEARCHED]
+            for start, end in found.spans(text, column)[:MOST_WORDS]:
+                word = text[start:end].lower()
+                before, after = told.get(word, (True, True))
+                told[word] = (
+                    before and not text[start - 1 : start].isalnum(),
+                    after and not text[end : end + 1].isalnum(),
+                )
+        marks = [[word, *apart] for word, apart in told.items() if len(word) <= LONGEST_WORD]
+        return json.dumps(marks) if marks else ""
 
     @property
     def tokens(self) -> str:

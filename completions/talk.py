@@ -124,6 +124,12 @@ class Talk:
         return tuple((name, _short(value)) for name, value in self.conversation.parameters.items())
 
     @property
+    def headline(self) -> tuple[tuple[str, str], ...]:
+        """The parameters that are asked about most."""
+        names = {"temperature": "Temperature", "seed": "Seed"}
+        return tuple((names[name], value) for name, value in self.parameters if name in names)
+
+    @property
     def usage(self) -> tuple[tuple[str, str], ...]:
         return tuple(_flat(self.conversation.item.get("usage")))
 

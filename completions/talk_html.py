@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from completions.talk import Call, Piece, Speech, Talk
 from portal.hidden import count_hidden
-from portal.json_rendering import json_text, json_tree
+from portal.json_rendering import json_text, json_tree, load_json
 from portal.rendering import Render, line, plain, rich
 from portal.templatetags.portal import icon
 
@@ -107,8 +107,8 @@ class Writer:
     def _text(self, text: str, speech_id: str) -> str:
         if self.raw or self.room <= 0:
             return self._folded(text, speech_id, plain)
-        self.room -= min(len(text), FOLD) if not self.whole else len(text)
-        return self._folded(text, speech_id, rich)
+        self.room -= len(text) if self.whole else min(len(text), FOLD)
+        return _tree(text) or self._folded(text, speech_id, rich)
 
     def _folded(self, text: str, speech_id: str, shown: Render) -> str:
         if self.whole or len(text) <= FOLD:
@@ -150,6 +150,17 @@ class Writer:
             f'<details class="call" open><summary>{icon("wrench")}{line(call.name, 80)}{identity}</summary>'
             f"{arguments}{result}</details>"
         )
+
+
+def _tree(text: str) -> str:
+    """Text that is a JSON object or list and not long, as a tree; else nothing."""
+    if len(text) > FOLD or not text.lstrip().startswith(("{", "[")):
+        return ""
+    try:
+        value = load_json(text)
+    except ValueError:
+        return ""
+    return str(json_tree(value)) if isinstance(value, dict | list) else ""
 
 
 def beginning(text: str) -> str:

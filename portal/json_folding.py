@@ -15,7 +15,7 @@ from portal.json_rendering import children, label, length, scalar
 
 OPEN_NODES: Final = 400
 CHUNK: Final = 200
-OPEN_LEVELS: Final = 2
+OPEN_LEVELS: Final = 4
 OPEN_CHILDREN: Final = 50
 
 Path = Sequence[int]

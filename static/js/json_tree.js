@@ -17,7 +17,7 @@ function shownPath(node) {
   for (let each = node; each && !each.parentElement.matches("[data-tree]"); each = each.parentElement.closest("[data-n]")) {
     names.unshift((each.matches("details") ? each.firstElementChild : each).querySelector(":scope > .k")?.textContent ?? "");
   }
-  return names.join(" › ") || "The whole";
+  return names.join(" / ") || "The whole";
 }
 
 function choose(line, focus = false) {
