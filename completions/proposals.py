@@ -56,6 +56,8 @@ def proposals(
         ]
         if not at.typed and not found:
             found = _forms(at.field)
+        elif not at.typed and "present" in FIELDS[at.field].lookups:
+            found = [*found[: MOST - 1], Proposal("*", "*", "any value", done=True)]
     else:
         found = [
             Proposal(each.insert.strip(), each.insert.strip(), _hint(each), done=each.insert.endswith(" "))

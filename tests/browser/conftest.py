@@ -19,6 +19,8 @@ HONEST_REFUSALS = tuple(
     for status in (403, 404, 409, 410, 422)
     for words in ("status of", "Status Error Code")
 )
+# A request that a newer one makes needless is given up; htmx tells the console of it.
+GIVEN_UP = ("htmx:sendAbort", "htmx:afterRequest")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,7 +56,7 @@ class Site:
         page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
 
     def _listen(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(known in message.text for known in HONEST_REFUSALS):
+        if message.type == "error" and not any(known in message.text for known in HONEST_REFUSALS + GIVEN_UP):
             self.complaints.append(f"{self.page.url}: {message.text}")
 
     def open(self, path: str = "/") -> Page:
