@@ -99,9 +99,7 @@ class Clause:
         return isinstance(self.lookup, Present)
 
 
-_FIELD_TITLES = frozenset(
-    word for field in FIELDS.values() for word in (field.title, field.name, *field.title.split())
-)
+_FIELD_TITLES = frozenset(word for field in FIELDS.values() for word in (field.title, field.name))
 
 Node = Union[Clause, "Group"]
 

@@ -20,7 +20,7 @@ SYNONYMS = {
     "system_prompt": "system", "instructions": "system", "endpoint": "connection", "project": "connection",
 }  # fmt: skip
 _COMPARED = re.compile(
-    r'(-?)(meta\.(?:"(?:[^"\\]|\\.)*"|[^\s"=<>!:]+)|[a-z_]+)(!==?|!=|==?|<>|<=|>=|<|>|≤|≥|≠)(.+)',
+    r'(-?)(meta\.[^\s"=<>!:]+|[a-z_]+)(!==?|!=|==?|<>|<=|>=|<|>|≤|≥|≠)(.+)',
     re.DOTALL | re.IGNORECASE,
 )
 
