@@ -38,11 +38,12 @@ class Wanted:
 
 @dataclass
 class Peer:
-    """One other product in an environment of its own under `home`."""
+    """One other product: its data in `home`, its program in an environment of its own under `shared`."""
 
     home: Path
-    title: ClassVar[str]
-    package: ClassVar[str]
+    shared: Path
+    title: ClassVar[str] = ""
+    package: ClassVar[str] = ""
     headers: ClassVar[tuple[str, ...]] = ()
     port: int = field(default_factory=servers.free_port)
     process: "subprocess.Popen[bytes] | None" = None
@@ -53,7 +54,7 @@ class Peer:
 
     @property
     def python(self) -> Path:
-        return self.home / "venv" / "bin" / "python"
+        return self.shared / "venv" / "bin" / "python"
 
     @property
     def version(self) -> str:
@@ -67,10 +68,10 @@ class Peer:
 
     def install(self) -> None:
         """The newest release from the package index, unless one is here already."""
+        self.home.mkdir(parents=True, exist_ok=True)
         if self.python.exists() and self.version:
             return
         print(f"installing {self.package} into {self.python.parents[1]} ...", flush=True)
-        self.home.mkdir(parents=True, exist_ok=True)
         place = self.python.parents[1]
         uv = shutil.which("uv") or (str(ROOT / ".tools/bin/uv") if (ROOT / ".tools/bin/uv").exists() else "")
         ways = [
