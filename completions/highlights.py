@@ -13,7 +13,8 @@ from completions.filters.lookups import Contains, Pattern, Words
 from completions.search.tokens import words
 from portal.rendering import escaped
 
-BEFORE = 48  # characters of a piece that lead to its match
+BEFORE = 12  # characters that lead to a match that would stand too far to the right
+LEADS = {"prompt": 40, "answer": 20}  # and how far that is, in the columns of a table
 MOST_MARKS = 40
 SPOKEN = {"text": ("prompt", "answer"), "prompt": ("prompt",), "answer": ("answer",)}
 
@@ -60,9 +61,13 @@ class Highlights:
         return _apart(found)
 
     def write(self, text: str, column: str) -> SafeString:
-        """The text as HTML, its matches marked."""
+        """The text as HTML, its matches marked; it begins near the first one, so that a column shows it."""
+        spans = self.spans(text, column)
         made, at = [], 0
-        for start, end in self.spans(text, column):
+        if spans and spans[0][0] > LEADS[column]:
+            at = _begin(text, spans[0][0])
+            made.append("…")
+        for start, end in spans:
             made += [escaped(text[at:start]), "<mark>", escaped(text[start:end]), "</mark>"]
             at = end
         made.append(escaped(text[at:]))
@@ -82,12 +87,16 @@ def piece(text: str, mark: Mark, length: int) -> str:
     found = next(mark.find(text), None)
     if found is None:
         return ""
-    start = max(0, found[0] - BEFORE)
-    if start:
-        space = text.find(" ", start, found[0])
-        start = space + 1 if space >= 0 else start
+    start = _begin(text, found[0])
     shown = " ".join(text[start : start + length].split())
     return f"{'…' * (start > 0)}{shown}{'…' * (start + length < len(text))}"
+
+
+def _begin(text: str, match: int) -> int:
+    """Where to begin, a word or two before a match."""
+    start = max(0, match - BEFORE)
+    space = text.find(" ", start, match) if start else -1
+    return space + 1 if space >= 0 else start
 
 
 def _clauses(parts: Iterable[Node]) -> Iterator[Clause]:
