@@ -35,8 +35,8 @@ FRAGMENTS = st.lists(
             [
                 "model:", "-meta.", "meta.", '"', "created:", "7d", "tokens:>", ":", " ", "\\", "has:", "*",
                 "-", ",", "x", "(", ")", "-(", " OR ", " NOT ", "OR", "AND", "or", "not", "and", "/", "~",
-                '~"', "prompt:", "text:", "=", "!=", "model=", "model = ", "&&", "||", "a", "b", "5", "..", "[",
-                "temperature:", ".5", "is:", "gone", "tool:", "request:", "a/b", "(a OR b)", "model:a",
+                '~"', "prompt:", "text:", "=", "!=", "model=", "model = ", "&&", "||", "a", "b", "5", "..",
+                "[", "temperature:", ".5", "is:", "gone", "tool:", "request:", "a/b", "(a OR b)", "model:a",
                 "-model:b", "modle:x", "/x/", "2026-11-01", "\u202e", "🦜", "%s", "__",
             ]
         ),
