@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from completions.filters.clauses import Broken, Clause, Group, Node, joined, leaves, nodes_of, turned
+from completions.filters.clauses import Broken, Clause, Group, Node, joined, nodes_of, turned
 from completions.filters.fields import TEXT_FIELDS
 from completions.filters.language import JOINTS, RESERVED, SIGNS, Token, quote, tokens
 from completions.filters.pieces import read
@@ -11,6 +11,8 @@ from completions.filters.pieces import read
 MOST_CHARS = 4000
 MOST_DEPTH = 6
 MOST_CONDITIONS = 60
+
+_TOO_MANY = f"A filter has at most {MOST_CONDITIONS} conditions."
 
 Read = tuple[tuple[Node, ...], tuple[Broken, ...]]
 
@@ -25,6 +27,8 @@ def parse(q: str) -> Read:
     if len(whole) > MOST_CHARS:
         return (), (Broken(whole, f"A filter has at most {MOST_CHARS:,} characters."),)
     found = list(tokens(whole, TEXT_FIELDS))
+    if sum(token.kind == "piece" for token in found) > MOST_CONDITIONS:
+        return (), (Broken(whole, _TOO_MANY),)
     try:
         nodes, broken = Reader(whole, found).read()
     except Tangled as tangled:
@@ -33,8 +37,6 @@ def parse(q: str) -> Read:
 
 
 def _check(nodes: tuple[Node, ...], broken: tuple[Broken, ...]) -> None:
-    if sum(1 for _ in leaves(nodes)) > MOST_CONDITIONS:
-        raise Tangled(f"A filter has at most {MOST_CONDITIONS} conditions.")
     if max((node.depth for node in nodes if isinstance(node, Group)), default=0) > MOST_DEPTH:
         raise Tangled(f"Groups stand at most {MOST_DEPTH} deep in each other.")
     if len(" ".join(part.q for part in (*nodes, *broken))) > MOST_CHARS:
@@ -102,18 +104,21 @@ class Reader:
         return Part((meaning,) if isinstance(meaning, Clause) else meaning, token.source)
 
     def _not(self, token: Token) -> Part:
-        following = self._token
+        negated = True
+        while (following := self._token) is not None and following.kind == "NOT":
+            negated = not negated
+            self.at += 1
         if following is None or following.kind in ("close", "OR"):
             raise Tangled("NOT stands before a condition, and none follows; a minus does the same: -model:x.")
         part = self._part()
         source = self.q[token.start : self.tokens[self.at - 1].end]
         if isinstance(part.meaning, Broken):
-            instead = f"NOT {part.meaning.instead}" if part.meaning.instead else ""
+            instead = f"{'NOT ' * negated}{part.meaning.instead}" if part.meaning.instead else ""
             return Part(Broken(source, part.meaning.problem, _canonical(instead)), source)
-        turned_round = (
-            turned(part.meaning[0]) if len(part.meaning) == 1 else nodes_of([part.meaning], negated=True)
-        )
-        return Part(turned_round, source)
+        if not negated:
+            return Part(part.meaning, source)
+        alone = len(part.meaning) == 1
+        return Part(turned(part.meaning[0]) if alone else nodes_of([part.meaning], negated=True), source)
 
     def _group(self, token: Token) -> Part:
         self.depth += 1

@@ -242,7 +242,7 @@ def _in_parentheses(q: str, at: int, opened: int) -> Piece:
                 break
         end += 1
     if depth or end >= len(q):
-        return Piece(q[at : opened + 1], problem=_OPEN, end=opened + 1)
+        return Piece(q[at:].rstrip(), problem=_OPEN, end=len(q))
     end += 1
     if not _ends(q, end):
         return _malformed(q, at)

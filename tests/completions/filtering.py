@@ -1,5 +1,7 @@
 """Filters to try: everything the language can say, with keys and values that ask for trouble."""
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 
 from completions.filters.fields import FIELDS, FLAGS, MARKS, STATES
@@ -97,6 +99,11 @@ def _texts(name: str) -> st.SearchStrategy[str]:
     )
 
 
+def _listed(name: str, known: Sequence[str], most: int) -> st.SearchStrategy[str]:
+    some = st.lists(st.sampled_from(known), min_size=1, max_size=most)
+    return some.map(lambda values: f"{name}:{','.join(map(quote, values))}")
+
+
 def conditions() -> st.SearchStrategy[str]:
     """One condition on any field."""
     made: list[st.SearchStrategy[str]] = []
@@ -113,10 +120,9 @@ def conditions() -> st.SearchStrategy[str]:
             made.append(_texts(field.name))
         elif field.how == "marks":
             known = [*MARKS, *FLAGS] if field.name == "has" else [*STATES]
-            some = st.lists(st.sampled_from(known), min_size=1, max_size=2)
-            made.append(some.map(lambda values, name=field.name: f"{name}:{','.join(values)}"))
+            made.append(_listed(field.name, known, 2))
         else:
-            made.append(st.sampled_from(VALUES).map(lambda value, name=field.name: f"{name}:{quote(value)}"))
+            made.append(_listed(field.name, VALUES, 3))
     return st.tuples(st.sampled_from(("", "-", "NOT ")), st.one_of(made)).map("".join)
 
 

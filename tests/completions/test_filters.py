@@ -271,7 +271,10 @@ def test_groups_may_be_as_deep_and_filters_as_long_as_is_said() -> None:
     assert not Filter.parse(deep).broken
     assert Filter.parse(f"x OR {deep}").broken
     assert not Filter.parse(" ".join(f"turns:{n}" for n in range(MOST_CONDITIONS))).broken
-    assert Filter.parse("(" * 1900 + "a").broken
+    for piled in ("(" * 3999 + "a", "model:(" * 571, "-(a OR " * 500, "a OR " * 799 + "a", "((NOT " * 600):
+        assert Filter.parse(piled).broken
+        assert Filter.parse(Filter.parse(piled).q) == Filter.parse(piled)
+    assert Filter.parse("NOT " * 997 + "a").q == "-a"
 
 
 def test_an_open_quote_takes_what_follows() -> None:
