@@ -12,6 +12,19 @@ document.addEventListener("complete:done", (event) => {
   if (form()?.contains(event.target)) event.target.dispatchEvent(new Event("input", { bubbles: true }));
 });
 
+// A choice draws the rows anew; what was typed while they were on their way is put back into the same fields.
+let typed = null;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.target.id !== "builder") return;
+  const chosen = event.detail.requestConfig?.elt.matches("select");
+  typed = chosen ? new Map([...form().querySelectorAll("input.input")].map((input) => [input.id, input.value])) : null;
+});
+
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (event.target.contains?.(form()) && !event.target.matches("#panes")) form().querySelector("[data-editor-next]")?.focus();
+  if (event.target.id !== "builder" || !form()) return;
+  const late = [...form().querySelectorAll("input.input")].filter((input) => typed?.has(input.id) && typed.get(input.id) !== input.value);
+  for (const input of late) input.value = typed.get(input.id);
+  late.at(-1)?.dispatchEvent(new Event("input", { bubbles: true }));
+  if (!typed) form().querySelector("[data-editor-next]")?.focus();
+  typed = null;
 });
