@@ -69,9 +69,7 @@ class Clause:
     def term_names(self) -> tuple[TermName, ...]:
         """The terms that this condition names; a value "" of anything but metadata stands for no term."""
         if self.field.how == "terms":
-            if self.key is None:
-                return tuple((self.field.column, "", value) for value in self.values)
-            cut = (term_of(self.key, value) for value in self.values)
+            cut = (term_of(self.key or "", value) for value in self.values)
             return tuple((self.field.column, key, value) for key, value in cut)
         if self.field.name == "has":
             return tuple((FLAG, "", value) for value in self.values if value in FLAGS)

@@ -112,9 +112,14 @@ def test_no_value_breaks_out_of_its_row(
         {"field": "has", "lookup": "is", "values": ["wings"]},
     ],
 )
-def test_a_row_that_says_nothing_matches_nothing(row: dict[str, object]) -> None:
+def test_a_row_that_says_nothing_matches_nothing(row: dict[str, Any]) -> None:
     assert problem(row)
-    for rows in ([row], [{"group": "any", "options": [[row], []]}], [{"group": "none", "options": []}, row]):
+    cases: list[list[dict[str, Any]]] = [
+        [row],
+        [{"group": "any", "options": [[row], []]}],
+        [{"group": "none", "options": []}, row],
+    ]
+    for rows in cases:
         made = from_rows(rows)
         assert made.broken
         assert Filter.parse(made.q) == made
