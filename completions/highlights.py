@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 
 from django.utils.safestring import SafeString, mark_safe
 
@@ -63,14 +64,15 @@ class Highlights:
     def write(self, text: str, column: str) -> SafeString:
         """The text as HTML, its matches marked; it begins near the first one, so that a column shows it."""
         spans = self.spans(text, column)
+        write = escape if text.isascii() and text.isprintable() else escaped
         made, at = [], 0
         if spans and spans[0][0] > LEADS[column]:
             at = _begin(text, spans[0][0])
             made.append("…")
         for start, end in spans:
-            made += [escaped(text[at:start]), "<mark>", escaped(text[start:end]), "</mark>"]
+            made += [write(text[at:start]), "<mark>", write(text[start:end]), "</mark>"]
             at = end
-        made.append(escaped(text[at:]))
+        made.append(write(text[at:]))
         return mark_safe("".join(made))  # noqa: S308  # escaped piece by piece
 
     def unseen(self, texts: dict[str, str]) -> list[Mark]:

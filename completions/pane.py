@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
+from urllib.parse import quote_plus, urlencode
 
 from django.utils.safestring import SafeString
 
@@ -208,7 +209,15 @@ class Pane:
         return join(self.rows)
 
     def _only(self, name: str, value: str) -> str:
-        return self.address(self.wanted.only(name, value))
+        return f"{self._root}?q={quote_plus(self.wanted.only(name, value).q, errors='replace')}{self._tail}"
+
+    @cached_property
+    def _root(self) -> str:
+        return pane_address("")
+
+    @cached_property
+    def _tail(self) -> str:
+        return f"{'&' * bool(self.kept)}{urlencode(self.kept)}"
 
     @property
     def newer(self) -> str:

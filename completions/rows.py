@@ -21,10 +21,9 @@ from completions.filters import Filter
 from completions.highlights import Highlights, piece
 from completions.models import Body, MessagesState, StoredCompletion
 from completions.models.mirror import PREVIEW_CHARS
-from portal import wording
-from portal.hidden import name as spelled
+from portal import hidden, wording
 from portal.models import Connection
-from portal.rendering import escaped, line, shortened
+from portal.rendering import escaped, shortened
 
 CHIPS = 3
 COLOURS = ("blue", "violet", "teal", "gold", "green")
@@ -199,7 +198,7 @@ class Rows:
             title = escape(spelled(f"{key}: {value}"[:200]))
             known = self._tags[(key, value)] = (
                 f'<a class="tag {colour}" href="{href}" hx-get="{href}" {WITHIN} title="{title}"'
-                f' aria-label="Only {title}">{line(value or "(empty)", 40)}</a>'
+                f' aria-label="Only {title}">{_text(value or "(empty)", 40)}</a>'
             )
         return known
 
@@ -238,11 +237,16 @@ def join(rows: Iterator[Row] | list[Row]) -> SafeString:
     return mark_safe("\n".join([row.html for row in rows]))  # noqa: S308  # written above, escaped
 
 
-def _text(text: str) -> str:
-    """A preview as HTML; most hold nothing that has to be looked at twice."""
-    if text.isascii() and text.isprintable() and len(text) <= PREVIEW_CHARS:
+def _text(text: str, length: int = PREVIEW_CHARS) -> str:
+    """One line of a text as HTML; most hold nothing that has to be looked at twice."""
+    if text.isascii() and text.isprintable() and len(text) <= length:
         return escape(text, quote=False)
-    return f'<bdi dir="auto">{escaped(shortened(text, PREVIEW_CHARS + 2))}</bdi>'
+    return f'<bdi dir="auto">{escaped(shortened(text, length + 2))}</bdi>'
+
+
+def spelled(text: str) -> str:
+    """A text without hidden characters, still to be escaped."""
+    return text if text.isascii() and text.isprintable() else hidden.name(text)
 
 
 def _amount(value: int | None) -> str:
