@@ -12,7 +12,6 @@ from completions.conversation import as_json
 from completions.filters import Filter
 from completions.filters.fields import FLAGS
 from completions.highlights import Highlights
-from completions.listing import Key
 from completions.models import Body, StoredCompletion
 from completions.pane import Pane
 from completions.repeating import CannotRepeat, as_curl, as_python
@@ -69,25 +68,31 @@ class Drawer:
 
     # The rows before and after.
 
-    @cached_property
+    @property
     def newer(self) -> str:
-        """The one before it in the result, or nothing."""
-        return self._neighbour(self.pane.listing.page(1, before=self.pane.place_of(self.row)))
+        """The address of the one before it in the result, or nothing."""
+        return self._neighbours[0]
+
+    @property
+    def older(self) -> str:
+        """The address of the one after it in the result, or nothing."""
+        return self._neighbours[1]
 
     @cached_property
-    def older(self) -> str:
-        """The one after it in the result, or nothing."""
-        return self._neighbour(self.pane.listing.page(1, after=self.pane.place_of(self.row)))
+    def _neighbours(self) -> tuple[str, str]:
+        place = self.pane.place_of(self.row)
+        before, after = self.pane.listing.page(1, before=place), self.pane.listing.page(1, after=place)
+        ids = [key.id for key in (*before, *after)]
+        rows = StoredCompletion.objects.filter(pk__in=ids).values_list("pk", "connection_id", "upstream_id")
+        found = {pk: self._beside(pk, connection, upstream) for pk, connection, upstream in rows}
+        newer, older = (found.get(keys[0].id, "") if keys else "" for keys in (before, after))
+        return newer, older
 
-    def _neighbour(self, keys: list[Key]) -> str:
-        if not keys:
+    def _beside(self, pk: int, connection: int, upstream_id: str) -> str:
+        slug = next((each.slug for each in self.pane.connections if each.pk == connection), None)
+        if slug is None:
             return ""
-        pk = keys[0].id
-        row = StoredCompletion.objects.filter(pk=pk).values_list("connection_id", "upstream_id").first()
-        slugs = {each.pk: each.slug for each in self.pane.connections}
-        if row is None or row[0] not in slugs:
-            return ""
-        address = drawer_address(slugs[row[0]], row[1], pk, self.pane.query)
+        address = drawer_address(slug, upstream_id, pk, self.pane.query)
         shown = {"tab": self.tab} if self.tab != TABS[0][0] else {}
         shown |= {"as": "text"} if self.flat else {}
         return f"{address}{('&' if '?' in address else '?') if shown else ''}{urlencode(shown)}"
@@ -108,7 +113,7 @@ class Drawer:
 
     @cached_property
     def words(self) -> str:
-        """What the filter found in the texts, as JSON: each word, and whether it stood apart on both sides."""
+        """What the filter found in the texts as JSON: words, and whether they stand apart at each side."""
         found = Highlights(self.pane.wanted)
         if not found or self.tab != TABS[0][0]:
             return ""

@@ -28,6 +28,12 @@ class Writer:
         self.address = escape(address)
         self.raw, self.whole = raw, whole
         self.room = FORMATTED
+        self._icons: dict[str, str] = {}
+
+    def _icon(self, name: str) -> str:
+        if name not in self._icons:
+            self._icons[name] = icon(name)
+        return self._icons[name]
 
     def conversation(self, talk: Talk) -> SafeString:
         """Every message that is shown at once."""
@@ -46,10 +52,10 @@ class Writer:
         name = escape(speech.title[:60])
         html = (
             f'<div class="msg {speech.role}" id="{speech.id}">'
-            f'<span class="role">{icon(speech.icon)}</span><div>'
+            f'<span class="role">{self._icon(speech.icon)}</span><div>'
             f'<div class="who"><b>{line(speech.title, 60)}</b>{note}{self._hidden(speech)}'
             f'<button class="ib" type="button" data-copy-url="{self.address}copy={speech.id}"'
-            f' aria-label="Copy the message of {name}">{icon("copy")}</button></div>{body}</div></div>'
+            f' aria-label="Copy the message of {name}">{self._icon("copy")}</button></div>{body}</div></div>'
         )
         return mark_safe(html)  # noqa: S308  # as above
 
@@ -59,11 +65,11 @@ class Writer:
         count = f"{speech.skipped:,} messages between"
         if self.whole:
             return (
-                f'<div class="gap">{icon("info")}<span>{count} are not shown: a browser could not bear them.'
-                " They are in the JSON.</span></div>"
+                f'<div class="gap">{self._icon("info")}<span>{count} are not shown: a browser could not'
+                " bear them. They are in the JSON.</span></div>"
             )
         return (
-            f'<div class="gap">{icon("chevrons-up-down")}<span>{count} are folded.</span>'
+            f'<div class="gap">{self._icon("chevrons-up-down")}<span>{count} are folded.</span>'
             f"{self._link('all', '#talk', f'Show all {speech.skipped:,}')}</div>"
         )
 
@@ -96,11 +102,11 @@ class Writer:
         if piece.kind == "link":
             return (
                 f'<div class="bubble"><a class="link" href="{escape(piece.text)}"'
-                f' rel="noopener noreferrer nofollow" target="_blank">{icon("external-link")}'
+                f' rel="noopener noreferrer nofollow" target="_blank">{self._icon("external-link")}'
                 f"Image on {line(piece.title, 80)}</a></div>"
             )
         return (
-            f'<details class="call"><summary>{icon("braces")}{line(piece.title, 100)}</summary>'
+            f'<details class="call"><summary>{self._icon("braces")}{line(piece.title, 100)}</summary>'
             f"{json_text(piece.text)}</details>"
         )
 
@@ -139,16 +145,16 @@ class Writer:
         result = ""
         if call.answers:
             pieces = "".join(self.piece(piece, speech_id) for piece in call.answers)
-            label = f'<span class="label">{icon("arrow-right")}Result</span>'
+            label = f'<span class="label">{self._icon("arrow-right")}Result</span>'
             result = f'<div class="answered">{label}{pieces}</div>'
         elif call.missing:
             result = (
-                f'<div class="answered"><span class="label lost">{icon("triangle-alert")}'
+                f'<div class="answered"><span class="label lost">{self._icon("triangle-alert")}'
                 "No result for this call in the conversation</span></div>"
             )
         return (
-            f'<details class="call" open><summary>{icon("wrench")}{line(call.name, 80)}{identity}</summary>'
-            f"{arguments}{result}</details>"
+            f'<details class="call" open><summary>{self._icon("wrench")}{line(call.name, 80)}{identity}'
+            f"</summary>{arguments}{result}</details>"
         )
 
 

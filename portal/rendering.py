@@ -19,7 +19,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import get_lexer_by_name
+from pygments.lexer import Lexer
+from pygments.lexers import find_lexer_class_by_name
 from pygments.token import STANDARD_TYPES
 from pygments.util import ClassNotFound
 
@@ -35,6 +36,8 @@ Render = Callable[[str], SafeString]
 _CLASSES = frozenset(STANDARD_TYPES.values()) - {""} | {"hl", "host"}
 _FORMAT = HtmlFormatter(nowrap=True)
 # Encoded data, say: `plain` can break it. Text in scripts without spaces is no word of that kind.
+# One line in which markdown means nothing, which is most of what people ask: there is nothing to parse.
+_ORDINARY = re.compile(r"[^\W\d_][^\\`*_\[\]<~&\r\n]*")
 _LONG_WORD = re.compile(r"[!-~]{2000}|\S{10000}")
 
 
@@ -62,7 +65,7 @@ def code(text: str, language: str) -> SafeString:
     cut = len(text) - PLAIN_CHARACTERS
     held = breakable(hold(text[:PLAIN_CHARACTERS]))
     coloured = len(held) <= COLOURED_CHARACTERS
-    body = highlight(held, get_lexer_by_name(language), _FORMAT) if coloured else html.escape(held)
+    body = highlight(held, _lexer(language)(), _FORMAT) if coloured else html.escape(held)
     tail = f'<p class="cut">{cut:,} more characters are not shown here.</p>' if cut > 0 else ""
     page = f'<pre class="untrusted mono hl" tabindex="0">{show(body)}</pre>{tail}'
     return mark_safe(page)  # noqa: S308  # Pygments escapes, show() adds only our own chips
@@ -89,10 +92,13 @@ def escaped(text: str) -> str:
 
 @lru_cache(maxsize=64)
 def _rich(text: str) -> str:
+    held = hold(text)
+    if _ORDINARY.fullmatch(held):
+        return f'<div class="untrusted" dir="auto"><p>{show(html.escape(held.rstrip()))}</p>\n</div>'
     try:
-        raw = _markdown().render(hold(text))
+        raw = _markdown().render(held)
     except RecursionError:
-        raw = f"<pre>{html.escape(hold(text))}</pre>"
+        raw = f"<pre>{html.escape(held)}</pre>"
     return f'<div class="untrusted" dir="auto">{show(_CLEANER.clean(raw))}</div>'
 
 
@@ -154,10 +160,16 @@ def _markdown() -> MarkdownIt:
     return markdown
 
 
+@lru_cache(maxsize=256)
+def _lexer(language: str) -> type[Lexer]:
+    found: type[Lexer] = find_lexer_class_by_name(language)
+    return found
+
+
 def _coloured(code: str, language: str, _attributes: str) -> str:
-    if language and len(code) <= COLOURED_CHARACTERS:
+    if language and len(language) <= 40 and len(code) <= COLOURED_CHARACTERS:
         try:
-            code = highlight(code, get_lexer_by_name(language, stripnl=False), _FORMAT)
+            code = highlight(code, _lexer(language)(stripnl=False), _FORMAT)
         except ClassNotFound:
             code = html.escape(code)
     else:

@@ -126,6 +126,14 @@ def test_any_markdown_renders_harmlessly(text: str) -> None:
     assert_harmless(rendering.rich(text))
 
 
+@settings(deadline=None)
+@given(st.text(alphabet="ab 1.)-+=#>|!'\"(:/é\u00a0\u200b", max_size=60))
+def test_an_ordinary_line_is_the_paragraph_that_markdown_would_make(text: str) -> None:
+    ordinary, parsed = Seen(rendering.rich("a" + text)), Seen(rendering.rich("a" + text + " **b**"))
+    assert ordinary.tags <= parsed.tags
+    assert ordinary.text.strip() == ("a" + text).replace("\u200b", "⟦U+200B⟧").rstrip()
+
+
 def test_markdown_is_rendered() -> None:
     html = rendering.rich("# Title\n\n**bold** `code`\n\n1. one\n\n| a | b |\n|--|--|\n| 1 | 2 |")
     assert {"h1", "strong", "code", "ol", "table"} <= Seen(html).tags
@@ -229,6 +237,20 @@ def test_honest_text_has_nothing_hidden(text: str) -> None:
 @pytest.mark.parametrize("text", ["pass\u200dword", "pass\u200cword", "end\u200d", "\u200dstart"])
 def test_a_joiner_between_plain_letters_is_hidden(text: str) -> None:
     assert hidden.count_hidden(text) == 1
+
+
+@pytest.mark.parametrize("render", [rendering.rich, rendering.plain, json_rendering.json_tree])
+def test_what_does_not_break_is_marked_and_kept(render: rendering.Render) -> None:
+    for character in "\u00a0\u202f\u2011\u2007":
+        html = render(f"**a**{character}b")
+        assert 'class="fixed-char"' in html
+        assert f"{character}b" in Seen(html).text
+    assert rendering.plain("\u00a0" * 100_000).count("<span") == hidden.MOST_MARKS
+
+
+def test_a_run_of_one_hidden_character_is_one_chip() -> None:
+    html = rendering.plain("a" + "\u200b" * 300 + "b")
+    assert Seen(html).text == "a⟦U+200B⟧ 300 timesb"
 
 
 def test_private_characters_cannot_pretend_to_be_a_chip() -> None:
