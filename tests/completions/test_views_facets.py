@@ -174,7 +174,12 @@ def test_a_stretch_becomes_the_filter_to_the_second(client_of: SignIn, reader: U
     client = client_of(reader)
     answer = client.get(
         "/completions/timeline/",
-        {"q": "model:a created:30d", "density": "compact", "from": MIDNIGHT + 1, "to": MIDNIGHT + 2 * DAY},
+        {
+            "q": "model:a created:30d",
+            "density": "compact",
+            "from": str(MIDNIGHT + 1),
+            "to": str(MIDNIGHT + 2 * DAY),
+        },
     )
     assert answer.status_code == 302
     parameters = parse_qs(urlsplit(answer["Location"]).query)
