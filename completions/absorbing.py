@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection as database
+from django.utils import timezone
 
-from completions import columns, quarantine, search
+from completions import bulk, columns, quarantine, search
 from completions.conversation import Texts
 from completions.models import Body, Quarantine, StoredCompletion
 from completions.readings import Reading, Unstorable
@@ -144,29 +145,34 @@ def _differs(reading: Reading, row: dict[str, Any]) -> bool:
 def _insert(
     connection_id: int, readings: Sequence[Reading], terms: Sequence[bytes], change: int, generation: int
 ) -> list[Indexed]:
-    rows = StoredCompletion.objects.bulk_create(
-        StoredCompletion(
-            connection_id=connection_id,
-            upstream_id=reading.upstream_id,
-            seen_sweep=generation,
-            messages_tries=0 if reading.fetched else 1,
-            terms=held,
-            change=change,
-            **reading.columns,
-        )
-        for reading, held in zip(readings, terms, strict=True)
+    keys = bulk.next_keys(StoredCompletion, len(readings))
+    arrived = timezone.now()
+    bulk.insert(
+        StoredCompletion,
+        [
+            {
+                **reading.columns,
+                "id": pk,
+                "connection": connection_id,
+                "upstream_id": reading.upstream_id,
+                "messages_tries": 0 if reading.fetched else 1,
+                "seen_sweep": generation,
+                "gone_at": None,
+                "arrived": arrived,
+                "terms": held,
+                "change": change,
+            }
+            for pk, reading, held in zip(keys, readings, terms, strict=True)
+        ],
     )
-    Body.objects.bulk_create(
-        Body(
-            completion_id=row.pk,
-            raw=reading.raw,
-            **texts_of(reading),
-        )
-        for row, reading in zip(rows, readings, strict=True)
+    bulk.insert(
+        Body,
+        [
+            {"completion": pk, "raw": reading.raw, **texts_of(reading)}
+            for pk, reading in zip(keys, readings, strict=True)
+        ],
     )
-    return [
-        (row.pk, None, reading.texts) for row, reading in zip(rows, readings, strict=True) if reading.fetched
-    ]
+    return [(pk, None, reading.texts) for pk, reading in zip(keys, readings, strict=True) if reading.fetched]
 
 
 def rewrite(
@@ -181,14 +187,14 @@ def rewrite(
         pk: Texts(*texts)
         for pk, *texts in bodies.values_list("pk", "system_text", "prompt_text", "answer_text")
     }
-    update_all(
+    bulk.update(
         StoredCompletion,
         [
             (row["pk"], {**reading.columns, "terms": held, "change": change, **more})
             for (reading, row), held in zip(met, terms, strict=True)
         ],
     )
-    update_all(
+    bulk.update(
         Body,
         [(row["pk"], {**texts_of(reading), "raw": reading.raw}) for reading, row in met],
     )
@@ -206,21 +212,3 @@ def texts_of(reading: Reading) -> dict[str, str]:
     """The columns of a body that search reads."""
     texts = reading.texts
     return {"system_text": texts.system, "prompt_text": texts.prompt, "answer_text": texts.answer}
-
-
-def update_all(model: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
-    """Update rows by their keys, all of them in the same columns, by one statement said once."""
-    if not rows:
-        return
-    fields = [model._meta.get_field(name) for name in rows[0][1]]
-    quote = database.ops.quote_name
-    settings = ", ".join(f"{quote(each.column)} = %s" for each in fields)
-    key = model._meta.pk
-    with database.cursor() as cursor:
-        cursor.executemany(
-            f"UPDATE {quote(model._meta.db_table)} SET {settings} WHERE {quote(key.column)} = %s",  # noqa: S608  # our own names
-            [
-                [*(each.get_db_prep_save(values[each.name], database) for each in fields), pk]
-                for pk, values in rows
-            ],
-        )

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
-from completions import absorbing, columns, raw, search
+from completions import absorbing, bulk, columns, raw, search
 from completions.conversation import Texts
 from completions.fetching import from_mirror, without_messages
 from completions.models import Body, MessagesState, Mirror, StoredCompletion
@@ -97,9 +97,9 @@ def _read_again(connection_id: int, rows: list[dict[str, Any]], dictionary: Dict
             texts.append((pk, absorbing.texts_of(reading)))
         if row["messages_state"] != MessagesState.PENDING:
             indexed.append((pk, before, reading.texts))
-    absorbing.update_all(StoredCompletion, fresh)
-    absorbing.update_all(StoredCompletion, kept)
-    absorbing.update_all(Body, texts)
+    bulk.update(StoredCompletion, fresh)
+    bulk.update(StoredCompletion, kept)
+    bulk.update(Body, texts)
     # Taken out and put in, so that words are kept in today's form even where the text is the same.
     search.remove([(pk, before) for pk, before, _ in indexed])
     search.put([(pk, None, after) for pk, _, after in indexed])

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import connection as database
 from django.db.models import Q
 
+from completions import bulk
 from completions.models import Term
 from completions.readings import term_of
 
@@ -93,16 +94,19 @@ class Dictionary:
         names = set(tally).union(*(change.named_before for change in changes))
         ids, made = self._ids_of(names | {field_of(name) for name in tally}, tally)
         pairs = {name: (ids[field_of(name)], ids[name]) for name in tally}
-        moved: Counter[int] = Counter()
-        rows = []
+        rows: list[bytes] = []
+        added: list[int] = []
+        taken: list[int] = []
         for change in changes:
             held = [pk for pair in sorted(pairs[name] for name in change.now) for pk in pair]
             rows.append(struct.pack(f"<{len(held)}I", *held))
-            moved.update(set(held))
+            added += set(held)
             if change.before:
-                moved.subtract(set(struct.unpack(f"<{len(change.before) // 4}I", change.before)))
+                taken += set(struct.unpack(f"<{len(change.before) // 4}I", change.before))
             if change.named_before:
-                moved.subtract(ids[name] for name in change.named_before)
+                taken += [ids[name] for name in change.named_before]
+        moved = Counter(added)
+        moved.subtract(taken)
         for pk in made:
             del moved[pk]  # made with its number
         _count(sorted((pk, n) for pk, n in moved.items() if n))
@@ -133,19 +137,24 @@ class Dictionary:
             return found, []
         known = self._look_up(missing)
         unknown = sorted(name for name in missing if name not in known)
-        terms = Term.objects.bulk_create(
-            Term(
-                connection_id=self.connection_id,
-                kind=kind,
-                key=key,
-                value=value,
-                n=tally.get((kind, key, value), 0),
-            )
-            for kind, key, value in unknown
+        keys = bulk.next_keys(Term, len(unknown)) if unknown else []
+        bulk.insert(
+            Term,
+            [
+                {
+                    "id": pk,
+                    "connection": self.connection_id,
+                    "kind": name[0],
+                    "key": name[1],
+                    "value": name[2],
+                    "n": tally.get(name, 0),
+                }
+                for pk, name in zip(keys, unknown, strict=True)
+            ],
         )
-        known |= {name: term.pk for name, term in zip(unknown, terms, strict=True)}
-        self._fresh |= known
-        return found | known, [term.pk for term in terms if term.kind != _FIELD]
+        made = dict(zip(unknown, keys, strict=True))
+        self._fresh |= known | made
+        return found | known | made, [pk for name, pk in made.items() if name[0] != _FIELD]
 
     def _look_up(self, names: Sequence[Name]) -> dict[Name, int]:
         known: dict[Name, int] = {}
