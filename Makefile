@@ -17,10 +17,10 @@ STAMP := .venv/.installed
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fast check bench faults screens picture fix lock clean
+.PHONY: help demo run test test-fast check bench bench-peers faults screens picture fix lock clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP) ## the whole site with a stand-in provider (PORT=8000 ROWS=5000 DATA_DIR=data/demo)
 	@exec $(BIN)/python manage.py demo --port $(PORT) --rows $(ROWS) --data-dir $(DEMO_DIR) $(ARGS)
@@ -43,8 +43,11 @@ check: $(STAMP) ## lint, formatting, types, imports, templates, migrations, depl
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	SITE_URL=https://portal.example.com $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-bench: $(STAMP) ## measure sync, its memory and what kills cost (ARGS="--quick sync")
+bench: $(STAMP) ## measure sync, memory, kills and the pane (ARGS="--quick sync", ARGS="pane --rows 100000")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+bench-peers: $(STAMP) $(UV) ## measure the pane beside Arize Phoenix and MLflow (ARGS="--rows 2000")
+	@exec $(BIN)/python -m tests.bench peers $(ARGS)
 
 faults: $(STAMP) ## the fault matrix with many random seeds (SEEDS=20)
 	@exec $(BIN)/python -m tests.faults --seeds $(SEEDS) $(ARGS)

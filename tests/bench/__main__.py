@@ -1,19 +1,22 @@
-"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, which is what `make bench` runs; 1 if what
-must hold does not.
+"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …` and `… peers …` with
+options of their own; `make bench` runs the first three parts and the pane. 1 if what must hold does not.
 """
 
 import argparse
 import sys
 
-from tests.bench import kills, memory, sync
+from tests.bench import kills, memory, pane, peers, render, sync
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("pane", "peers"):
+        part = pane if arguments[0] == "pane" else peers
+        return 0 if part.main(arguments[1:]) else 1
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help="sync, memory, kills; all without")
+    parser.add_argument("parts", nargs="*", metavar="part", help="sync, memory, kills, pane; all without")
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds, for a first look")
-    options = parser.parse_args()
-    wanted = set(options.parts) or {"sync", "memory", "kills"}
+    options = parser.parse_args(arguments)
+    wanted = set(options.parts) or {"sync", "memory", "kills", "pane"}
     fine = True
     if "sync" in wanted:
         fine &= sync.table(rows=1000, rounds=1) if options.quick else sync.table(rows=3000, rounds=3)
@@ -21,8 +24,11 @@ def main() -> int:
         fine &= memory.table(2000, 10_000) if options.quick else memory.table(5_000, 100_000)
     if "kills" in wanted:
         fine &= kills.table()
+    if "pane" in wanted:
+        fine &= pane.main(["--rows", "10000"] if options.quick else [])
+        render.main([])
     return 0 if fine else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -82,7 +82,7 @@ def build(rows: int, connections: int, most: int | None = None) -> dict[str, Any
     """Grow the mirror to `rows`, by at most `most`. The time is that of storing, not of making rows up."""
     from django.core.management import call_command
 
-    from completions import absorbing
+    from completions import absorbing, schedule
 
     call_command("migrate", verbosity=0)
     made = _people_and_connections(connections)
@@ -92,8 +92,9 @@ def build(rows: int, connections: int, most: int | None = None) -> dict[str, Any
     for share in sorted(shares(rows, connections), key=lambda each: each.rows):
         left -= _fill(made[share.number - 1], share, scale(rows, connections), left, told)
     told.end()
-    if left >= 0 and most is None:
+    if most is None:
         _talk(made[0])
+        schedule.keep_columns()  # as the beat of a site does
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "rows": told.rows,
@@ -122,7 +123,7 @@ def _fill(connection: Any, share: Share, total: int, most: int, told: Told) -> i
     """What is missing of one connection, in batches as a sync commits them; how many rows that were."""
     from django.db import transaction
 
-    from completions import absorbing
+    from completions import absorbing, columns
     from completions.models import StoredCompletion
     from completions.terms import Dictionary
     from tests.bench import rows as made_up
@@ -137,7 +138,9 @@ def _fill(connection: Any, share: Share, total: int, most: int, told: Told) -> i
         began = perf_counter()
         with transaction.atomic():
             absorbing.lock(connection.pk)
-            absorbing.absorb(connection.pk, some, dictionary)
+            tally = absorbing.absorb(connection.pk, some, dictionary)
+        dictionary.keep()
+        columns.pack_if_due(connection.pk, tally.unpacked)
         told.add(len(some), perf_counter() - began)
     return missing
 

@@ -138,8 +138,12 @@ def main(arguments: Sequence[str]) -> bool:
     parser.add_argument("--steps", default=",".join(map(str, STEPS)), help="sizes, each a mirror of its own")
     parser.add_argument("--engine", default="both", choices=(*ENGINES, "both"))
     parser.add_argument("--keep", type=Path, default=HOME, help=f"where mirrors and results stay ({HOME})")
-    parser.add_argument("--only-build", action="store_true", help="build the mirrors and measure nothing else")
-    parser.add_argument("groups", nargs="*", metavar="group", help='tables to measure, as "Words"; all without')
+    parser.add_argument(
+        "--only-build", action="store_true", help="build the mirrors and measure nothing else"
+    )
+    parser.add_argument(
+        "groups", nargs="*", metavar="group", help='tables to measure, as "Words"; all without'
+    )
     options = parser.parse_args(arguments)
     fine = True
     engines: tuple[Engine, ...] = ENGINES if options.engine == "both" else (options.engine,)

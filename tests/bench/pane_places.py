@@ -140,4 +140,3 @@ def cluster(folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(300)
-

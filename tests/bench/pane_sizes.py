@@ -75,7 +75,9 @@ def measure() -> dict[str, Any]:
         "raw": raw,
         "groups": groups,
         "aims": AIMS[connection.vendor],
-        "tables": [{"name": name, "index": index, "bytes": n} for name, _, index, n in listed if n > text / 1000],
+        "tables": [
+            {"name": name, "index": index, "bytes": n} for name, _, index, n in listed if n > text / 1000
+        ],
     }
 
 

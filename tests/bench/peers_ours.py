@@ -59,7 +59,9 @@ class Ours:
 
     @staticmethod
     def _with_host(question: Question) -> Question:
-        return Question(question.name, question.method, question.path, question.rows, headers={"Host": "localhost"})
+        return Question(
+            question.name, question.method, question.path, question.rows, headers={"Host": "localhost"}
+        )
 
     def question(self, wanted: Wanted) -> Question:
         """The fragment that a click in the pane asks for: rows, count and all around them."""

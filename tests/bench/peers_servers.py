@@ -171,7 +171,9 @@ class Peer:
         return total
 
     def _post(self, path: str, body: Any) -> Any:
-        request = Request(f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310  # loopback
+        request = Request(
+            f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )  # noqa: S310  # loopback
         with urlopen(request, timeout=300) as answer:  # noqa: S310  # as above
             return json.load(answer)
 
