@@ -93,7 +93,7 @@ def test_half_characters_stay_what_they_are() -> None:
 
 def test_a_request_holds_what_was_asked_and_not_what_was_answered() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}, "index": None}
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"id": "x-0", "role": "system", "content": "s", "content_parts": None, "name": None},
         {"id": "x-1", "role": "user", "content": None, "content_parts": [{"type": "text", "text": "p"}]},
         {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]},
