@@ -70,7 +70,10 @@ def proposals(
 
 
 def _hint(found: suggest.Suggestion) -> str:
-    return f"{found.title}, {found.hint}" if found.insert.endswith((":", ".")) else found.title
+    if not found.insert.endswith((":", ".")):
+        return found.title
+    plain = found.title == found.insert[:-1].casefold()
+    return f"such as {found.hint}" if plain else f"{found.title}, such as {found.hint}"
 
 
 def _forms(name: str) -> list[Proposal]:

@@ -20,9 +20,10 @@ KINDS: tuple[tuple[Kind, str], ...] = (
 )
 TYPED = "?"  # the field of a row that holds the language itself
 MOST_ROWS = 120
-MOST_DEPTH = 6
-MOST_VALUES = 200
-_NAME = re.compile(r"(kind|field|key|lookup|value)\.([0-9]{1,4}(?:\.[0-9]{1,4}){0,12})")
+MOST_DEPTH = 6  # that buttons make; a typed filter may come deeper
+DEEPEST = 14  # a group of the language takes up to two levels here
+MOST_VALUES = 2_000
+_NAME = re.compile(r"(kind|field|key|lookup|value)\.([0-9]{1,4}(?:\.[0-9]{1,4}){0,14})")
 
 
 @dataclass
@@ -81,6 +82,10 @@ class Line:
     @property
     def many(self) -> bool:
         return how_many(self.lookup) == "many"
+
+    @property
+    def is_range(self) -> bool:
+        return how_many(self.lookup) == "two"
 
     @property
     def is_number(self) -> bool:
@@ -175,7 +180,7 @@ def read(form: Any) -> Branch:
     branches = {(0,): root}
     for place, given in sorted(found.items()):
         above = branches.get(place[:-1])
-        if above is None or len(place) > MOST_DEPTH + 2:
+        if above is None or len(place) > DEEPEST:
             continue
         if "kind" in given:
             branches[place] = Branch(_kind(given))
@@ -195,7 +200,7 @@ def act(root: Branch, what: str) -> Branch:
     """Do what a button says: `add 0`, `group 0.1`, `value 0.1`, `in 0.1`, `out 0.1`, `remove 0.1`."""
     verb, _, path = what.partition(" ")
     found = _find(root, path)
-    if found is None or len(root.lines()) >= MOST_ROWS:
+    if found is None or (verb in ("add", "group", "in") and len(root.lines()) >= MOST_ROWS):
         return root
     above, node = found
     if isinstance(node, Branch):

@@ -139,7 +139,16 @@ def test_values_are_proposed_with_their_counts_and_as_they_are_written(mirror: l
 
 
 def test_what_is_proposed_can_be_read(mirror: list[Connection]) -> None:
-    for q in ("model:", "meta.category:", 'meta."cost centre":', "has:", "is:", "created:", "tokens:5", "meta."):
+    for q in (
+        "model:",
+        "meta.category:",
+        'meta."cost centre":',
+        "has:",
+        "is:",
+        "created:",
+        "tokens:5",
+        "meta.",
+    ):
         found = proposals(mirror, q, len(q), now=NOW)
         assert found.all, q
         for each in found.all:
@@ -175,7 +184,9 @@ def test_asking_costs_the_same_however_many_values_there_are(mirror: list[Connec
     on = [each.pk for each in mirror]
 
     def look() -> int:
-        with CaptureQueriesContext(database, ) as asked:
+        with CaptureQueriesContext(
+            database,
+        ) as asked:
             assert observed.values(on, Term.Kind.METADATA, "user", "user-0")
         return len(asked)
 
@@ -189,7 +200,9 @@ def test_asking_costs_the_same_however_many_values_there_are(mirror: list[Connec
     before = look()
     fill(20, 8_000)
     assert look() <= before + len(on)
-    assert [each.text for each in observed.values(on, Term.Kind.METADATA, "user", "user-0079")][:1] == ["user-007900"]
+    assert [each.text for each in observed.values(on, Term.Kind.METADATA, "user", "user-0079")][:1] == [
+        "user-007900"
+    ]
 
 
 NASTY = ("", "\x00", "meta.", 'meta."', "model:", "((((", "-", '"', "/", "~", "é" * 10, "\U0001f600 model:")
