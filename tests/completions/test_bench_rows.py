@@ -1,8 +1,7 @@
 """The rows that are measured with are what a sync would have read, and hold what they promise."""
 
+from collections import Counter
 from itertools import islice
-
-import pytest
 
 from completions import raw
 from completions.readings import Reading, read
@@ -27,10 +26,17 @@ def test_a_row_is_the_same_however_many_are_asked_for() -> None:
     assert few != list(rows.readings(30, 1010, 3, total=40_000))
 
 
-@pytest.mark.parametrize(("word", "share"), rows.MARKERS.items())
-def test_marker_words_have_their_share(word: str, share: float) -> None:
-    found = sum(word in one.texts.answer for one in rows.readings(10_000))
-    assert abs(found - share * 10_000) <= 1 + share * 200
+def test_marker_words_and_pairs_have_their_share() -> None:
+    words: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for one in rows.readings(10_000):
+        words.update(word for word in rows.MARKERS if word in one.texts.answer)
+        pairs.update(one.metadata.items())
+    for word, share in rows.MARKERS.items():
+        assert abs(words[word] - share * 10_000) <= 3 + share * 200, word
+    for pair, share in rows.PAIRS.items():
+        assert abs(pairs[pair] - share * 10_000) <= 3 + share * 200, pair
+    assert pairs[rows.OLD_PAIR] == 1000
 
 
 def test_the_oldest_tenth_is_marked() -> None:
