@@ -120,7 +120,7 @@ def _finder(lookup: object) -> Callable[[str], Iterator[tuple[int, int]]] | None
         substring = re.compile(re.escape(lookup.text), re.IGNORECASE)
         return lambda text: (found.span() for found in substring.finditer(text))
     if isinstance(lookup, Pattern):
-        pattern = lookup.compiled()
+        pattern = lookup.compiled
         return lambda text: (found.span() for found in pattern.finditer(text))
     return None
 

@@ -48,10 +48,11 @@ def test_pages_lead_to_the_end_and_back(reader: User) -> None:
 
 def test_a_cursor_that_cannot_be_read_is_the_first_page(reader: User) -> None:
     row = make_completion()
-    for nonsense in ("x", "1", "1.x", "9" * 50, "--1.2", "1.2.3", "."):
+    for nonsense in ("x", "1", "1.x", "9" * 50, "--1.2", "1.2.x", "1.2.3.4", "1..2", "."):
         assert read_key(nonsense) is None
         assert [each.id for each in pane(reader, f"?after={nonsense}").rows] == [row.pk]
-    assert read_key(write_key(Key(-5, 7))) == Key(-5, 7)
+    for key in (Key(-5, 7), Key(5, 7, 0), Key(5, 7, -3)):
+        assert read_key(write_key(key)) == key
 
 
 def test_one_list_holds_every_connection_that_the_person_may_read() -> None:
@@ -100,8 +101,9 @@ def test_a_chosen_value_that_is_not_there_is_still_shown(reader: User) -> None:
 def test_a_count_ends_where_it_becomes_dear(reader: User) -> None:
     where = factories.connection()
     for n in range(6):
-        make_completion(where, total_tokens=n)
-    assert Listing(reader, Filter.parse("tokens:>0")).count(3) == Count(3, exact=False)
+        make_completion(where, prompt="find me", total_tokens=n)
+    assert Listing(reader, Filter.parse("find")).count(3) == Count(3, exact=False)
+    assert Listing(reader, Filter.parse("find")).count() == Count(6)
     assert str(Count(10_000, exact=False)) == "10,000+"
     assert Listing(reader, Filter.parse("tokens:>0")).count() == Count(5)
     assert Listing(reader, Filter.parse("")).count(3) == Count(6)
@@ -215,7 +217,7 @@ def test_a_page_takes_the_same_queries_however_many_rows_there_are(reader: User)
         few = queries(q)
         grow(16)
         assert queries(q) == few, q
-        assert few <= 24, q
+        assert few <= 32, q
 
 
 def test_the_secret_of_a_connection_is_never_read(reader: User) -> None:

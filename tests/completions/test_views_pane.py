@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import pytest
 from django.test import Client
@@ -62,11 +62,10 @@ def test_a_fragment_holds_the_pane_alone(client_of: SignIn, reader: User) -> Non
     text = answer.content.decode()
     assert text.lstrip().startswith('<div class="panes" id="panes">')
     assert "<html" not in text
-    assert 'hx-target="#facets"' in text, "the counts are asked for afterwards"
+    assert 'hx-target="#counts"' in text, "the counts are asked for afterwards"
     assert 'class="facet"' not in text
-    later = client_of(reader).get("/completions/", headers=HTMX | {"HX-Target": "facets"}).content.decode()
-    assert later.lstrip().startswith('<aside class="facets"')
-    assert 'class="facet"' in later
+    rows = client_of(reader).get("/completions/", headers=HTMX | {"HX-Target": "pane"}).content.decode()
+    assert rows.lstrip().startswith('<section class="pane"')
     assert "HX-Request" in answer["Vary"]
 
 
@@ -125,7 +124,60 @@ def test_news_tell_how_many_rows_came(client_of: SignIn, reader: User) -> None:
     make_completion(where)
     assert "2 new rows" in client.get("/completions/news/?seen=1").content.decode()
     for nonsense in ("", "x", "-1", "9" * 40):
-        assert client.get("/completions/news/", {"seen": nonsense}).status_code == 200
+        address = {"seen": nonsense, "since": nonsense}
+        assert client.get("/completions/news/", address).status_code == 200
+
+
+def test_news_are_told_under_a_filter_that_is_not_counted_to_its_end(client_of: SignIn, reader: User) -> None:
+    where = factories.connection()
+    make_completion(where, created=100, prompt="apple")
+    client = client_of(reader)
+    address = "/completions/news/?q=apple&since=100.1"
+    assert "new row" not in client.get(address).content.decode()
+    make_completion(where, created=200, prompt="apple")
+    make_completion(where, created=201, prompt="pear")
+    told = client.get(address).content.decode()
+    assert "1 new row<" in told
+    assert 'href="/completions/?q=apple"' in told
+
+
+def test_columns_that_were_chosen_become_an_address(client_of: SignIn, reader: User) -> None:
+    make_completion(prompt="x", metadata={"odd, key": "y"})
+    client = client_of(reader)
+    dialog = client.get("/completions/columns/?q=x&sort=-tokens", headers=HTMX | {"HX-Target": "dialog"})
+    names = [
+        attributes["value"]
+        for attributes in Page(dialog.content.decode()).having("value")
+        if attributes.get("name") == "column" and attributes.get("class") == "cb"
+    ]
+    assert names[:3] == ["created", "text", "model"]
+    assert "meta.odd%2C%20key" in names
+    answer = client.get(
+        "/completions/", {"q": "x", "sort": "-tokens", "column": ["meta.odd%2C%20key", "text", "nothing"]}
+    )
+    assert answer.status_code == 302
+    found = client.get(answer["Location"])
+    assert "sort=-tokens" in answer["Location"]
+    assert ">odd, key<" in found.content.decode()
+    usual = client.get("/completions/", {"column": ["created", "text", "usual"]})
+    assert usual["Location"] == "/completions/"
+
+
+def test_a_day_becomes_a_place_in_the_list(client_of: SignIn, reader: User) -> None:
+    make_completion(created=1_795_132_700, prompt="the day before")
+    make_completion(created=1_795_219_300, prompt="the day after")
+    client = client_of(reader)
+    answer = client.get("/completions/", {"at": "2026-11-20", "q": "day"}, follow=True)
+    text = answer.content.decode()
+    assert "the <mark>day</mark> before" in text
+    assert "the <mark>day</mark> after" not in text
+    assert client.get("/completions/", {"at": "someday"}).status_code == 200
+
+
+def test_who_waits_for_it_gets_the_whole_count(client_of: SignIn, reader: User) -> None:
+    for _ in range(3):
+        make_completion(prompt="apple")
+    assert client_of(reader).get("/completions/count/?q=apple").content.decode() == "1 to 3 of 3"
 
 
 NASTY = '<img src=x onerror=alert(1)>" onmouseover="x" hx-get="/x" {{ 7|add:7 }} \u202e\x7f'
@@ -139,6 +191,9 @@ def test_what_models_and_users_wrote_is_text_and_nothing_else(client_of: SignIn,
     for address in (
         "/completions/",
         f"/completions/?q={quote_plus(NASTY)}",
+        "/completions/?q=onerror",
+        f"/completions/?columns=prompt,answer,model,finish,id,{quote_plus('meta.' + quote(NASTY, safe=''))}",
+        "/completions/columns/",
         f"/completions/{made.connection.slug}/{made.upstream_id}/",
         f"/completions/{made.connection.slug}/{made.upstream_id}/?tab=details",
         f"/completions/{made.connection.slug}/{made.upstream_id}/?tab=json&text=raw",
@@ -161,13 +216,31 @@ def test_hidden_characters_of_every_column_are_spelled_out(client_of: SignIn, re
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(q=st.text(max_size=40), after=st.text(max_size=12), before=st.text(max_size=12))
-def test_no_address_breaks_the_pane(client_of: SignIn, q: str, after: str, before: str) -> None:
+@given(
+    q=st.text(max_size=40),
+    after=st.text(max_size=12)
+    | st.from_regex(r"-?[0-9]{1,19}\.[0-9]{1,18}(\.-?[0-9]{1,19})?", fullmatch=True),
+    before=st.text(max_size=12),
+    shown=st.fixed_dictionaries(
+        {},
+        optional={
+            "sort": st.sampled_from(["tokens", "-length", "created", "x"]),
+            "columns": st.text(max_size=30) | st.text(max_size=8).map(lambda key: f"meta.{key},id:70"),
+            "view": st.text(max_size=8),
+            "at": st.text(max_size=8) | st.dates().map(str),
+        },
+    ),
+)
+def test_no_address_breaks_the_pane(
+    client_of: SignIn, q: str, after: str, before: str, shown: dict[str, str]
+) -> None:
     person = User.objects.filter(username="anybody").first() or factories.user("anybody", "reader")
     if not person.grants.filter(connection=None).exists():
         factories.grant(person, "reader")
-    q, after, before = (each.encode("utf-8", "replace").decode() for each in (q, after, before))
-    answer = client_of(person).get("/completions/", {"q": q, "after": after, "before": before})
+    address = {"q": q, "after": after, "before": before} | shown
+    address = {name: value.encode("utf-8", "replace").decode() for name, value in address.items()}
+    make_completion(prompt=q.replace("\0", ""), metadata={"k": "v"})
+    answer = client_of(person).get("/completions/", address, follow=True)
     assert answer.status_code == 200
 
 
