@@ -1,5 +1,6 @@
-"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …` and `… peers …` with
-options of their own; `make bench` runs the first three parts and the pane. 1 if what must hold does not.
+"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …` and `… peers
+…` with options of their own; `make bench` runs the first three parts and the pane. 1 if what must hold
+does not.
 """
 
 import argparse

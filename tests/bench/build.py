@@ -1,9 +1,9 @@
 """Build a mirror of made-up rows through the ingest of a sync, or go on with one that is there.
 
-`python -m tests.bench.build ROWS CONNECTIONS`, in the environment of a place (tests.bench.pane_places). Nine of
-ten rows are in the first connection; the last two hold rows of the oldest tenth only, the others begin at
-different times. What is there already is counted and left, so that a run that was broken off goes on. The last
-line is JSON: rows written, seconds, and rows per second of each stretch.
+`python -m tests.bench.build ROWS CONNECTIONS`, in the environment of a place (tests.bench.pane_places). Nine
+of ten rows are in the first connection; the last two hold rows of the oldest tenth only, the others begin at
+different times. What is there already is counted and left, so that a run that was broken off goes on. The
+last line is JSON: rows written, seconds, and rows per second of each stretch.
 """
 
 import json

@@ -1,10 +1,11 @@
-"""The pane at ten thousand, a hundred thousand and a million rows:
-`python -m tests.bench pane [--rows 1000000] [--engine sqlite|postgresql|both] [--keep DIR] [--steps 10000,100000]`.
+"""The pane at ten thousand, a hundred thousand and a million rows: `python -m tests.bench pane [--rows
+1000000] [--engine sqlite|postgresql|both] [--keep DIR] [--steps 10000,100000]`.
 
-For every engine and step a mirror is built once, in a folder of its own under --keep (default: `portal-bench` in the
-folder for temporary files, or $BENCH_DIR), by the project's own ingest; a run that was broken off goes on from the
-rows that are there, and a mirror that is whole is only measured. Results are kept as JSON beside the mirrors, one file
-for each engine and step, and `python -m tests.bench.render` writes them into docs/benchmarks.md.
+For every engine and step a mirror is built once, in a folder of its own under --keep (default: `portal-bench`
+in the folder for temporary files, or $BENCH_DIR), by the project's own ingest; a run that was broken off goes
+on from the rows that are there, and a mirror that is whole is only measured. Results are kept as JSON beside
+the mirrors, one file for each engine and step, and `python -m tests.bench.render` writes them into
+docs/benchmarks.md.
 """
 
 import argparse

@@ -1,8 +1,9 @@
-"""The same pages as bare SQL on the tables that there are, written by hand: a yardstick for a page of fifty rows.
+"""The same pages as bare SQL on the tables that there are, written by hand: a yardstick for a page of fifty
+rows.
 
-Every statement reads the newest fifty of what matches, with the columns of the table. Connections are read one by one
-along the index (connection, created, id) and merged, which is the best plan for many rows; what no index serves walks
-the same way until the page is full.
+Every statement reads the newest fifty of what matches, with the columns of the table. Connections are read
+one by one along the index (connection, created, id) and merged, which is the best plan for many rows; what no
+index serves walks the same way until the page is full.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ def statement(name: str, vendor: str, connections: list[int], deep: str) -> Call
     kind, _, rest = name.partition(":")
     if kind == "word":
         return _run(*_word(rest, vendor))
-    condition, parameters = "", []
+    condition: str = ""
+    parameters: list[Any] = []
     if kind == "deep":
         created, _, pk = deep.partition(".")
         condition = "AND created <= %s AND (created < %s OR id < %s)"

@@ -1,4 +1,6 @@
-"""A signed-in client in this process, and a clock for what it asks: the whole of a request, and its SQL alone."""
+"""A signed-in client in this process, and a clock for what it asks: the whole of a request, and its SQL
+alone.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +44,9 @@ class Times:
 
 
 def timed(run: Callable[[], Any], runs: int = RUNS) -> Times:
-    """One run, a second to warm up, and then as many as are asked for; fewer where one takes over half a second."""
+    """One run, a second to warm up, and then as many as are asked for; fewer where one takes over half a
+    second.
+    """
     first = _once(run)
     again = _once(run)
     if again > SLOW_MS:
@@ -88,7 +92,7 @@ class Sql:
 
 @contextmanager
 def sql() -> Iterator[Sql]:
-    """Count and time the database's share of what is done meanwhile. SQLite computes while rows are fetched."""
+    """Count and time the database's share of what is done meanwhile; SQLite computes while it fetches."""
     spent = Sql()
     plain = CursorWrapper.__getattr__
 

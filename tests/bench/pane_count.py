@@ -1,4 +1,4 @@
-"""How many rows a mirror holds, as JSON: `python -m tests.bench.pane_count`, in the environment of a place."""
+"""How many rows a mirror holds, as JSON: `python -m tests.bench.pane_count`, in a place's environment."""
 
 import json
 

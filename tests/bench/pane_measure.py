@@ -1,7 +1,7 @@
 """Measure every screen of a mirror, in one process that is warm as a web process is.
 
-`python -m tests.bench.pane_measure [GROUP ...]`, in the environment of a place. Tells what it finds line by line;
-the last line is JSON.
+`python -m tests.bench.pane_measure [GROUP ...]`, in the environment of a place. Tells what it finds line by
+line; the last line is JSON.
 """
 
 import json
@@ -20,8 +20,8 @@ import django
 
 SEARCHES = ("Worst", "Worst with words")
 GROUPS = (
-    "Pages", "One filter", "Two old connections", "Several", "Words", "Scans", "Around", "Drawer", "Selection",
-    "Counts", "Template", *SEARCHES, "Sizes",
+    "Pages", "One filter", "Two old connections", "Several", "Words", "Scans", "Around", "Drawer",
+    "Selection", "Counts", "Template", *SEARCHES, "Sizes",
 )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def measure(screen: Any, connections: list[int], facts: Any) -> dict[str, Any]:
         line |= {"queries": spent.queries, "sql": round(spent.ms, 2), "bytes": len(answer.content)}
         if screen.q is not None:
             line["matched"] = matched(screen)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the others are measured
+    except Exception as error:  # whatever it is, the others are measured
         return line | {"problem": f"{type(error).__name__}: {error}"[:200]}
     bare = pane_bare.statement(screen.bare, connection.vendor, connections, facts.deep)
     if bare is not None:
@@ -149,7 +149,7 @@ def counts() -> Iterator[dict[str, Any]]:
             with pane_clock.sql() as spent:
                 again()
             line |= {"queries": spent.queries, "sql": round(spent.ms, 2)}
-        except Exception as error:  # noqa: BLE001  # as above
+        except Exception as error:  # as above
             line["problem"] = f"{type(error).__name__}: {error}"[:200]
         yield line
 
@@ -169,7 +169,7 @@ def template() -> dict[str, Any]:
 
     screen = table("Template", "the fragment of 50 rows, its data ready", "", 3)
     kept: list[Callable[[], Any]] = []
-    plain: Any = pane.render
+    plain: Any = getattr(pane, "render")  # noqa: B009  # which it imports, and does not offer
 
     def render(*arguments: Any, **named: Any) -> Any:
         kept.append(lambda: plain(*arguments, **named))
@@ -185,7 +185,7 @@ def template() -> dict[str, Any]:
             again()
         line |= {"queries": spent.queries, "sql": round(spent.ms, 2)}
         return line | pane_clock.timed(again, 100).as_dict()
-    except Exception as error:  # noqa: BLE001  # as above
+    except Exception as error:  # as above
         return line | {"problem": f"{type(error).__name__}: {error}"[:200]}
 
 
@@ -199,8 +199,8 @@ def searched(facts: Any, words: tuple[str, ...]) -> dict[str, Any]:
     def cost(q: str) -> float:
         screen = table("Worst", q, q, MANY_MS)
         try:
-            return sorted(_once(lambda: pane_clock.ask(screen)) for _ in range(3))[1]
-        except Exception as error:  # noqa: BLE001  # named in the result
+            return min(_once(lambda: pane_clock.ask(screen)) for _ in range(3))  # without others' noise
+        except Exception as error:  # named in the result
             broken.append(f"{q}: {type(error).__name__}: {error}"[:200])
             return 0.0
 
@@ -219,7 +219,7 @@ def searched(facts: Any, words: tuple[str, ...]) -> dict[str, Any]:
 def noted(broken: list[str]) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # noqa: BLE001  # named in the result
+    except Exception as error:  # named in the result
         broken.append(f"{type(error).__name__}: {error}"[:200])
 
 
@@ -236,8 +236,9 @@ def tell(line: dict[str, Any]) -> dict[str, Any]:
     bare = f"  bare {line['bare']:.2f}" if "bare" in line else ""
     mark = "  MISSED" if line["aim"] and line["p95"] > line["aim"] else ""
     print(
-        f"    {line['group'][:20]:<20} {line['name'][:44]:<44} median {line['median']:>8.2f}  p95 {line['p95']:>8.2f}"
-        f"  sql {line.get('sql', 0.0):>7.2f} in {line.get('queries', 0):>2}  {line.get('matched', ''):>9}{bare}{mark}",
+        f"    {line['group'][:20]:<20} {line['name'][:44]:<44} median {line['median']:>8.2f}"
+        f"  p95 {line['p95']:>8.2f}  sql {line.get('sql', 0.0):>7.2f} in {line.get('queries', 0):>2}"
+        f"  {line.get('matched', ''):>9}{bare}{mark}",
         flush=True,
     )
     return line

@@ -1,5 +1,5 @@
-"""Where a mirror is kept that a benchmark builds once and measures many times: a folder with its database, keys
-and results, and the processes that work on it.
+"""Where a mirror is kept that a benchmark builds once and measures many times: a folder with its database,
+keys and results, and the processes that work on it.
 """
 
 import json
@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HOME = Path(os.environ.get("BENCH_DIR") or Path(tempfile.gettempdir()) / "portal-bench")
 Engine = Literal["sqlite", "postgresql"]
 ENGINES: tuple[Engine, ...] = ("sqlite", "postgresql")
-# What a team would set on a machine with a solid-state disk; everything else is PostgreSQL's default, so every
-# commit reaches the disk.
+# What a team would set on a machine with a solid-state disk; everything else is PostgreSQL's default, so
+# every commit reaches the disk.
 SERVER = {
     "listen_addresses": "127.0.0.1",
     "shared_buffers": "2GB",
@@ -103,7 +103,7 @@ def cluster(folder: Path) -> Iterator[str]:
     programs = servers.postgres_programs()
     if programs is None:
         raise servers.Unavailable("no PostgreSQL: `apt-get install postgresql`, or put initdb on the PATH")
-    owner = servers._owner()  # noqa: SLF001  # PostgreSQL refuses to run as root
+    owner = servers._owner()  # PostgreSQL refuses to run as root
     home = folder / "postgresql"
     data, log = home / "data", home / "log"
     home.mkdir(exist_ok=True)
@@ -134,7 +134,7 @@ def cluster(folder: Path) -> Iterator[str]:
             **owner,
         )
     ready = b"ready to accept connections"
-    servers._wait(process, lambda: ready in log.read_bytes(), "PostgreSQL", log, 300)  # noqa: SLF001  # as above
+    servers._wait(process, lambda: ready in log.read_bytes(), "PostgreSQL", log, 300)
     try:
         yield f"postgres://portal@127.0.0.1:{port}/postgres"
     finally:

@@ -15,7 +15,7 @@ FOR_FILTERS = ("terms", "change", "language", "temperature", "response_format", 
 AIMS = {"sqlite": {"columns": 0.10, "words": 0.50}, "postgresql": {"columns": 0.25, "words": 1.80}}
 
 
-def group_of(table: str, index: bool) -> str:  # noqa: FBT001  # what a row of the database says
+def group_of(table: str, index: bool) -> str:
     """The budget on which a table or index is counted."""
     if table.startswith(WORDS):
         return "words"

@@ -1,4 +1,6 @@
-"""The slowest filter of up to five conditions, looked for among random ones and then by changing the worst of them."""
+"""The slowest filter of up to five conditions, looked for among random ones and then by changing the worst of
+them.
+"""
 
 from collections.abc import Callable
 from random import Random
@@ -13,12 +15,13 @@ SEED, COMBINATIONS, CLIMBS, FROM = 20_261_121, 200, 60, 5
 def pool(facts: Facts) -> tuple[str, ...]:
     """Conditions of every kind, from every row to none."""
     return (
-        "meta.env:prod", "meta.env:staging,dev", "meta.category:billing", "meta.category:other,praise,access",
-        "meta.tier:founder", "meta.tier:*", "meta.era:old", f"meta.session:{facts.session}", 'meta.session:~"1-1"',
+        "meta.env:prod", "meta.env:staging,dev", "meta.category:billing",
+        "meta.category:other,praise,access", "meta.tier:founder", "meta.tier:*", "meta.era:old",
+        f"meta.session:{facts.session}", 'meta.session:~"1-1"',
         f"model:{rows.MODELS[0]}", f"model:{rows.MODELS[2]},{rows.MODELS[3]}", "finish:stop", "finish:length",
-        "tokens:>800", "tokens:<900", f"tokens:{facts.three}", "prompt_tokens:540..580", "completion_tokens:>300",
-        "length:>1200", "turns:2", "temperature:>0.1", "language:en", "language:de,fr,ja", "format:json_schema",
-        "has:tools", f"tool:{rows.TOOLS[1]}", "has:image", f"created:..{facts.day}", f"created:{facts.day}..",
+        "tokens:>800", "tokens:<900", f"tokens:{facts.three}", "prompt_tokens:540..580",
+        "completion_tokens:>300", "length:>1200", "turns:2", "temperature:>0.1", "language:en", "language:de,fr,ja",
+        "format:json_schema", "has:tools", f"tool:{rows.TOOLS[1]}", "has:image", f"created:..{facts.day}", f"created:{facts.day}..",
         "connection:connection-1", "connection:connection-11,connection-12",
     )  # fmt: skip
 
@@ -27,8 +30,10 @@ Combination = tuple[str, ...]
 
 
 def search(facts: Facts, cost: Callable[[str], float], words: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The worst combination found; `cost` answers with milliseconds. With `words`, one of them is always in it."""
-    random = Random(SEED)  # noqa: S311  # to be the same every time
+    """The worst combination found; `cost` answers with milliseconds. With `words`, one of them is always in
+    it.
+    """
+    random = Random(SEED)  # the same every time
     parts = pool(facts)
     found: dict[Combination, float] = {}
 

@@ -1,18 +1,20 @@
 """The same completions in Arize Phoenix, in MLflow and here, asked over HTTP by one client in one run:
-`python -m tests.bench peers [--rows 100000] [--keep DIR] [--only phoenix,mlflow,ours]`, or `make bench-peers`.
+`python -m tests.bench peers [--rows 100000] [--keep DIR] [--only phoenix,mlflow,ours]`, or `make
+bench-peers`.
 
-Each peer is the newest release of the package index, in an environment of its own under --keep, with its telemetry
-switched off, on a free port of loopback, on its default SQLite. Nothing is copied into anybody's tables: the peers get
-every completion through their OTLP endpoint, one trace with one span each, a hundred in a request, with OpenInference's
-attributes (input, output, model, tokens, metadata); the metadata are sent a second time as tags of MLflow's traces,
-which is what it filters by. We get the same rows through the ingest of a sync. What a peer has taken is remembered, so
-that a second run only measures; the first run asks the very process that took the rows, which for MLflow was the faster
-state when this was tried.
+Each peer is the newest release of the package index, in an environment of its own under --keep, with its
+telemetry switched off, on a free port of loopback, on its default SQLite. Nothing is copied into anybody's
+tables: the peers get every completion through their OTLP endpoint, one trace with one span each, a hundred in
+a request, with OpenInference's attributes (input, output, model, tokens, metadata); the metadata are sent a
+second time as tags of MLflow's traces, which is what it filters by. We get the same rows through the ingest
+of a sync. What a peer has taken is remembered, so that a second run only measures; the first run asks the
+very process that took the rows, which for MLflow was the faster state when this was tried.
 
-Asked is what each product's own page asks for its newest fifty rows: Phoenix's GraphQL with the columns of its table,
-MLflow's search of traces, our HTML fragment. One connection, kept open; the first request apart, then thirty warm ones,
-fewer where one takes more than half a second; at most two minutes each. Phoenix looks for a word in input and output
-(`in`, which is a substring), MLflow in the text of its spans (`ILIKE`); we look for the word.
+Asked is what each product's own page asks for its newest fifty rows: Phoenix's GraphQL with the columns of
+its table, MLflow's search of traces, our HTML fragment. One connection, kept open; the first request apart,
+then thirty warm ones, fewer where one takes more than half a second; at most two minutes each. Phoenix looks
+for a word in input and output (`in`, which is a substring), MLflow in the text of its spans (`ILIKE`); we
+look for the word.
 """
 
 import argparse
@@ -112,7 +114,7 @@ def compared(found: dict[str, Any]) -> list[tuple[str, list[str]]]:
             if not theirs["problem"] and mine[wanted.name]["median"]:
                 times = theirs["median"] / mine[wanted.name]["median"]
                 least = aim(title, wanted)
-                cell += f" = {times:,.1f} × (aim {least} ×{', missed' if times < least else ''})"
+                cell += f" = {times:,.1f} x (aim {least} x{', missed' if times < least else ''})"
             cells.append(cell)
         lines.append((wanted.name, cells))
     return lines

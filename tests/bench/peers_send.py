@@ -1,5 +1,6 @@
-"""Send completions to a peer over OTLP, in one span each. Runs in the peer's own environment, so it knows only the
-standard library and OpenTelemetry's messages: `python peers_send.py URL ROWS.jsonl PROGRESS [HEADER=VALUE ...]`.
+"""Send completions to a peer over OTLP, in one span each. Runs in the peer's own environment, so it knows
+only the standard library and OpenTelemetry's messages: `python peers_send.py URL ROWS.jsonl PROGRESS
+[HEADER=VALUE ...]`.
 
 PROGRESS is a file with the number of rows that the peer has taken, so that a broken run goes on where it was.
 """

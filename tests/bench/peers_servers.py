@@ -1,4 +1,5 @@
-"""The peers: how each is installed, started, filled and asked. Both take OTLP, both keep their rows in SQLite.
+"""The peers: how each is installed, started, filled and asked. Both take OTLP, both keep their rows in
+SQLite.
 
 Their opt-outs of telemetry are set, and they listen on loopback alone.
 """
@@ -142,8 +143,11 @@ class Peer:
         began = monotonic()
         if already < total:
             subprocess.run(
-                [self.python, ROOT / "tests/bench/peers_send.py", f"{self.url}/v1/traces", rows, progress]
-                + list(self.headers),
+                [
+                    *map(str, (self.python, ROOT / "tests/bench/peers_send.py", f"{self.url}/v1/traces")),
+                    *map(str, (rows, progress)),
+                    *self.headers,
+                ],
                 check=True,
             )
         while (stored := self.count()) < total:
@@ -171,9 +175,8 @@ class Peer:
         return total
 
     def _post(self, path: str, body: Any) -> Any:
-        request = Request(
-            f"{self.url}{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )  # noqa: S310  # loopback
+        content = {"Content-Type": "application/json"}
+        request = Request(f"{self.url}{path}", json.dumps(body).encode(), content)  # noqa: S310  # loopback
         with urlopen(request, timeout=300) as answer:  # noqa: S310  # as above
             return json.load(answer)
 

@@ -1,7 +1,7 @@
 """Write what was measured into docs/benchmarks.md: `python -m tests.bench.render [--keep DIR] [FILE]`.
 
-Each table stands between two comments with its name; everything else in the document stays as it is. A table whose
-results are not there keeps what it says.
+Each table stands between two comments with its name; everything else in the document stays as it is. A table
+whose results are not there keeps what it says.
 """
 
 import argparse
@@ -61,7 +61,8 @@ def conditions(found: dict[str, list[Result]]) -> list[str]:
     engines = ", ".join(sorted({each["versions"]["engine"] for each in every}))
     commits = ", ".join(sorted({each["machine"]["commit"] for each in every}))
     return [
-        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GiB, {machine['system']}.",
+        f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GiB,"
+        f" {machine['system']}.",
         f"Versions: {engines}, Python {last['versions']['python']}, Django {last['versions']['django']},"
         f" numpy {last['versions']['numpy']}; commit {commits}; {machine['when'][:10]}.",
         "",
@@ -80,7 +81,7 @@ def screens(engine: str, steps: list[Result]) -> list[str]:
             continue
         header = [
             group, *(f"{named(each['step'])} median" for each in steps), f"{named(last['step'])} p95", "aim",
-            "growth", "SQL", "queries", "rows", "× bare SQL", "",
+            "growth", "SQL", "queries", "rows", "x bare SQL", "",
         ]  # fmt: skip
         made += table(header, [_screen(line, steps, before) for line in lines])
     return [f"### {NAMES[engine]}: screens", "", *made]
@@ -99,7 +100,7 @@ def _find(result: Result, line: Result) -> Result | None:
 
 def _screen(line: Result, steps: list[Result], before: Result | None) -> list[str]:
     same = [_find(each, line) for each in steps]
-    medians = [ms(each["median"]) if each and "median" in each else "–" for each in same]
+    medians = [ms(each["median"]) if each and "median" in each else "" for each in same]
     if "problem" in line:
         return [line["name"], *medians, "failed", f"{line['aim']}", "", "", "", "", "", line["problem"]]
     earlier = _find(before, line) if before else None
@@ -114,8 +115,9 @@ def _screen(line: Result, steps: list[Result], before: Result | None) -> list[st
         notes.append(f"{line['runs']} runs")
     return [
         line["name"], *medians, ms(line["p95"]), f"{line['aim']}" if line["aim"] else "",
-        f"{growth:.2f}" if growth else "", ms(line.get("sql")), str(line.get("queries", "")), line.get("matched", ""),
-        f"{line['median'] / line['bare']:.1f}" if line.get("bare") else "", ", ".join(notes),
+        f"{growth:.2f}" if growth else "", ms(line.get("sql")), str(line.get("queries", "")),
+        line.get("matched", ""), f"{line['median'] / line['bare']:.1f}" if line.get("bare") else "",
+        ", ".join(notes),
     ]  # fmt: skip
 
 
@@ -223,7 +225,7 @@ def peers(home: Path) -> list[str]:
             [each["title"], each["version"],
              f"{each['filled']['rows'] / each['filled']['seconds']:,.0f}" if each["filled"]["rows"] else "",
              f"{each['memory'] / 1e6:,.0f} MB", f"{each['disk'] / 1e6:,.0f} MB",
-             "the process that took the rows" if each["filled"]["fresh"] and each is not asked[0] else "started again"]
+             "took the rows" if each["filled"]["fresh"] and each is not asked[0] else "started again"]
             for each in asked
         ],
     )  # fmt: skip
