@@ -156,7 +156,7 @@ def test_an_answer_is_json_when_all_of_it_is(text: Any, expected: bool | None) -
 def test_tools_are_those_that_were_called_in_order_of_their_names() -> None:
     item = answering(None, tools=[{"type": "function", "function": {"name": "never_called"}}])
     item["choices"][0]["message"]["tool_calls"] = called("search", "lookup", "", 7, "nul\x00")
-    earlier = [
+    earlier: list[dict[str, Any]] = [
         {"role": "assistant", "content": None, "tool_calls": called("weather", "search")},
         {"role": "assistant", "function_call": {"name": "legacy", "arguments": "{}"}},
         {
