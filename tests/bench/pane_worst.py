@@ -17,12 +17,12 @@ def pool(facts: Facts) -> tuple[str, ...]:
     return (
         "meta.env:prod", "meta.env:staging,dev", "meta.category:billing",
         "meta.category:other,praise,access", "meta.tier:founder", "meta.tier:*", "meta.era:old",
-        f"meta.session:{facts.session}", 'meta.session:~"1-1"',
-        f"model:{rows.MODELS[0]}", f"model:{rows.MODELS[2]},{rows.MODELS[3]}", "finish:stop", "finish:length",
-        "tokens:>800", "tokens:<900", f"tokens:{facts.three}", "prompt_tokens:540..580",
-        "completion_tokens:>300", "length:>1200", "turns:2", "temperature:>0.1", "language:en", "language:de,fr,ja",
-        "format:json_schema", "has:tools", f"tool:{rows.TOOLS[1]}", "has:image", f"created:..{facts.day}", f"created:{facts.day}..",
-        "connection:connection-1", "connection:connection-11,connection-12",
+        f"meta.session:{facts.session}", 'meta.session:~"1-1"', f"model:{rows.MODELS[0]}",
+        f"model:{rows.MODELS[2]},{rows.MODELS[3]}", "finish:stop", "finish:length", "tokens:>800",
+        "tokens:<900", f"tokens:{facts.three}", "prompt_tokens:540..580", "completion_tokens:>300",
+        "length:>1200", "turns:2", "temperature:>0.1", "language:en", "language:de,fr,ja",
+        "format:json_schema", "has:tools", f"tool:{rows.TOOLS[1]}", "has:image", f"created:..{facts.day}",
+        f"created:{facts.day}..", "connection:connection-1", "connection:connection-11,connection-12",
     )  # fmt: skip
 
 
