@@ -156,6 +156,4 @@ document.addEventListener("drawer:closed", () => {
   for (const name of ["found", "found-now", "matched"]) paint(name, []);
 });
 
-document.addEventListener("tree:grown", () => { if (term) find(true); });
-
 if (field()) paintWords();

@@ -41,8 +41,8 @@ async function grow(root, node, from, place) {
     document.body.dispatchEvent(new CustomEvent("toast", { bubbles: true, detail: { text: "This branch could not be read. Try again.", kind: "bad" } }));
     return false;
   }
-  place(await answer.text());
-  document.dispatchEvent(new CustomEvent("tree:grown"));
+  const [target, swapStyle] = place;
+  htmx.swap(target, await answer.text(), { swapStyle, swapDelay: 0, settleDelay: 0, ignoreTitle: true }, { eventInfo: { target, elt: target } });
   return true;
 }
 
@@ -51,7 +51,7 @@ document.addEventListener("toggle", async (event) => {
   const root = tree(node);
   if (!root || !node.open || !node.matches("[data-later]")) return;
   node.removeAttribute("data-later");
-  const grown = await grow(root, node, 0, (html) => { node.lastElementChild.innerHTML = html; });
+  const grown = await grow(root, node, 0, [node.lastElementChild, "innerHTML"]);
   if (!grown) { node.open = false; node.setAttribute("data-later", ""); }
 }, true);
 
@@ -62,14 +62,12 @@ document.addEventListener("click", async (event) => {
   choose(line);
   if (!line.matches("button.more")) return;
   line.disabled = true;
-  await grow(root, nodeOf(line), line.dataset.from, (html) => {
-    const first = line.previousElementSibling;
-    line.insertAdjacentHTML("beforebegin", html);
-    line.remove();
-    const next = first?.nextElementSibling;
-    if (next) choose(next.matches("details") ? next.firstElementChild : next, true);
-  });
-  if (line.isConnected) line.disabled = false;
+  const before = line.previousElementSibling;
+  const grown = await grow(root, nodeOf(line), line.dataset.from, [line, "beforebegin"]);
+  if (!grown) { line.disabled = false; return; }
+  line.remove();
+  const next = before?.nextElementSibling;
+  if (next) choose(next.matches("details") ? next.firstElementChild : next, true);
 });
 
 document.addEventListener("focusin", (event) => {

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from completions.talk import Talk
 from portal.models import User
 from tests import factories
 from tests.factories import make_completion
+from tests.portal.test_rendering import PAYLOADS
 
 pytestmark = pytest.mark.django_db
 
@@ -406,6 +408,75 @@ def test_a_tree_gives_its_branches_paths_and_values(client_of: SignIn, reader: U
     assert rest.count('class="row"') == 50
     for wrong in ("99", f"{at}.1.5.5", "x", "-1", "1.", "²"):
         assert client.get(address(made), {"part": "item", "node": wrong}).status_code == 404
+
+
+class Page(HTMLParser):
+    """What a page could do: its elements, event handlers, addresses and requests."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.harm: list[tuple[str, str, str]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attrs:
+            text = (value or "").strip().lower()
+            ours = text.startswith(("/completions/", "/static/"))
+            if name.startswith(("on", "hx-on", "data-hx", "style")) or (name == "hx-get" and not ours):
+                self.harm.append((tag, name, text))
+            if (
+                name in ("href", "src")
+                and not ours
+                and not text.startswith(("http://", "https://", "mailto:"))
+            ):
+                self.harm.append((tag, name, text))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_nothing_that_was_written_becomes_part_of_the_page(
+    client_of: SignIn, reader: User, payload: str
+) -> None:
+    written = payload.replace("\x00", "")
+    call = {"id": payload, "type": "function", "function": {"name": payload, "arguments": payload}}
+    made = make_completion(
+        metadata={written[:60]: written},
+        model=written[:60],
+        finish_reason=written[:30],
+        request_id=written[:60],
+        messages=[
+            {"role": payload, "name": payload, "content": payload},
+            {
+                "role": "assistant",
+                "tool_calls": [call, {**call, "function": {"name": "f", "arguments": "{}"}}],
+            },
+            {"role": "tool", "tool_call_id": payload, "content": json.dumps({payload: payload})},
+            {"role": "tool", "tool_call_id": "x" + payload, "content": payload},
+            {"role": "user", "content": [{"type": payload, "text": payload}]},
+            {"role": "user", "content": [{"type": "file", "file": {"filename": payload}}]},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": payload}}]},
+        ],
+        item={
+            "tools": [{"type": "function", "function": {"name": payload, "description": payload}}],
+            "response_format": {payload: payload},
+            "usage": {payload: payload},
+            "choices": [{"message": {"role": "assistant", "content": payload, "refusal": payload}}],
+        },
+    )
+    client = client_of(reader)
+    for query in (
+        "",
+        "?text=raw",
+        "?tab=details",
+        "?tab=json",
+        "?tab=json&as=text",
+        "?tab=code",
+        "?full=all",
+    ):
+        page = Page(fragment(client, address(made, query)))
+        assert page.harm == []
+        assert not page.tags & {"script", "style", "iframe", "form", "img", "meta", "object", "base", "title"}
 
 
 def test_hidden_characters_of_a_message_are_counted(client_of: SignIn, reader: User) -> None:
