@@ -177,7 +177,7 @@ def read(form: Any) -> Branch:
             place = tuple(int(part) for part in named[2].split("."))
             found.setdefault(place, {})[named[1]] = form.getlist(name)[:MOST_VALUES]
     root = Branch(_kind(found.get((0,), {})))
-    branches = {(0,): root}
+    branches: dict[tuple[int, ...], Branch] = {(0,): root}
     for place, given in sorted(found.items()):
         above = branches.get(place[:-1])
         if above is None or len(place) > DEEPEST:
@@ -193,7 +193,7 @@ def read(form: Any) -> Branch:
 
 def _kind(given: Mapping[str, list[str]]) -> Kind:
     kind = given.get("kind", ["all"])[0]
-    return cast(Kind, kind) if kind in dict(KINDS) else "all"
+    return kind if kind in dict(KINDS) else "all"
 
 
 def act(root: Branch, what: str) -> Branch:
