@@ -60,7 +60,7 @@ def test_a_click_on_a_facet_filters_and_back_undoes_it(pane: Page) -> None:
     expect_total(pane, 20)
 
 
-def test_a_typed_filter_joins_and_backspace_takes_it_back(pane: Page) -> None:
+def test_a_typed_filter_joins_and_backspace_edits_the_last_of_it(pane: Page) -> None:
     pane.keyboard.press("/")
     pane.keyboard.type("model:gpt-4o-mini pears")
     pane.keyboard.press("Enter")
@@ -68,6 +68,9 @@ def test_a_typed_filter_joins_and_backspace_takes_it_back(pane: Page) -> None:
     expect(pane).to_have_url(re.compile(r"\?q=model%3Agpt-4o-mini\+pears$"))
     expect(pane.locator("#add")).to_be_focused()
     pane.keyboard.press("Backspace")
+    expect(pane.locator("#add")).to_have_value("pears")
+    pane.locator("#add").fill("")
+    pane.keyboard.press("Enter")
     expect(pane.locator(".qbar .chip")).to_have_count(1)
     pane.get_by_role("link", name="Remove model gpt-4o-mini").click()
     expect_total(pane, 60)
@@ -210,6 +213,150 @@ def test_the_filters_are_a_sheet_on_a_narrow_screen(visit: Visit, builder: User,
     assert box["width"] == 420
 
 
+def display(page: Page, name: str) -> None:
+    page.locator("summary[aria-label=Display]").click()
+    page.locator(".items.display").get_by_role("link", name=name).click()
+
+
+def test_a_head_sorts_both_ways_and_pages_keep_the_order(pane: Page, rows: list[int]) -> None:
+    head = pane.get_by_role("columnheader", name="Tokens")
+    expect(head).to_have_attribute("aria-sort", "none")
+    head.get_by_role("link").click()
+    expect(head).to_have_attribute("aria-sort", "descending")
+    expect(pane).to_have_url(re.compile(r"sort=-tokens"))
+    head.get_by_role("link").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    pane.get_by_role("link", name="Next").click()
+    expect(pane.locator("tbody tr")).to_have_count(10)
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    expect(pane.locator("#told")).to_have_text(re.compile("Fewest tokens first"))
+    pane.go_back()
+    expect(pane.locator("tbody tr")).to_have_count(50)
+
+
+def test_columns_are_chosen_and_put_in_order(pane: Page) -> None:
+    display(pane, "Columns…")
+    dialog = pane.locator("#dialog")
+    dialog.get_by_role("checkbox", name="Finish").uncheck()
+    dialog.get_by_role("checkbox", name="category").check()
+    dialog.get_by_role("button", name="Move Model to the left").click()
+    dialog.get_by_role("button", name="Show them").click()
+    expect(dialog).to_be_hidden()
+    heads = pane.locator("thead th")
+    expect(heads).to_have_text(
+        ["", "Created", "Model", "Prompt → answer", "Metadata", "Tokens", "Connection", "category"]
+    )
+    expect(pane).to_have_url(re.compile(r"columns=created%2Cmodel%2Ctext.*meta\.category"))
+    pane.locator("tbody tr").first.locator("td").last.get_by_role("link", name="Only category: chat").click()
+    expect_total(pane, 40)
+    expect(heads).to_have_count(8)
+    display(pane, "Columns…")
+    dialog.get_by_role("button", name="As usual").click()
+    expect(heads).to_have_text(
+        ["", "Created", "Prompt → answer", "Model", "Metadata", "Tokens", "Finish", "Connection"]
+    )
+    expect(pane).not_to_have_url(re.compile("columns"))
+
+
+def test_a_column_is_resized_by_dragging_and_by_keys(pane: Page) -> None:
+    grip = pane.get_by_role("separator", name="Width of Model")
+    box = grip.bounding_box()
+    assert box is not None
+    pane.mouse.move(box["x"] + 4, box["y"] + 4)
+    pane.mouse.down()
+    pane.mouse.move(box["x"] + 44, box["y"] + 4, steps=4)
+    pane.mouse.up()
+    expect(pane).to_have_url(re.compile(r"model%3A204"))
+    expect(grip).to_have_attribute("aria-valuenow", "204")
+    grip.focus()
+    pane.keyboard.press("ArrowLeft")
+    pane.keyboard.press("ArrowLeft")
+    expect(pane).to_have_url(re.compile(r"model%3A172"))
+    pane.reload()
+    expect(grip).to_have_attribute("aria-valuenow", "172")
+
+
+def test_rows_close_up_and_moments_are_told_as_ages(pane: Page) -> None:
+    first = pane.locator("tbody tr").first
+    tall = first.bounding_box()
+    display(pane, "Compact rows")
+    expect(pane.locator(".rows.compact")).to_have_count(1)
+    low = first.bounding_box()
+    assert tall is not None
+    assert low is not None
+    assert low["height"] < tall["height"]
+    display(pane, "Time ago")
+    expect(first.locator("time")).to_have_text(re.compile("ago$"))
+    expect(first.locator("time")).to_have_attribute("title", re.compile("UTC"))
+    expect(pane).to_have_url(re.compile("density=compact&times=ago"))
+
+
+def test_a_day_is_jumped_to(pane: Page, rows: list[int]) -> None:
+    make_completion(created=1_780_000_000, prompt="Long before")
+    pane.locator("summary[aria-label=Display]").click()
+    pane.get_by_label("Go to a day").fill("2026-06-30")
+    pane.get_by_role("button", name="Go", exact=True).click()
+    expect(pane.locator("tbody tr")).to_have_count(1)
+    expect(pane.locator("tbody tr b")).to_have_text("Long before")
+    pane.get_by_role("link", name="Newer").click()
+    expect(pane.locator("tbody tr")).to_have_count(50)
+
+
+def test_a_selection_outlasts_pages_orders_and_the_way_back(pane: Page, rows: list[int]) -> None:
+    count = pane.locator("[data-selection-count]")
+    pane.locator("[data-select]").first.check()
+    pane.get_by_role("link", name="Older").click()
+    expect(pane.locator("tbody tr")).to_have_count(10)
+    pane.locator("[data-select]").first.check()
+    expect(count).to_have_text("2")
+    display(pane, "Most tokens first")
+    expect(pane.locator("tbody tr")).to_have_count(50)
+    expect(count).to_have_text("2")
+    pane.go_back()
+    expect(pane.locator("tbody tr")).to_have_count(10)
+    expect(pane.locator("[data-select]:checked")).to_have_count(1)
+    pane.goto(pane.url.split("/completions/")[0] + "/datasets/")
+    pane.go_back()
+    expect(count).to_have_text("2")
+    pane.get_by_role("button", name="Clear the selection").click()
+    pane.reload()
+    expect(pane.locator("#bulk")).to_be_hidden()
+
+
+def test_the_keyboard_alone_is_enough(pane: Page, rows: list[int]) -> None:
+    pane.keyboard.press("]")
+    expect(pane.locator("tbody tr")).to_have_count(10)
+    pane.keyboard.press("[")
+    expect(pane.locator("tbody tr")).to_have_count(50)
+    pane.keyboard.press("]")
+    expect(pane.locator("tbody tr")).to_have_count(10)
+    pane.keyboard.press("g")
+    pane.keyboard.press("g")
+    expect(pane.locator(f"#row-{rows[59]}")).to_have_class(re.compile("cur"))
+    pane.keyboard.press("x")
+    for _ in range(3):
+        pane.keyboard.press("j")
+    pane.keyboard.press("Shift+X")
+    expect(pane.locator("[data-selection-count]")).to_have_text("4")
+    pane.keyboard.press("Home")
+    pane.keyboard.press("Enter")
+    expect(pane.locator("#drawer h2")).to_contain_text("Question number 59")
+    pane.keyboard.press("Escape")
+    pane.keyboard.press("?")
+    expect(pane.locator("#keys")).to_contain_text("Page before and after")
+
+
+def test_a_failed_page_says_so_in_place_and_is_tried_again(pane: Page) -> None:
+    pane.route(re.compile("after="), lambda route: route.abort(), times=1)
+    pane.get_by_role("link", name="Older").click()
+    alert = pane.locator("#results [role=alert]")
+    expect(alert).to_contain_text("The portal cannot be reached")
+    expect(pane.locator("tbody tr")).to_have_count(50)
+    alert.get_by_role("button", name="Try again").click()
+    expect(pane.locator("tbody tr")).to_have_count(10)
+    expect(alert).to_have_count(0)
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 420])
 def test_every_state_is_accessible(
@@ -222,11 +369,18 @@ def test_every_state_is_accessible(
         "/completions/?q=meta.category:docs+-model:gpt-4o-mini+apples",
         "/completions/?q=modle:x+has:imge",
         "/completions/?q=model:nowhere",
+        "/completions/?columns=created,prompt,answer,meta.category,length,state,id&density=compact&sort=-tokens",
     ):
         page = site.open(path)
         site.check_accessibility()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     page = site.open("/completions/")
+    page.locator("summary[aria-label=Display]").click()
+    site.check_accessibility()
+    page.get_by_role("link", name="Columns…").click()
+    expect(page.locator("#dialog")).to_contain_text("Answer length")
+    site.check_accessibility()
+    page.keyboard.press("Escape")
     page.locator("[data-select]").first.check()
     site.check_accessibility()
     page.get_by_role("button", name="Distill").click()
