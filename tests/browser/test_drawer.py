@@ -227,13 +227,19 @@ def test_the_json_tree_folds_by_keyboard_and_copies(live_site: Site, builder: Us
     tree = page.locator("[data-tree]").first
     tree.locator("summary").first.focus()
     page.keyboard.press("End")
-    expect(page.locator("[data-tree-where]").first).to_contain_text("extra / it's")
+    where = page.locator("[data-tree-where]").first
+    expect(where).to_have_text("extra / it's / deep / 0")
+    page.keyboard.press("ArrowLeft")
+    expect(where).to_have_text("extra / it's / deep")
+    page.keyboard.press("ArrowLeft")
+    expect(tree.get_by_text("<b>")).to_be_hidden()
+    page.keyboard.press("ArrowLeft")
+    expect(where).to_have_text("extra / it's")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    expect(page.locator("[data-tree-where]").first).to_have_text("extra / it's / deep")
     page.keyboard.press("ArrowRight")
-    expect(tree).to_contain_text("<b>")
-    page.keyboard.press("ArrowDown")
+    expect(tree.get_by_text("<b>")).to_be_visible()
+    expect(where).to_have_text("extra / it's / deep / 0")
     page.get_by_role("button", name="Copy path").first.click()
     assert clipboard(page) == 'extra["it\'s"].deep[0]'
     page.get_by_role("button", name="Copy value").first.click()
