@@ -1,0 +1,221 @@
+"""Rows, order, counts, facets, time, pages and selections agree with a filter in plain Python."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from completions import columns, matching, selection
+from completions.facets import Facets
+from completions.filters import Clause, Filter
+from completions.listing import Key, Listing, Sort
+from completions.models import StoredCompletion
+from completions.timeline import timeline
+from portal.models import User
+from tests import factories
+from tests.completions.reference import NOW, SLUGS, Asked, Row, filters, random_columns, row_of
+from tests.factories import make_completion
+
+pytestmark = [pytest.mark.engines, pytest.mark.django_db(transaction=True)]
+EXAMPLES = 525  # for each of four mirrors
+
+
+@dataclass
+class World:
+    """A mirror with the same rows as plain data."""
+
+    reader: User
+    rows: list[Row]
+
+
+@pytest.fixture(params=range(4))
+def world(request: pytest.FixtureRequest) -> World:
+    """Three connections, one of which the reader may not see; packed, changed and added to on the way."""
+    random = Random(request.param)
+    connections = [factories.connection(name=slug, slug=slug) for slug in SLUGS]
+    reader = factories.user(role="reader")
+    hidden = factories.connection(name="hidden", slug="hidden")
+    rows: dict[int, Row] = {}
+
+    def store_some(count: int) -> None:
+        for _ in range(count):
+            where = random.choice(connections)
+            made_of = random_columns(random)
+            made = make_completion(where, **made_of)
+            rows[made.pk] = row_of(made, where.slug, made_of)
+
+    store_some(30)
+    for connection in connections[: random.randrange(4)]:
+        columns.pack(connection.pk)
+    Listing(reader, Filter()).count()  # from here on only what changes is read
+    store_some(20)
+    for pk in random.sample(sorted(rows), 8):
+        rows[pk] = mark_gone(rows[pk])
+    store_some(10)
+    make_completion(hidden, **random_columns(random))
+    only_three = {each.slug for each in connections}
+    reader.grants.all().delete()
+    for connection in connections:
+        factories.grant(reader, "reader", connection)
+    assert {row.connection for row in rows.values()} <= only_three
+    return World(reader, list(rows.values()))
+
+
+def mark_gone(row: Row) -> Row:
+    """As a sweep does."""
+    found = StoredCompletion.objects.filter(pk=row.id)
+    change, _ = columns.next_change(found.get().connection_id, 1)
+    found.update(gone_at=timezone.now(), change=change)
+    return replace(row, gone=True)
+
+
+def check(world: World, asked: Asked, random: Random) -> None:
+    """One filter in every way that a person can look at it."""
+    q, holds = asked
+    wanted = Filter.parse(q)
+    assert not wanted.broken, (q, wanted.broken)
+    assert Filter.parse(wanted.q) == wanted
+    expected = sorted(filter(holds, world.rows), key=lambda row: (row.created, row.id), reverse=True)
+    ids = [row.id for row in expected]
+    listing = Listing(world.reader, wanted, now=NOW)
+    assert [key.id for key in listing.page(100)] == ids, q
+    assert listing.count().n == len(ids), q
+    look = random.choice([check_pages, check_orders, check_facets, check_timeline, check_selection])
+    look(world, wanted, expected, random)
+
+
+def check_pages(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
+    """Every page from either side of any row, also of one that does not match."""
+    listing, limit = Listing(world.reader, wanted, now=NOW), random.randrange(1, 9)
+    place = random.choice(world.rows)
+    cursor = Key(place.created, place.id)
+    after = [row.id for row in expected if (row.created, row.id) < cursor[:2]]
+    before = [row.id for row in expected if (row.created, row.id) > cursor[:2]]
+    assert [key.id for key in listing.page(limit, after=cursor)] == after[:limit]
+    assert [key.id for key in listing.page(limit, before=cursor)] == before[-limit:]
+    assert set(listing.queryset().values_list("pk", flat=True)) == {row.id for row in expected}
+
+
+def check_orders(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
+    """Sorted by a column, page by page forwards and back; what is missing stands last."""
+    column, descending = random.choice(["tokens", "length", "created"]), random.random() < 0.5
+
+    def rank(row: Row) -> tuple[Any, ...]:
+        value = getattr(row, column)
+        value = None if value is None else value if descending else -value
+        return (value is not None, value or 0, row.created, row.id)
+
+    ids = [row.id for row in sorted(expected, key=rank, reverse=True)]
+    listing = Listing(world.reader, wanted, sort=Sort(column, descending=descending), now=NOW)
+    seen: list[Key] = []
+    while page := listing.page(7, after=seen[-1] if seen else None):
+        seen += page
+    assert [key.id for key in seen] == ids
+    if seen:
+        at = random.randrange(len(seen))
+        assert listing.page(7, before=seen[at]) == seen[max(0, at - 7) : at]
+
+
+def check_facets(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
+    """Each facet counts the filter without its own conditions; few values, so that all are shown."""
+    facets = Facets(Listing(world.reader, wanted, now=NOW), lambda each: each.q)
+    for facet in facets.all:
+        base = wanted.without(facet.name)
+        rest = world.rows if base != wanted else expected
+        if base != wanted:
+            kept = {key.id for key in Listing(world.reader, base, now=NOW).page(100)}
+            rest = [row for row in world.rows if row.id in kept]
+        counted = Counter(value for row in rest if (value := _value(facet.name, row)) is not None)
+        shown = {value.text: int(value.count.replace(",", "")) for value in facet.values}
+        assert {value: n for value, n in shown.items() if n} == dict(counted) if len(counted) <= 8 else True
+        assert all(counted[value] == n for value, n in shown.items()), (wanted.q, facet.name)
+
+
+def _value(name: str, row: Row) -> str | None:
+    if name == "model":
+        return row.model or None
+    if name == "finish":
+        return row.finish or None
+    if name == "connection":
+        return row.connection
+    return next((value for key, value in row.metadata.items() if Filter.key(key) == name), None)
+
+
+def check_timeline(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
+    """Bars add up to the matches without stretches of time, and each holds what was created in it."""
+    found = timeline(Listing(world.reader, wanted, now=NOW), "Europe/Berlin")
+    timeless = replace(
+        wanted,
+        clauses=tuple(part for part in wanted.clauses if not (isinstance(part, Clause) and part.is_time)),
+    )
+    kept = {key.id for key in Listing(world.reader, timeless, now=NOW).page(100)}
+    created = [row.created for row in world.rows if row.id in kept]
+    for bucket in found.buckets:
+        assert bucket.n == sum(bucket.start <= moment < bucket.end for moment in created)
+    shown = [moment for moment in created if found.low <= moment < found.high]
+    assert found.total == len(shown)
+    if timeless == wanted:
+        assert len(shown) == len(created)
+    assert all(one.end == other.start for one, other in zip(found.buckets, found.buckets[1:], strict=False))
+
+
+def check_selection(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
+    """What is frozen is what matches, without what was taken out. (Its moment is now, so no spans.)"""
+    if any(clause.is_time for clause in wanted.leaves()) or Listing(world.reader, wanted).reads:
+        return
+    left_out = {row.id for row in random.sample(expected, min(2, len(expected)))}
+    ids = [row.id for row in expected if row.id not in left_out]
+    if not ids:
+        with pytest.raises(selection.Refused):
+            selection.freeze(world.reader, q=wanted.q, everything=True, excluded=left_out)
+        return
+    frozen = selection.freeze(world.reader, q=wanted.q, everything=True, excluded=left_out)
+    assert (frozen.count, list(selection.ids_of(frozen))) == (len(ids), ids)
+
+
+def examine(world: World, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(filters(), st.randoms(use_true_random=False))
+    def agrees(asked: Asked, random: Random) -> None:
+        check(world, asked, random)
+
+    agrees()
+
+
+def test_a_mirror_agrees_with_filters_in_plain_python(world: World) -> None:
+    examine(world, EXAMPLES)
+
+
+@pytest.fixture
+def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One way in which a look-up could be wrong."""
+    if request.param == "a range without its last value":
+        right = matching._between
+        monkeypatch.setattr(
+            matching,
+            "_between",
+            lambda values, low, high: right(values, low, None if high is None else high - 1),
+        )
+    elif request.param == "only the first of several values":
+        names = Clause.term_names
+        monkeypatch.setattr(Clause, "term_names", lambda self: names(self)[:1])
+    else:
+        monkeypatch.setattr(matching, "_any", matching._all)
+
+
+@pytest.mark.parametrize("world", [0], indirect=True)
+@pytest.mark.parametrize(
+    "broken",
+    ["a range without its last value", "only the first of several values", "or that means and"],
+    indirect=True,
+)
+@pytest.mark.usefixtures("broken")
+def test_a_broken_look_up_is_caught(world: World) -> None:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # hypothesis groups what it found
+        examine(world, EXAMPLES)
+    assert "AssertionError" in repr(caught.value) or isinstance(caught.value, AssertionError)
