@@ -1,16 +1,15 @@
 """The reader's own time zone, which the browser tells in a cookie."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from zoneinfo import ZoneInfo
-
-from django.http import HttpRequest
 
 COOKIE = "portal-zone"
 
 
-def zone_of(request: HttpRequest) -> str:
+def zone_of(cookies: Mapping[str, str]) -> str:
     """The name of the reader's zone, such as Europe/Oslo; UTC where it is not told or not known."""
-    name = request.COOKIES.get(COOKIE, "")
+    name = cookies.get(COOKIE, "")
     return name if _known(name) else "UTC"
 
 

@@ -57,7 +57,7 @@ def _whole(request: HttpRequest, page: Pane) -> HttpResponse:
 
 
 def _drawn(request: HttpRequest, page: Pane) -> dict[str, object]:
-    zone = zone_of(request)
+    zone = zone_of(request.COOKIES)
     found = None if page.wanted.broken else timeline_of(page.listing, zone)
     return {
         "drawing": Drawing(found, page.wanted, zone, page.address) if found and found.buckets else None,

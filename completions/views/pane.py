@@ -36,7 +36,7 @@ def _canonical(request: HttpRequest, page: Pane) -> str:
         names = request.GET.getlist("column")
         chosen = () if "usual" in names else read_columns(names)
         return page.shown_as(columns=() if chosen == usual(several=page.several) else chosen)
-    day = read_day(request.GET.get("at", ""), zone_of(request))
+    day = read_day(request.GET.get("at", ""), zone_of(request.COOKIES))
     return page.from_day(*day) if day else ""
 
 
