@@ -32,12 +32,16 @@ def insert(model: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     fields = [model._meta.get_field(name) for name in names]
     quote = database.ops.quote_name
     named = ", ".join(quote(each.column) for each in fields)
-    places = ", ".join(["%s"] * len(fields))
+    table = quote(model._meta.db_table)
+    made = _prepared(fields, ([row[name] for name in names] for row in rows))
     with database.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {quote(model._meta.db_table)} ({named}) VALUES ({places})",  # noqa: S608  # our own names
-            _prepared(fields, ([row[name] for name in names] for row in rows)),
-        )
+        if database.vendor == "postgresql":
+            with database.wrap_database_errors, cursor.copy(f"COPY {table} ({named}) FROM STDIN") as copy:
+                for row in made:
+                    copy.write_row(row)
+        else:
+            places = ", ".join(["%s"] * len(fields))
+            cursor.executemany(f"INSERT INTO {table} ({named}) VALUES ({places})", made)  # noqa: S608  # our own names
 
 
 def update(model: Any, rows: Sequence[tuple[int, Mapping[str, Any]]]) -> None:

@@ -127,7 +127,9 @@ def _swap(mirror: Any, rows: Sequence[Row], upto: int) -> bool:
     with transaction.atomic():
         if not _holds(mirror):
             return False
-        ColumnSegment.objects.filter(pk__in=taken).delete()
+        if ColumnSegment.objects.filter(pk__in=taken).delete()[0] != len(taken):
+            transaction.set_rollback(True)  # somebody else has just rewritten one of them
+            return False
         _write(mirror.pk, fresh)
         Mirror.objects.filter(pk=mirror.pk).update(packed=upto, unpacked=left.count())
         crashpoint("pack.before_commit")
