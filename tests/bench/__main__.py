@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     if "kills" in wanted:
         fine &= kills.table()
     if "pane" in wanted:
-        fine &= pane.main(["--rows", "10000"] if options.quick else [])
+        fine &= pane.main(["--rows", "10000", "--runs", "5"] if options.quick else [])
         render.main([])
     return 0 if fine else 1
 

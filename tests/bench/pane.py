@@ -107,7 +107,7 @@ def grow(place: Place, rows: int) -> dict[str, Any] | None:
     return found
 
 
-def run(home: Path, engine: Engine, rows: int, groups: Sequence[str], *, only_build: bool) -> None:
+def run(home: Path, engine: Engine, rows: int, groups: Sequence[str], *, only_build: bool, runs: int) -> None:
     """One step of one engine: build, measure, keep."""
     began = monotonic()
     print(f"\n=== {engine}, {rows:,} rows, in {home / f'{engine}-{rows}'}", flush=True)
@@ -118,6 +118,7 @@ def run(home: Path, engine: Engine, rows: int, groups: Sequence[str], *, only_bu
             keep(home, engine, rows, found)
         if only_build:
             return
+        place.environment["BENCH_RUNS"] = str(runs)
         measured = place.read("tests.bench.pane_measure", *groups)
         if groups and "screens" in found:  # some were measured again, the others stay
             others = [each for each in found["screens"] if each["group"] not in groups]
@@ -146,6 +147,9 @@ def main(arguments: Sequence[str]) -> bool:
         "--only-build", action="store_true", help="build the mirrors and measure nothing else"
     )
     parser.add_argument(
+        "--runs", type=int, default=30, help="warm runs of each screen; fewer for a first look"
+    )
+    parser.add_argument(
         "groups", nargs="*", metavar="group", help='tables to measure, as "Words"; all without'
     )
     options = parser.parse_args(arguments)
@@ -156,7 +160,8 @@ def main(arguments: Sequence[str]) -> bool:
         try:
             for rows in steps:
                 if rows <= options.rows:
-                    run(options.keep.resolve(), engine, rows, options.groups, only_build=options.only_build)
+                    home, only = options.keep.resolve(), options.only_build
+                    run(home, engine, rows, options.groups, only_build=only, runs=options.runs)
         except servers.Unavailable as reason:
             print(f"{engine}: NOT RUN. {reason}")
             fine = False

