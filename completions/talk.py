@@ -82,7 +82,9 @@ class Speech:
 
     @property
     def is_silent(self) -> bool:
-        return not self.pieces and not self.calls
+        return not self.calls and all(
+            piece.kind == "text" and not piece.text.strip() for piece in self.pieces
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,12 @@ class Writer:
         body = "".join(self.piece(piece, speech.id) for piece in speech.pieces)
         body += self._calls(speech)
         if speech.is_silent:
-            body = '<div class="bubble muted">Nothing was said.</div>'
+            said = (
+                "Only spaces were said."
+                if any(piece.text for piece in speech.pieces)
+                else "Nothing was said."
+            )
+            body = f'<div class="bubble muted">{said}</div>'
         name = escape(speech.title[:60])
         html = (
             f'<div class="msg {speech.role}" id="{speech.id}">'

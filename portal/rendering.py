@@ -61,13 +61,12 @@ def plain(text: str, note: str = "") -> SafeString:
 
 
 def code(text: str, language: str) -> SafeString:
-    """Source code with colours, as far as it is not too long for them."""
-    cut = len(text) - PLAIN_CHARACTERS
-    held = breakable(hold(text[:PLAIN_CHARACTERS]))
-    coloured = len(held) <= COLOURED_CHARACTERS
-    body = highlight(held, _lexer(language)(), _FORMAT) if coloured else html.escape(held)
+    """Source code with colours; of a very long one the beginning."""
+    cut = len(text) - COLOURED_CHARACTERS
+    held = breakable(hold(text[:COLOURED_CHARACTERS]))
+    body = show(highlight(held, _lexer(language)(), _FORMAT))
     tail = f'<p class="cut">{cut:,} more characters are not shown here.</p>' if cut > 0 else ""
-    page = f'<pre class="untrusted mono hl" tabindex="0">{show(body)}</pre>{tail}'
+    page = f'<pre class="untrusted mono hl" tabindex="0">{body}</pre>{tail}'
     return mark_safe(page)  # noqa: S308  # Pygments escapes, show() adds only our own chips
 
 

@@ -10,6 +10,7 @@ let opener = null;
 let direction = 1;
 let ahead = null; // { address, at, html, stop }
 let waiting = 0;
+let showing = null; // the link whose answer is about to be shown
 
 function mark(row, focus = false) {
   for (const other of rows()) other.classList.toggle("cur", other === row);
@@ -51,7 +52,7 @@ function forget() {
 
 function fetchAhead() {
   const link = towards(direction);
-  if (!link || ahead?.address === link.href) return;
+  if (!link || ahead?.address === link.href || navigator.connection?.saveData) return;
   forget();
   const stop = new AbortController();
   const headers = { "HX-Request": "true", "HX-Target": "drawer", "HX-Current-URL": location.href };
@@ -64,7 +65,9 @@ function fetchAhead() {
 async function showAhead(link) {
   const { address, html } = ahead;
   ahead = null;
+  showing = link;
   const text = await html;
+  showing = null;
   if (!link.isConnected) return; // something else was opened meanwhile
   if (text === null) { link.click(); return; }
   history.pushState({ htmx: true }, "", address);
@@ -80,6 +83,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
     if (event.detail.elt.closest?.("#drawer [data-redraws]")) forget();
     return;
   }
+  if (showing === link) { event.preventDefault(); return; }
   direction = link.matches("[data-drawer-next]") ? 1 : -1;
   if (ahead?.address !== link.href || Date.now() - ahead.at > FRESH) { forget(); return; }
   event.preventDefault();

@@ -206,6 +206,15 @@ def test_what_is_looked_for_is_found_in_the_next_row_too(live_site: Site, builde
     expect(page.locator("#find-inside")).to_have_value("pear")
 
 
+def test_words_of_the_filter_are_marked_inside_too(live_site: Site, builder: User) -> None:
+    made = make_completion(prompt="An apple and a pineapple", answer="**Apple** pie")
+    page = open_one(live_site, builder, made, "?q=apple")
+    expect(page.locator("#talk")).to_contain_text("pineapple")
+    page.wait_for_function("CSS.highlights.get('matched')?.size === 2")
+    page.keyboard.press("Escape")
+    assert painted(page, "matched") == 0
+
+
 def test_focus_goes_into_the_drawer_and_back_to_the_row(live_site: Site, builder: User) -> None:
     rows = [make_completion(created=n, prompt=f"Question {n}") for n in range(3)]
     live_site.sign_in(builder)

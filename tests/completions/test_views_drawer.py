@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.html import escape
 
 from completions.models import Body
 from completions.raw import pack
@@ -193,6 +194,21 @@ def test_a_refusal_is_shown_as_one(client_of: SignIn, reader: User) -> None:
     text = fragment(client_of(reader), address(made))
     assert "bubble refusal" in text
     assert "I will not." in text
+
+
+@pytest.mark.parametrize(("answer", "said"), [("", "Nothing was said."), (" \n\t", "Only spaces were said.")])
+def test_an_answer_of_nothing_says_so(client_of: SignIn, reader: User, answer: str, said: str) -> None:
+    assert said in fragment(client_of(reader), address(make_completion(answer=answer)))
+
+
+def test_words_of_the_filter_are_handed_to_the_page(client_of: SignIn, reader: User) -> None:
+    made = make_completion(prompt="An Apple, a pineapple", answer="<apple>")
+    client = client_of(reader)
+    assert "data-words" not in fragment(client, address(made))
+    words = fragment(client, address(made, "?q=apple"))
+    assert f'data-words="{escape(json.dumps([["apple", True, True]]))}"' in words
+    part = fragment(client, address(made, '?q=~"appl"'))
+    assert f'data-words="{escape(json.dumps([["appl", False, False]]))}"' in part
 
 
 def test_raw_text_is_remembered(client_of: SignIn, reader: User) -> None:
@@ -386,6 +402,20 @@ def test_what_is_copied_is_what_was_written(client_of: SignIn, reader: User) -> 
         assert client.get(address(made, f"?copy={nothing}")).status_code == 404
 
 
+def test_nothing_is_copied_that_the_person_may_not_read(client_of: SignIn) -> None:
+    mine, foreign = factories.connection(), factories.connection()
+    made = make_completion(foreign)
+    client = client_of(factories.user("near", role="reader", connection=mine))
+    for query in (
+        "?copy=answer",
+        "?copy=python",
+        "?part=item&node=",
+        "?part=item&node=0&as=value",
+        "?full=m0",
+    ):
+        assert client.get(address(made, query)).status_code == 404
+
+
 def test_a_tree_gives_its_branches_paths_and_values(client_of: SignIn, reader: User) -> None:
     odd = {"<b>": {"it's": [10, "<i>"]}, "list": list(range(450))}
     made = make_completion(item={"extra": odd})
@@ -477,6 +507,30 @@ def test_nothing_that_was_written_becomes_part_of_the_page(
         page = Page(fragment(client, address(made, query)))
         assert page.harm == []
         assert not page.tags & {"script", "style", "iframe", "form", "img", "meta", "object", "base", "title"}
+
+
+def test_what_is_huge_is_still_a_page(client_of: SignIn, reader: User) -> None:
+    made = make_completion(
+        messages=[
+            {"role": "user", "content": "\u202e" * 200_000},
+            {"role": "user", "content": "**b** " * 170_000},
+            {"role": "user", "content": "\u0645" * 1_000_000},
+            {"role": "user", "content": json.dumps([[1] * 100] * 100)},
+        ],
+        answer="[" * 100_000,
+    )
+    client = client_of(reader)
+    for query in (
+        "",
+        "?full=all",
+        "?text=raw",
+        "?tab=details",
+        "?tab=json",
+        "?tab=json&as=text",
+        "?tab=code",
+    ):
+        assert len(fragment(client, address(made, query))) < 4_000_000
+    assert copied(client, made, "m2") == "\u0645" * 1_000_000
 
 
 def test_hidden_characters_of_a_message_are_counted(client_of: SignIn, reader: User) -> None:
