@@ -331,6 +331,11 @@ class Pane:
             return 0
         return SELECT_WIDTH + sum(each.width or TEXT_WIDTH for each in self.columns)
 
+    @property
+    def as_usual(self) -> str:
+        """The same page with the columns of somebody who chose none."""
+        return self.shown_as(columns=())
+
     @cached_property
     def orders(self) -> list[Choice]:
         return [Choice(title, self.shown_as(sort=sort), sort == self.display.sort) for sort, title in ORDERS]

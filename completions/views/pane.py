@@ -33,8 +33,7 @@ def _canonical(request: HttpRequest, page: Pane) -> str:
     if "add" in request.GET:
         return page.address(typed(page.q, request.GET["add"], request.GET.get("place", "")))
     if "column" in request.GET:
-        names = request.GET.getlist("column")
-        chosen = () if "usual" in names else read_columns(names)
+        chosen = read_columns(request.GET.getlist("column"))
         return page.shown_as(columns=() if chosen == usual(several=page.several) else chosen)
     day = read_day(request.GET.get("at", ""), zone_of(request.COOKIES))
     return page.from_day(*day) if day else ""

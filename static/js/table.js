@@ -26,7 +26,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 document.addEventListener("htmx:afterRequest", (event) => {
   if (event.detail.xhr !== running) return;
-  running = null;
   results()?.removeAttribute("aria-busy");
 });
 
