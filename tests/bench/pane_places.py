@@ -120,7 +120,7 @@ def cluster(folder: Path) -> Iterator[str]:
             check=True,
             **owner,
         )
-    (data / "postmaster.pid").unlink(missing_ok=True)  # of a run that was killed
+    _forget_the_dead(data / "postmaster.pid")
     port = servers.free_port()
     options = SERVER | {"port": str(port), "unix_socket_directories": str(home)}
     with log.open("wb") as output:
@@ -140,3 +140,14 @@ def cluster(folder: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(300)
+
+
+def _forget_the_dead(file: Path) -> None:
+    """Take away what a run that was killed left, and refuse a folder that somebody works on."""
+    if not file.exists():
+        return
+    number = file.read_text().split()[0]
+    program = Path(f"/proc/{number}/comm")
+    if program.exists() and "postgres" in program.read_text():
+        raise servers.Unavailable(f"another run is using {file.parents[2]}")
+    file.unlink()
