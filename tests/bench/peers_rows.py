@@ -4,11 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import rows as made_up
+import django
 
 
 def main(count: int, file: Path) -> None:
     """Written beside and moved into place, so that a file is whole or not there."""
+    from tests.bench import rows as made_up
+
     half = file.with_suffix(".half")
     with half.open("w") as lines:
         for number, reading in enumerate(made_up.readings(count, 0, 1, total=count)):
@@ -27,4 +29,5 @@ def main(count: int, file: Path) -> None:
 
 
 if __name__ == "__main__":
+    django.setup()
     main(int(sys.argv[1]), Path(sys.argv[2]))
