@@ -113,22 +113,22 @@ class Drawing:
 
     @cached_property
     def ticks(self) -> list[Tick]:
-        """The labels that have room; minor are those that have it only where it is wide."""
+        """As many labels as have room, at equal distances; the minor ones have it only where it is wide."""
         found = [(self._place(at), text) for at, text in self.clock.ticks() if self.low <= at <= self.high]
-        made: list[Tick] = []
-        ends = {WIDE: -1.0, NARROW: -1.0}  # where the last label ends that is shown in so many pixels
-        for place, text in found:
-            anchor = "start" if place < 7 else "end" if place > 93 else "middle"
-            fits = {}
-            for pixels in ends:
-                width = 100 * (len(text) * LETTER + 8) / pixels
-                left = place - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
-                fits[pixels] = left >= ends[pixels] and left >= -2
-                if fits[pixels]:
-                    ends[pixels] = left + width
-            if fits[WIDE]:
-                made.append(Tick(f"{place:.2f}%", anchor, text, minor=not fits[NARROW]))
-        return made
+        anchors = ["start" if place < 7 else "end" if place > 93 else "middle" for place, _ in found]
+        wide, narrow = (
+            next(
+                every for every in range(1, len(found) + 1) if _fit(found[::every], anchors[::every], pixels)
+            )
+            if found
+            else 1
+            for pixels in (WIDE, NARROW)
+        )
+        return [
+            Tick(f"{place:.2f}%", anchor, text, minor=number % narrow != 0)
+            for number, ((place, text), anchor) in enumerate(zip(found, anchors, strict=True))
+            if number % wide == 0 or number % narrow == 0
+        ]
 
     @property
     def summary(self) -> str:
@@ -166,6 +166,18 @@ class Drawing:
         if first - span <= self.timeline.low and last + span >= self.timeline.high:
             return self.clear
         return self.address(within(self.wanted, first - span, last + span))
+
+
+def _fit(labels: list[tuple[float, str]], anchors: list[str], pixels: int) -> bool:
+    """Whether labels at these places, in per cent, stand beside each other."""
+    end = -2.0
+    for (place, text), anchor in zip(labels, anchors, strict=True):
+        width = 100 * (len(text) * LETTER + 8) / pixels
+        left = place - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
+        if left < end:
+            return len(labels) == 1
+        end = left + width
+    return True
 
 
 def within(wanted: Filter, first: int, last: int) -> Filter:

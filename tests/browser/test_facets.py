@@ -100,6 +100,7 @@ def test_values_are_chosen_one_after_another_by_keyboard(pane: Page) -> None:
     pane.keyboard.press("Enter")
     expect_total(pane, 30)
     settled(pane)
+    expect(pane.locator('[data-facet="model"] [data-value="gpt-4.1"] .value')).to_be_focused()
     pane.keyboard.press("Tab")
     expect(pane.locator("#counts .acts a:focus")).to_have_text("only")
     pane.keyboard.press("Tab")
