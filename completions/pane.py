@@ -174,7 +174,7 @@ class Pane:
             return self._backwards(self.before)
         keys = self.listing.page(PAGE + 1, after=self.after)
         stopped = self.listing.searched_to
-        if self.after is not None and not keys and stopped is None:
+        if self.after is not None and not keys and stopped is None and not self.listing.reads:
             # Beyond the end, as after a jump to a day before the first completion: the last page.
             end = self.listing.page(PAGE + 1, before=self.after)
             return Place(end[-PAGE:], newer=end[-PAGE] if len(end) > PAGE else None)
@@ -412,7 +412,8 @@ class Pane:
             return "unconnected"
         if self.wanted.broken:
             return "broken"
-        if self.rows or self.place.stopped:
+        # A search that stops on its way has a page without rows, and so may the end that it comes to.
+        if self.rows or self.place.stopped or (self.after is not None and self.listing.reads):
             return "rows"
         return "nothing" if self.wanted and self.unfilled is None else "empty"
 

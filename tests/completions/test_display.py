@@ -233,6 +233,28 @@ def test_a_page_asks_as_often_for_50_rows_as_for_25_and_its_template_never(
         assert counts[0] <= 20, query
 
 
+def test_a_search_that_reads_texts_says_how_far_it_came(
+    reader: User, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("completions.listing.READABLE", 2)
+    where = factories.connection()
+    wanted = make_completion(where, created=1_795_000_000, prompt="a needle").pk
+    for n in range(3):
+        make_completion(where, created=1_795_000_100 + n, prompt="hay")
+    request = rf.get("/completions/")
+    request.user = reader
+    here, seen = pane(reader, "?q=~eedle"), list[int]()
+    for _ in range(10):
+        here.prepare()
+        text = get_template("completions/pane.html#pane").render({"pane": here}, request)
+        seen += [row.id for row in here.rows]
+        if not here.continues:
+            break
+        assert "Searched back to" in text
+        here = pane(reader, here.continues)
+    assert seen == [wanted]
+
+
 def test_what_stands_above_the_newest_is_news(reader: User) -> None:
     where = factories.connection()
     make_completion(where, created=100, prompt="apple")
