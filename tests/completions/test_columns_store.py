@@ -209,6 +209,14 @@ def test_a_look_at_what_is_known_costs_one_query(django_assert_num_queries: Any)
     assert len(process.current([other.pk])[other.pk]) == 0
 
 
+def test_terms_of_a_lost_transaction_are_not_remembered() -> None:
+    walk = Walk(4)
+    walk.lose()
+    for _ in range(3):
+        walk.absorb()
+    check_whole(walk.connection)
+
+
 def test_what_is_not_looked_at_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = (factories.make_completion(factories.connection()).connection for _ in range(2))
     process = columns.Store()
