@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from completions.models import Term
 
-WINDOW = 1_500  # terms looked at in one go, on all connections together
+WINDOW = 900  # terms looked at in one go, on all connections together
 LEAST = 50
 PREFIX = "metadata."
 
