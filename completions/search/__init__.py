@@ -11,7 +11,9 @@ from django.db import connections, models, transaction
 from django.db.models.expressions import BaseExpression, Combinable
 from numpy.typing import NDArray
 
+from completions.columns.changes import DERIVED
 from completions.conversation import Texts
+from completions.models import Mirror
 from completions.search import postgres, sqlite
 from completions.search.tokens import COLUMNS, Column, TextQuery, TextTerm, fits, holds, term, words
 
@@ -97,22 +99,25 @@ def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -
         return np.ones(len(ids), bool)
     connection = connections[using]
     ascending = np.sort(ids)
+    found: list[NDArray[np.int64]] = []
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             text = postgres.expression(query)
-            if len(ids) <= DIRECTLY:
-                cursor.execute(postgres.IDS_AMONG, [ascending.tolist(), text])
+            # Documents that were indexed before blocks were have none, until their rows have been read again.
+            if len(ids) <= DIRECTLY or Mirror.objects.using(using).filter(derived__lt=DERIVED).exists():
+                for start in range(0, len(ascending), DIRECTLY):
+                    cursor.execute(postgres.IDS_AMONG, [ascending[start : start + DIRECTLY].tolist(), text])
+                    found.append(_first(cursor.fetchall()))
             else:
                 blocks = " | ".join(postgres.blocks(first, last) for first, last in _runs(ascending))
                 cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
-            held = np.sort(_first(cursor.fetchall()))
+                found.append(_first(cursor.fetchall()))
         else:
             text = sqlite.expression(query)
-            found = []
             for first, last in _runs(ascending):
                 cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
                 found.append(_first(cursor.fetchall()))
-            held = np.concatenate(found)
+    held = np.sort(np.concatenate(found))
     if not len(held):
         return np.zeros(len(ids), bool)
     at = np.searchsorted(held, ids)

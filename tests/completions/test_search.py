@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from completions import search
+from completions.columns import DERIVED
 from completions.conversation import Texts
-from completions.models import StoredCompletion
+from completions.models import Mirror, StoredCompletion
 from completions.search import postgres, tokens
 from completions.search.tokens import COLUMNS, PHRASE_WORDS, TextQuery, document, fits, holds, term, words
+from portal.models import Connection
 from tests.factories import make_completion
 
 pytestmark = [pytest.mark.django_db, pytest.mark.engines]
@@ -167,6 +169,25 @@ def test_many_ids_with_holes_between_them_are_probed_rightly() -> None:
     assert among(rows[::3], query(term("odd"))) == odd
     assert among([], query(term("odd"))) == set()
     assert all(a < b for a, b in pairwise(rows))
+
+
+def test_many_documents_from_before_there_were_blocks_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "DIRECTLY", 4)
+    rows = index(*(Texts("", f"number {n} {'odd' if n % 2 else 'even'}", "x") for n in range(11)))
+    odd = set(rows[1::2])
+    assert among(rows, query(term("odd"))) == odd
+    Mirror.objects.update_or_create(connection=Connection.objects.get(), defaults={"derived": DERIVED - 1})
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            blocks = sorted({postgres.block(row) for row in rows})
+            cursor.execute(
+                "UPDATE completions_textindex SET document = ts_delete(document, %s::text[])", [blocks]
+            )
+    assert among(rows, query(term("odd"))) == odd
+    assert among(rows[::-1], query(term("odd"), term("number"))) == odd
+    Mirror.objects.update(derived=DERIVED)
+    without_blocks = connection.vendor == "postgresql"
+    assert among(rows, query(term("odd"))) == (set() if without_blocks else odd)
 
 
 @settings(max_examples=300, deadline=None)
