@@ -138,7 +138,7 @@ class Drawing:
         counted = f"{'About ' if self.timeline.about else ''}{self.timeline.total:,} completion"
         counted += "" if self.timeline.total == 1 else "s"
         told = f"{counted}, {span_label(bars[0].begin, bars[-1].until)}, by {self.unit}."
-        return f"{told} Most, {busiest.n:,}: {busiest.label}." if len(bars) > 1 else told
+        return f"{told} Most, {busiest.n:,}: {busiest.label}." if busiest.n and len(bars) > 1 else told
 
     @property
     def unit(self) -> str:
