@@ -28,11 +28,10 @@ def group_of(table: str, index: bool) -> str:
 
 def on_sqlite(cursor: Any) -> Iterable[tuple[str, str, bool, int]]:
     """Name, table, whether it is an index, bytes."""
-    cursor.execute(
-        "SELECT d.name, coalesce(m.tbl_name, d.name), coalesce(m.type, 'table') = 'index', sum(d.pgsize)"
-        " FROM dbstat d LEFT JOIN sqlite_master m ON m.name = d.name WHERE d.aggregate GROUP BY 1, 2, 3"
-    )
-    return [(name, table, bool(index), int(size)) for name, table, index, size in cursor.fetchall()]
+    cursor.execute("SELECT name, tbl_name, type = 'index' FROM sqlite_master")
+    of = {name: (table, bool(index)) for name, table, index in cursor.fetchall()}
+    cursor.execute("SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE")
+    return [(name, *of.get(name, (name, False)), int(size)) for name, size in cursor.fetchall()]
 
 
 def on_postgresql(cursor: Any) -> Iterable[tuple[str, str, bool, int]]:

@@ -48,6 +48,8 @@ def ms(value: float | None) -> str:
 
 
 def named(step: int) -> str:
+    if step % 1000:
+        return f"{step:,}"
     return f"{step // 1_000_000}M" if step % 1_000_000 == 0 else f"{step // 1000}k"
 
 
