@@ -15,7 +15,7 @@ from completions.search.tokens import words
 from portal.rendering import escaped
 
 BEFORE = 12  # characters that lead to a match that would stand too far to the right
-LEADS = {"prompt": 40, "answer": 20}  # and how far that is, in the columns of a table
+LEADS = {"prompt": 20, "answer": 20}  # and how far that is, in the columns of a table
 MOST_MARKS = 40
 SPOKEN = {"text": ("prompt", "answer"), "prompt": ("prompt",), "answer": ("answer",)}
 
