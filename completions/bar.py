@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from urllib.parse import parse_qsl, urlsplit
 
 from django.urls import reverse
@@ -13,6 +14,7 @@ from completions.listing import Count, Listing
 from completions.unknown_keys import UnknownKey, unknown_keys
 
 MOST_MENDS = 12
+MOST_READINGS = 2  # of them that read texts one by one
 
 Part = Clause | Group
 
@@ -94,11 +96,13 @@ class Bar:
     @cached_property
     def mends(self) -> list[Mend]:
         """Single conditions that stand in the way: without one of them there are rows."""
-        made = []
-        for number, (text, without) in enumerate(_looser(self.wanted)):
-            if number == MOST_MENDS:
-                break
-            count = self.listing.with_filter(without).count()
+        made, readings = [], 0
+        for text, without in islice(_looser(self.wanted), MOST_MENDS):
+            listing = self.listing.with_filter(without)
+            readings += bool(listing.reads)
+            if listing.reads and readings > MOST_READINGS:
+                continue
+            count = listing.count()
             if count.n:
                 made.append(Mend(text, count, self.address(without)))
         return made

@@ -19,7 +19,10 @@ function listOf(input) {
   list.hidden = true;
   list.setAttribute("role", "listbox");
   list.setAttribute("aria-label", "Suggestions");
-  (input.closest("[data-complete-in]") ?? input.parentElement).append(list);
+  const told = document.createElement("span");
+  told.className = "sr";
+  told.setAttribute("role", "status");
+  (input.closest("[data-complete-in]") ?? input.parentElement).append(list, told);
   for (const [name, value] of Object.entries({
     role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list", "aria-haspopup": "listbox",
   })) input.setAttribute(name, value);
@@ -32,6 +35,7 @@ function close() {
   if (!shown) return false;
   shown.list.hidden = true;
   shown.list.replaceChildren();
+  shown.list.nextElementSibling.textContent = "";
   shown.input.setAttribute("aria-expanded", "false");
   shown.input.removeAttribute("aria-activedescendant");
   shown = null;
@@ -72,6 +76,7 @@ function show(input, found) {
   list.replaceChildren(...found);
   list.hidden = false;
   list.scrollTop = 0;
+  list.nextElementSibling.textContent = `${found.length} suggestion${found.length === 1 ? "" : "s"}`;
   input.setAttribute("aria-expanded", "true");
   shown = { input, list, active: -1 };
 }
