@@ -94,18 +94,32 @@ class Bar:
         return Chip(part.q, name, how, text, remove)
 
     @cached_property
-    def mends(self) -> list[Mend]:
-        """Single conditions that stand in the way: without one of them there are rows."""
-        made, readings = [], 0
-        for text, without in islice(_looser(self.wanted), MOST_MENDS):
+    def _counted(self) -> tuple[list[Mend], bool]:
+        """Ways out, and whether every one there could be was counted to the end."""
+        made, readings, whole = [], 0, True
+        candidates = list(islice(_looser(self.wanted), MOST_MENDS + 1))
+        for text, without in candidates[:MOST_MENDS]:
             listing = self.listing.with_filter(without)
             readings += bool(listing.reads)
             if listing.reads and readings > MOST_READINGS:
+                whole = False
                 continue
             count = listing.count()
+            whole = whole and count.exact
             if count.n:
                 made.append(Mend(text, count, self.address(without)))
-        return made
+        return made, whole and len(candidates) <= MOST_MENDS
+
+    @property
+    def mends(self) -> list[Mend]:
+        """Single conditions that stand in the way: without one of them there are rows."""
+        return self._counted[0]
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no single condition is to blame."""
+        made, whole = self._counted
+        return whole and not made and len(self.wanted.clauses) > 1
 
     @cached_property
     def unknown_keys(self) -> list[tuple[UnknownKey, str]]:

@@ -224,7 +224,9 @@ def test_only_conditions_whose_loss_gives_rows_are_offered(reader: User) -> None
     make_completion(model="b", metadata={"env": "test"})
     mends = pane(reader, "model:a meta.env:test").bar.mends
     assert [(q_of(mend.href), mend.count.n) for mend in mends] == [("meta.env:test", 1), ("model:a", 1)]
-    assert pane(reader, "model:x meta.env:nowhere tokens:>900").bar.mends == []
+    stuck = pane(reader, "model:x meta.env:nowhere tokens:>900").bar
+    assert stuck.mends == []
+    assert stuck.is_stuck
 
 
 def test_conditions_inside_groups_are_offered_too(reader: User) -> None:
