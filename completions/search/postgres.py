@@ -5,7 +5,7 @@ A GIN index knows no weights: a query with one makes PostgreSQL read every docum
 system prompt are lexemes of their own, and the usual search in prompt and answer needs no weight.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from completions.conversation import Texts
@@ -18,6 +18,7 @@ IDS_AMONG = (
     "SELECT completion_id FROM (SELECT completion_id, document FROM completions_textindex"
     " WHERE completion_id = ANY(%s) OFFSET 0) AS candidate WHERE document @@ %s::tsquery"
 )
+_COPY = "COPY completions_textindex (completion_id, document) FROM STDIN"
 _WEIGHTS: dict[Column, str] = {"prompt": "A", "answer": "B", "system": "C"}
 _STEP = 2  # free positions between two columns, so that no phrase reaches from one into the next
 # Where words beyond PHRASE_WORDS stand, which are found singly.
@@ -30,20 +31,18 @@ SYSTEM = "_s"  # begins the lexemes of the system prompt; no word contains its `
 _SINGLY: dict[Column, int] = {"prompt": 16_379, "answer": 16_381, "system": 16_383}
 
 
-def remove(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
+def remove(cursor: Any, rows: Sequence[tuple[int, Texts]]) -> None:
     cursor.execute(
         "DELETE FROM completions_textindex WHERE completion_id = ANY(%s)", [[pk for pk, _ in rows]]
     )
 
 
-def add(cursor: Any, rows: Iterable[tuple[int, Texts]]) -> None:
+def add(cursor: Any, rows: Sequence[tuple[int, Texts]]) -> None:
     made = [(pk, vector(pk, texts)) for pk, texts in rows]
-    cursor.execute(
-        "INSERT INTO completions_textindex (completion_id, document)"
-        " SELECT * FROM unnest(%s::bigint[], %s::text[]::tsvector[])"
-        " ON CONFLICT (completion_id) DO UPDATE SET document = excluded.document",
-        [[pk for pk, _ in made], [text for _, text in made]],
-    )
+    remove(cursor, rows)  # rows that are read again are here already, and COPY replaces nothing
+    with cursor.db.wrap_database_errors, cursor.copy(_COPY) as copy:
+        for row in made:
+            copy.write_row(row)
 
 
 def vector(pk: int, texts: Texts) -> str:
