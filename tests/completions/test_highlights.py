@@ -71,6 +71,7 @@ def test_a_text_begins_near_its_first_match() -> None:
     assert shown.index("<mark>") < 20
 
 
+@pytest.mark.engines
 @pytest.mark.django_db
 def test_a_match_behind_the_beginning_is_shown_by_the_piece_around_it(reader: User) -> None:
     make_completion(prompt="p " * 300 + "the needle here " + "q " * 300, answer="short")
