@@ -23,7 +23,7 @@ from portal.models import Connection, User
 from tests import factories
 from tests.factories import make_completion
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.engines, pytest.mark.django_db]
 
 SignIn = Callable[[User], Client]
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
