@@ -15,8 +15,10 @@ _PATH = "/~:@!$&'()*+,;="
 
 
 def pane_address(q: str, **parameters: str) -> str:
-    """The address of a page; what is empty is left out."""
-    query = urlencode({name: value for name, value in {"q": q, **parameters}.items() if value})
+    """The address of a page; what is empty is left out. Beside a view no filter has to be said as well."""
+    every = {"q": q, **parameters}
+    empty = ("q",) if parameters.get("view") else ()
+    query = urlencode({name: value for name, value in every.items() if value or name in empty})
     return f"{reverse('completions:pane')}{'?' * bool(query)}{query}"
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote_plus, urlencode
 
 from django.utils.safestring import SafeString
 
-from completions import observed
+from completions import observed, saved
 from completions.addresses import pane_address, read_key, write_key
 from completions.bar import Bar
 from completions.display import COLUMNS, META, SELECT_WIDTH, TEXT_WIDTH, Display, Shown, column_of
@@ -100,15 +100,18 @@ class Pane:
 
     @classmethod
     def of(cls, user: Any, parameters: Any) -> Self:
-        """The pane that an address asks for; a cursor that cannot be read is the first page."""
-        view = parameters.get("view", "")
+        """The pane that an address asks for; a cursor that cannot be read is the first page.
+
+        Where the address says nothing else, the view that it names or the person's default view is opened.
+        """
+        parameters, view = saved.resolve(user, parameters)
         return cls(
             user,
             Filter.parse(parameters.get("q", "")),
             after=read_key(parameters.get("after", "")),
             before=read_key(parameters.get("before", "")),
             display=Display.parse(parameters),
-            view=view if view.isascii() and view.replace("-", "").isalnum() and len(view) <= 40 else "",
+            view=view,
         )
 
     # Where things are.
@@ -362,6 +365,7 @@ class Pane:
 
     def prepare(self) -> Self:
         """Ask the database for everything that the frame and the table show, so that no template does."""
+        self.views.prepare()
         self.state, self.body, self.heads, self.orders  # noqa: B018  # each is kept
         self.count, self.since, self.status, self.newest, self.syncable  # noqa: B018  # as above
         if self.state == "nothing":
@@ -375,6 +379,10 @@ class Pane:
     @cached_property
     def bar(self) -> Bar:
         return Bar(self.listing, self.address)
+
+    @cached_property
+    def views(self) -> saved.Views:
+        return saved.Views(self.user, self.view, self.wanted, self.display)
 
     @cached_property
     def facets(self) -> Facets:

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from completions.views import bar, drawer, facets, pane, selection
+from completions.views import bar, drawer, facets, palette, pane, saved_views, selection
 
 app_name = "completions"
 urlpatterns = [
@@ -17,6 +17,14 @@ urlpatterns = [
     path("filter/", bar.editor, name="editor"),
     path("select/", selection.select, name="freeze"),
     path("select/<uuid:frozen>/", selection.question, name="frozen"),
+    path("palette/", palette.palette, name="palette"),
+    path("save-view/", saved_views.new, name="view_new"),
+    path("view-counts/", saved_views.counts, name="view_counts"),
+    path("views/<int:pk>/", saved_views.edit, name="view"),
+    path("views/<int:pk>/save/", saved_views.save, name="view_save"),
+    path("views/<int:pk>/move/", saved_views.move, name="view_move"),
+    path("views/<int:pk>/delete/", saved_views.delete, name="view_delete"),
+    path("views/<int:pk>/restore/", saved_views.restore, name="view_restore"),
     path("", include("completions.sync_urls")),
     path("<slug:connection>/by-number/<int:number>/", drawer.by_number, name="by_number"),
     # An id from upstream may hold a slash; what this portal links to is then the number.

@@ -1,4 +1,4 @@
-"""The mirror's tables, and the frozen selections made from it."""
+"""The mirror's tables, the frozen selections made from it, and saved views of it."""
 
 from completions.models.mirror import (
     Body,
@@ -11,15 +11,18 @@ from completions.models.mirror import (
 )
 from completions.models.selection import FrozenSelection
 from completions.models.sync import Quarantine, SyncPass, SyncState
+from completions.models.views import DefaultView, SavedView
 
 __all__ = [
     "Body",
     "ColumnSegment",
+    "DefaultView",
     "FrozenSelection",
     "MessagesState",
     "Mirror",
     "Quarantine",
     "Removed",
+    "SavedView",
     "StoredCompletion",
     "SyncPass",
     "SyncState",

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
 from completions.addresses import read_day, read_key
@@ -25,7 +26,11 @@ def pane(request: HttpRequest) -> HttpResponse:
     if elsewhere := _canonical(request, page):
         return redirect(elsewhere)
     template = fragment(request, "completions/pane.html", {"panes", "pane"})
-    return render(request, template, {"pane": page.prepare()})
+    response = render(request, template, {"pane": page.prepare()})
+    if template.endswith("#pane"):
+        # The views stand beside it, and one of them may be left or reached by another order or other columns.
+        response.write(render_to_string("completions/views.html", {"pane": page, "apart": True}, request))
+    return response
 
 
 def _canonical(request: HttpRequest, page: Pane) -> str:

@@ -1,4 +1,4 @@
-// "/" or Ctrl K goes to the page's search field (data-search), "?" shows the keys.
+// "/" goes to the page's search field (data-search), "?" shows the keys.
 function find() {
   const field = document.querySelector("[data-search]");
   field?.focus();
@@ -11,8 +11,6 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const command = (event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k";
-  if (command && find()) { event.preventDefault(); return; }
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") || document.querySelector("dialog[open]")) return;
   if (event.key === "/") {
