@@ -4,11 +4,12 @@ Answered from arrays in memory (completions.columns), segment by segment, newest
 soon as it is full. Texts are asked about only for rows that match in everything else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from time import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from django.db.models import QuerySet
@@ -16,25 +17,21 @@ from numpy.typing import NDArray
 
 from completions.columns import store
 from completions.columns.segment import Mask, Places, Segment, known
-from completions.filters import Clause, Filter
+from completions.filters import Clause, Filter, Group
+from completions.lanes import FIRST, Key, Lane, Stretch, in_groups, in_order, towards
 from completions.matching import Book, Matcher
 from completions.models import StoredCompletion
 from completions.querysets import holding
 from completions.scanning import Scan, reads
 from portal.models import Connection
 
+__all__ = ["NEWEST", "SORTS", "Count", "Key", "Lane", "Listing", "Matches", "Sort"]
+
 COUNT_LIMIT = 10_000
 NEWEST_MATCHES = 10_000  # of a search in texts so many are counted by, and sorted
-FIRST_CHUNKS = (512, 4_096)  # rows whose texts are asked about before whole segments are
-READABLE = 8_000  # texts that one request may read
-
-
-class Key(NamedTuple):
-    """A row's place in a list: in every list `created` and `id`, and the value that a list is sorted by."""
-
-    created: int
-    id: int
-    value: int | None = None
+READABLE = 8_000  # texts that one request may read,
+READ = (250, 1_000)  # and so many at a time
+PEEK = 51  # matches that are looked for where they have to be read and only a count is wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,43 +58,6 @@ class Count:
         return f"{self.n:,}" + "+" * (not self.exact)
 
 
-@dataclass(frozen=True, eq=False)
-class Lane:
-    """One segment under one filter."""
-
-    segment: Segment
-    alive: Mask | None
-    matcher: Matcher
-
-    @cached_property
-    def head(self) -> tuple[int, int]:
-        return int(self.segment.created[0]), int(self.segment.ids[0])
-
-    @cached_property
-    def mask(self) -> Mask:
-        """The rows that match, texts aside."""
-        made = self.matcher.mask(self.segment)
-        return made if self.alive is None else made & self.alive
-
-    @cached_property
-    def places(self) -> Places:
-        return np.flatnonzero(self.mask)
-
-    def keys(self, places: Places) -> list[Key]:
-        created, ids = self.segment.created[places].tolist(), self.segment.ids[places].tolist()
-        return [Key(*key) for key in zip(created, ids, strict=True)]
-
-    def beyond(self, cursor: Key | None, *, backwards: bool) -> Places:
-        """The places after a cursor, or before it; the nearest to it first either way."""
-        if cursor is None:
-            return self.places[::-1] if backwards else self.places
-        if backwards:
-            end = self.segment.newer_than(cursor.created, cursor.id)
-            return self.places[: np.searchsorted(self.places, end)][::-1]
-        start = self.segment.older_than(cursor.created, cursor.id)
-        return self.places[np.searchsorted(self.places, start) :]
-
-
 @dataclass(frozen=True, slots=True)
 class Matches:
     """What is counted by: places of matches per segment. `about`: of the newest or the searched only."""
@@ -120,6 +80,7 @@ class Listing:
         self.user, self.wanted, self.sort = user, wanted, sort
         self.now = int(time()) if now is None else now
         self.searched_to: Key | None = None
+        self._seen: Count | None = None
 
     @cached_property
     def readable(self) -> list[Connection]:
@@ -188,77 +149,79 @@ class Listing:
             found = self._sorted(limit, cursor, backwards=backwards)
         elif self.reads:
             found = self._read(limit, cursor, backwards=backwards)
+        elif self.searches:
+            found = self._found(limit, cursor, backwards=backwards)
         else:
             found = self._nearest(limit, cursor, backwards=backwards)
         return found[::-1] if backwards else found
 
     def _nearest(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
-        scan, best = Scan(), list[Key]()
-        chunks = list(FIRST_CHUNKS) if self.searches else []
-        lanes = sorted(self.lanes, key=lambda lane: _tail(lane)) if backwards else self.lanes
-        for lane in lanes:
-            if len(best) >= limit and not _nearer(
-                _tail(lane) if backwards else lane.head, best[-1], backwards
-            ):
+        """Without texts: from one segment after the other, until no other can hold anything nearer."""
+        best: list[Key] = []
+        for lane in towards(self.lanes, cursor, backwards=backwards):
+            edge = lane.tail if backwards else lane.head
+            if len(best) >= limit and _further(edge, best[-1], backwards=backwards):
                 break
-            if self._apart(lane, cursor, backwards=backwards):
-                continue
-            left = lane.beyond(cursor, backwards=backwards)
-            if not self.searches:
-                best = _merged(best, lane.keys(left[:limit]), limit, backwards=backwards)
-                continue
-            while len(left):
-                if len(best) >= limit and not _nearer(lane.keys(left[:1])[0], best[-1], backwards):
-                    break
-                size = chunks.pop(0) if chunks else len(left)
-                hits = lane.matcher.decide(lane.segment, left[:size], scan)
-                best = _merged(best, lane.keys(hits[:limit]), limit, backwards=backwards)
-                left = left[size:]
+            near = lane.beyond(cursor, backwards=backwards)[:limit]
+            best = sorted([*best, *lane.keys(near)], reverse=not backwards)[:limit]
         return best
 
-    def _apart(self, lane: Lane, cursor: Key | None, *, backwards: bool) -> bool:
-        """Whether a segment lies wholly on the other side of the cursor."""
-        if cursor is None:
-            return False
-        place = (cursor.created, cursor.id)
-        return lane.head <= place if backwards else _tail(lane) >= place
-
-    def _read(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
-        """Row by row in the order of the list, until the page is full or enough has been read."""
-        scan, best = Scan(READABLE), list[Key]()
-        for lane, places, last in self._in_order(cursor, backwards=backwards, size=1_000):
-            best = _merged(
-                best, lane.keys(lane.matcher.decide(lane.segment, places, scan)), None, backwards=backwards
-            )
-            if last is not None and (len(best) >= limit or scan.ended):
-                if len(best) < limit:
-                    self.searched_to = last
+    def _found(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
+        """With texts: among few rows first, then among all."""
+        scan, best = Scan(), list[Key]()
+        for stretch in self._stretches(cursor, backwards=backwards):
+            best += stretch.keys(self._decided(stretch, scan))
+            best.sort(reverse=not backwards)
+            if len(best) >= limit and (
+                stretch.edge is None or _further(stretch.edge, best[limit - 1], backwards=backwards)
+            ):
                 break
         return best[:limit]
 
-    def _in_order(
-        self, cursor: Key | None, *, backwards: bool, size: int
-    ) -> Iterator[tuple[Lane, Places, Key | None]]:
-        """All candidates, `size` rows at a time in the order of the list.
+    def _stretches(self, cursor: Key | None, *, backwards: bool) -> Iterator[Stretch]:
+        for stretch in islice(in_order(self.lanes, cursor, backwards=backwards, sizes=FIRST), len(FIRST)):
+            yield stretch
+            assert stretch.edge is not None, "it holds rows"
+            cursor = Key(*stretch.edge)
+        yield from in_groups(self.lanes, cursor, backwards=backwards)
 
-        Rows of one stretch come per segment; the last of a stretch comes with the key that it ends with.
-        """
-        while True:
-            stretch: list[tuple[Key, Lane]] = []
-            for lane in self.lanes:
-                if not self._apart(lane, cursor, backwards=backwards):
-                    some = lane.beyond(cursor, backwards=backwards)[:size]
-                    stretch += [(key, lane) for key in lane.keys(some)]
-            stretch = sorted(stretch, key=lambda entry: entry[0], reverse=not backwards)[:size]
-            if not stretch:
-                return
-            mine: dict[Lane, list[Key]] = {}
-            for key, lane in stretch:
-                mine.setdefault(lane, []).append(key)
-            cursor = stretch[-1][0]
-            for number, (lane, keys) in enumerate(mine.items(), 1):
-                places = np.sort(lane.segment.places_of(np.array([key.id for key in keys], np.int64)))
-                yield lane, places, cursor if number == len(mine) else None
+    def _read(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
+        """With texts that have to be read: in the order of the list, until enough has been found or read."""
+        scan, best = Scan(READABLE), list[Key]()
+        for stretch in in_order(self.lanes, cursor, backwards=backwards, sizes=READ):
+            best += stretch.keys(self._decided(stretch, scan))
+            if len(best) >= limit:
+                break
+            if scan.ended:
+                self.searched_to = Key(*stretch.edge) if stretch.edge else None
+                break
+        if cursor is None:
+            self._seen = Count(len(best), exact=len(best) < limit and self.searched_to is None)
+        return best[:limit]
+
+    def _decided(self, stretch: Stretch, scan: Scan) -> NDArray[np.intp]:
+        """Which of its rows match, with their texts; in its order."""
+        left = np.arange(len(stretch))
+        clauses = [part for part in self.wanted.clauses if isinstance(part, Clause) and part.is_words]
+        for some in scan.in_order(clauses):
+            if len(left):
+                left = left[scan.holding(some, stretch.ids[left])]
+        groups = [
+            part
+            for part in self.wanted.clauses
+            if isinstance(part, Group) and any(clause.is_words for clause in part.leaves())
+        ]
+        if groups and len(left):
+            scan.ask(
+                [clause for group in groups for clause in group.leaves() if clause.is_words],
+                stretch.ids[left],
+            )
+            kept = [
+                some[lane.matcher.holds(groups, lane.segment, stretch.places[some], scan)]
+                for lane, some in stretch.by_lane(left)
+            ]
+            left = np.sort(np.concatenate(kept))
+        return left
 
     def _sorted(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
         """By another column: the best of every segment, and of these the best."""
@@ -287,19 +250,14 @@ class Listing:
 
     # Everything, and how many.
 
-    def everything(
-        self, told: Callable[[int, int], None] | None = None
-    ) -> tuple[NDArray[np.int64], list[int]]:
-        """Every id, newest first, and the connections they are of; `told` hears how far it is: (done, of)."""
-        created, ids, sources = list[NDArray[np.int64]](), list[NDArray[np.int64]](), set[int]()
-        for number, lane in enumerate(self.lanes):
-            if told is not None:
-                told(number, len(self.lanes))
-            places = self._decided(lane, Scan())
-            if len(places):
-                created.append(lane.segment.created[places])
-                ids.append(lane.segment.ids[places])
-                sources.add(lane.matcher.connection.pk)
+    def everything(self) -> tuple[NDArray[np.int64], list[int]]:
+        """Every id, newest first, and the connections they are of."""
+        created, ids, sources, scan = list[NDArray[np.int64]](), list[NDArray[np.int64]](), set[int](), Scan()
+        for stretch in in_groups(self.lanes):
+            kept = self._decided(stretch, scan)
+            created.append(stretch.created[kept])
+            ids.append(stretch.ids[kept])
+            sources.update(lane.matcher.connection.pk for lane, _ in stretch.by_lane(kept))
         if not ids:
             return np.empty(0, np.int64), []
         every = np.concatenate(ids)
@@ -309,16 +267,11 @@ class Listing:
         self, after: Key | None, *, size: int = 2_000
     ) -> Iterator[tuple[list[Key], set[int], int, Key]]:
         """Everything in stretches, newest first: (matches, their connections, rows looked at, last place)."""
-        keys, sources, looked = list[Key](), set[int](), 0
-        for lane, places, last in self._in_order(after, backwards=False, size=size):
-            hits = lane.matcher.decide(lane.segment, places, Scan())
-            keys += lane.keys(hits)
-            looked += len(places)
-            if len(hits):
-                sources.add(lane.matcher.connection.pk)
-            if last is not None:
-                yield sorted(keys, reverse=True), sources, looked, last
-                keys, sources, looked = [], set(), 0
+        for stretch in in_order(self.lanes, after, backwards=False, sizes=(size,)):
+            kept = self._decided(stretch, Scan())
+            assert stretch.edge is not None, "it holds rows"
+            sources = {lane.matcher.connection.pk for lane, _ in stretch.by_lane(kept)}
+            yield stretch.keys(kept), sources, len(stretch), Key(*stretch.edge)
 
     @property
     def latest(self) -> int:
@@ -340,74 +293,65 @@ class Listing:
         return rows.filter(holding(self.everything()[0].tolist()))
 
     def count(self, limit: int = COUNT_LIMIT) -> Count:
-        """How many match: exactly without conditions on texts, otherwise up to `limit`."""
+        """How many match: exactly without conditions on texts, with words up to `limit`.
+
+        Where texts have to be read, as many as a page finds on its way.
+        """
         if not self.searches:
             return Count(sum(int(np.count_nonzero(lane.mask)) for lane in self.lanes))
-        n, scan = 0, Scan(READABLE)
-        for lane in self.lanes:
-            for places in _chunked(lane.places, 1_000 if self.reads else len(lane.segment)):
-                n += len(lane.matcher.decide(lane.segment, places, scan))
-                if n > limit:
-                    return Count(limit, exact=False)
-                if scan.ended:
-                    return Count(n, exact=False)
+        if self.reads:
+            if self._seen is None:
+                self._read(limit + 1 if limit < PEEK else PEEK, None, backwards=False)
+            assert self._seen is not None, "set by a search from the top"
+            return self._seen
+        n, scan = 0, Scan()
+        for stretch in in_groups(self.lanes):
+            n += len(self._decided(stretch, scan))
+            if n > limit:
+                return Count(limit, exact=False)
         return Count(n)
 
     def matches(self) -> Matches:
         """All matches without conditions on texts; otherwise the newest, as many as are counted by."""
         if not self.searches:
             return Matches(tuple((lane, lane.places) for lane in self.lanes), about=False)
-        if self.reads:
-            return self._matches_read()
-        found: list[tuple[Lane, Places]] = []
-        edges: list[tuple[int, int]] = []
-        for lane in self.lanes:
-            if len(edges) > NEWEST_MATCHES and edges[NEWEST_MATCHES] > lane.head:
+        scan, found, about = Scan(READABLE if self.reads else None), list[Stretch](), False
+        way = in_order(self.lanes, None, backwards=False, sizes=READ) if self.reads else in_groups(self.lanes)
+        for stretch in way:
+            found.append(stretch.only(self._decided(stretch, scan), stretch.edge))
+            if scan.ended or _full(found, stretch.edge):
+                about = stretch.edge is not None
                 break
-            places = self._decided(lane, Scan())
-            if len(places):
-                found.append((lane, places))
-                edges += [key[:2] for key in lane.keys(places[: NEWEST_MATCHES + 1])]
-                edges.sort(reverse=True)
-                del edges[NEWEST_MATCHES + 1 :]
-        if len(edges) <= NEWEST_MATCHES:
-            return Matches(tuple(found), about=False)
-        last = Key(*edges[NEWEST_MATCHES])  # the first that is too old
-        cut = (
-            (lane, places[: np.searchsorted(places, lane.segment.newer_than(*last[:2]))])
-            for lane, places in found
-        )
-        return Matches(tuple((lane, places) for lane, places in cut if len(places)), about=True)
-
-    def _matches_read(self) -> Matches:
-        scan, found, last = Scan(READABLE), dict[Lane, list[Places]](), None
-        for lane, places, last in self._in_order(None, backwards=False, size=1_000):
-            found.setdefault(lane, []).append(lane.matcher.decide(lane.segment, places, scan))
-            if last is not None and scan.ended:
-                break
-        lanes = tuple((lane, np.sort(np.concatenate(places))) for lane, places in found.items())
-        return Matches(lanes, about=scan.ended)
-
-    @staticmethod
-    def _decided(lane: Lane, scan: Scan) -> Places:
-        return lane.matcher.decide(lane.segment, lane.places, scan) if lane.matcher.texts else lane.places
+        return _counted_by(found, about=about)
 
 
-def _tail(lane: Lane) -> tuple[int, int]:
-    return int(lane.segment.created[-1]), int(lane.segment.ids[-1])
+def _further(edge: tuple[int, int], last: Key, *, backwards: bool) -> bool:
+    """Whether a place stands beyond the last of a page."""
+    return edge > last[:2] if backwards else edge < last[:2]
 
 
-def _nearer(place: Sequence[Any], last: Key, backwards: bool) -> bool:  # noqa: FBT001  # private
-    """Whether a place could still stand before the last of a page."""
-    return tuple(place[:2]) < last[:2] if backwards else tuple(place[:2]) > last[:2]
+def _full(found: Sequence[Stretch], edge: tuple[int, int] | None) -> bool:
+    """Whether the newest matches that are counted by are here, wherever the search would go on."""
+    if edge is None:
+        return True
+    newer = sum(int(np.count_nonzero(stretch.created > edge[0])) for stretch in found)
+    return newer > NEWEST_MATCHES
 
 
-def _merged(best: list[Key], more: list[Key], limit: int | None, *, backwards: bool) -> list[Key]:
-    return sorted([*best, *more], reverse=not backwards)[:limit]
-
-
-def _chunked(places: Places, size: int) -> Iterable[Places]:
-    return (places[start : start + size] for start in range(0, len(places), size))
+def _counted_by(found: Sequence[Stretch], *, about: bool) -> Matches:
+    """The newest matches of some stretches, by lane."""
+    total = sum(len(stretch) for stretch in found)
+    if total > NEWEST_MATCHES:
+        created = np.concatenate([stretch.created for stretch in found])
+        edge = np.partition(created, total - NEWEST_MATCHES)[total - NEWEST_MATCHES]
+        found = [stretch.only(stretch.created >= edge, stretch.edge) for stretch in found]
+        about = True
+    places: dict[Lane, list[Places]] = {}
+    for stretch in found:
+        for lane, some in stretch.by_lane(np.arange(len(stretch))):
+            places.setdefault(lane, []).append(stretch.places[some])
+    lanes = tuple((lane, np.sort(np.concatenate(some))) for lane, some in places.items())
+    return Matches(lanes, about=about)
 
 
 def _ranked(segment: Segment, column: str, places: Places, *, descending: bool) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ A filter is made ready once for the connections it is asked of: names become num
 up. After that no row costs a query, except where words, parts of texts or patterns are wanted.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,6 @@ class Matcher:
         self.parts = wanted.clauses
         self.connection, self.book, self.now = connection, book, now
         self.terms = book.terms.get(connection.pk, {})
-        self.texts = tuple(dict.fromkeys(wanted.text_leaves()))
 
     def mask(self, segment: Segment) -> Mask:
         """The rows that may match; where no text is asked for, the rows that match."""
@@ -74,21 +73,13 @@ class Matcher:
                 break
         return made
 
-    def decide(self, segment: Segment, places: Places, scan: Scan) -> Places:
-        """Those of some places of `mask` that match, with their texts."""
-        left = places
-        for clause in scan.in_order(
-            part for part in self.parts if isinstance(part, Clause) and part.is_words
-        ):
-            if len(left):
-                left = left[scan.hits(clause, segment.ids[left]) ^ clause.negated]
-        groups = [part for part in self.parts if isinstance(part, Group) and any(_texts(part))]
-        if groups and len(left):
-            leaves: dict[Clause, Mask] = {}
-            for group in groups:
-                holds = self._certain(group, segment, left, leaves, scan)
-                left, leaves = left[holds], {}
-        return left
+    def holds(self, groups: Sequence[Group], segment: Segment, places: Places, scan: Scan) -> Mask:
+        """Which of some places meet every group, now that `scan` has asked about their texts."""
+        made = np.ones(len(places), bool)
+        leaves: dict[Clause, Mask] = {}
+        for group in groups:
+            made &= self._certain(group, segment, places, leaves, scan)
+        return made
 
     # A text that is not asked yet may be there as well as not, so it never takes a row out.
 
@@ -185,15 +176,6 @@ class Matcher:
             if flag is not None and (term := self.terms.get(name)) is not None:
                 made[segment.rows_of(flag, term)] = True
         return made
-
-
-def _texts(part: Part) -> Iterator[Clause]:
-    if isinstance(part, Group):
-        for option in part.options:
-            for each in option:
-                yield from _texts(each)
-    elif part.is_words:
-        yield part
 
 
 def _names(clause: Clause) -> Iterable[Name]:

@@ -4,7 +4,7 @@ The index answers for as many rows as one likes. Reading texts costs, so a scan 
 ends, the search says how far it came.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from completions import search
 from completions.columns.segment import Mask
-from completions.filters import Clause
-from completions.filters.lookups import Contains, Pattern, Words
+from completions.filters import Clause, Contains, Field, Lookup, Pattern, Words
 from completions.models import Body
 
 CHUNK = 500
+SHORT = 4  # characters of the beginning of a word that the index is not asked about
 COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("prompt_text", "answer_text"),
     "prompt": ("prompt_text",),
@@ -31,6 +31,8 @@ class Scan:
 
     def __init__(self, budget: int | None = None) -> None:
         self.budget, self.read = budget, 0
+        self._ascending = np.empty(0, np.int64)
+        self._known: dict[tuple[Field, Lookup], Mask] = {}
 
     @property
     def ended(self) -> bool:
@@ -38,16 +40,35 @@ class Scan:
         return self.budget is not None and self.read >= self.budget
 
     @staticmethod
-    def in_order(clauses: Iterable[Clause]) -> list[Clause]:
-        """The cheapest first: words that are wanted, words that are not, then what reads the texts."""
-        return sorted(clauses, key=lambda clause: (reads(clause), clause.negated))
+    def in_order(clauses: Sequence[Clause]) -> list[tuple[Clause, ...]]:
+        """The cheapest first: wanted words together, words that are not wanted, then what reads the texts."""
+        words = tuple(clause for clause in clauses if not reads(clause) and not clause.negated)
+        rest = sorted((clause for clause in clauses if clause not in words), key=reads)
+        return [*([words] if words else []), *((clause,) for clause in rest)]
+
+    def holding(self, clauses: tuple[Clause, ...], ids: NDArray[np.int64]) -> Mask:
+        """Which of these rows meet all of some conditions that `in_order` has put together."""
+        first = clauses[0]
+        if len(clauses) == 1:
+            return self._look(first, ids) ^ first.negated
+        return search.among(ids, search.TextQuery(tuple(map(term_of, clauses))))
+
+    def ask(self, clauses: Sequence[Clause], ids: NDArray[np.int64]) -> None:
+        """Find out about these rows at once, so that `hits` knows each of them."""
+        order = np.argsort(ids)
+        self._ascending = ids[order]
+        self._known = {_same(clause): self._look(clause, ids)[order] for clause in clauses}
 
     def hits(self, clause: Clause, ids: NDArray[np.int64]) -> Mask:
-        """Which of these rows hold what the condition names (also where it is negated)."""
+        """Which of some rows that were asked about hold what a condition names (also where it is negated)."""
+        found: Mask = self._known[_same(clause)][np.searchsorted(self._ascending, ids)]
+        return found
+
+    def _look(self, clause: Clause, ids: NDArray[np.int64]) -> Mask:
         if not reads(clause):
             return search.among(ids, search.TextQuery((term_of(clause),)))
         self.read += len(ids)
-        found = _finder(clause.lookup)
+        found = _finder(clause)
         columns = COLUMNS[clause.field.column]
         holders: set[int] = set()
         for some in _chunks(ids.tolist()):
@@ -56,9 +77,20 @@ class Scan:
         return np.fromiter((pk in holders for pk in ids.tolist()), bool, len(ids))
 
 
+def _same(clause: Clause) -> tuple[Field, Lookup]:
+    """What is asked of a text, wanted or not."""
+    return clause.field, clause.lookup
+
+
 def reads(clause: Clause) -> bool:
-    """Whether a condition has to read the texts themselves."""
-    return isinstance(clause.lookup, Contains | Pattern)
+    """Whether a condition has to read the texts themselves.
+
+    An index of words answers a short beginning by joining what it knows of every word that begins so.
+    """
+    lookup = clause.lookup
+    if isinstance(lookup, Words):
+        return lookup.begins and len(search.words(lookup.text)[-1]) < SHORT
+    return isinstance(lookup, Contains | Pattern)
 
 
 def term_of(clause: Clause) -> search.TextTerm:
@@ -69,12 +101,28 @@ def term_of(clause: Clause) -> search.TextTerm:
     return clause.lookup.term(columns or ("prompt", "answer"))
 
 
-def _finder(lookup: Any) -> Callable[[str], Any]:
+def _finder(clause: Clause) -> Callable[[str], Any]:
+    lookup = clause.lookup
     if isinstance(lookup, Contains):
         part = lookup.text.casefold()
         return lambda text: part in text.casefold()
-    found: Callable[[str], Any] = lookup.compiled.search
-    return found
+    if isinstance(lookup, Pattern):
+        found: Callable[[str], Any] = lookup.compiled.search
+        return found
+    assert isinstance(lookup, Words), "nothing else reads"
+    asked = search.words(lookup.text)
+    return lambda text: _begun(search.words(text), asked)
+
+
+def _begun(words: list[str], asked: list[str]) -> bool:
+    """Whether some words stand in this order, the last one begun."""
+    *before, last = asked
+    size = len(before)
+    return any(
+        word.startswith(last) and words[at - size : at] == before
+        for at, word in enumerate(words)
+        if at >= size
+    )
 
 
 def _chunks(ids: list[int]) -> Iterator[list[int]]:
