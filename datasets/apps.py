@@ -6,8 +6,8 @@ class DatasetsConfig(AppConfig):
     verbose_name = "Datasets, fine-tunes and evaluations"
 
     def ready(self) -> None:
-        # Importing registers the handlers of their operations.
-        from datasets import removal  # noqa: F401
+        # Importing registers the handlers of their operations, and what can be gone to by typing.
+        from datasets import palette, removal  # noqa: F401
         from datasets.build import build  # noqa: F401
         from datasets.evaluate import run  # noqa: F401
         from datasets.finetune import cancel, deploy, follow, launch  # noqa: F401

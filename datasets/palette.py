@@ -1,0 +1,44 @@
+"""What of datasets can be gone to by typing; importing registers it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Q
+from django.urls import reverse
+
+from completions.palette import MOST_OF_ONE, Entry, named, offers
+from datasets.models import Dataset, Evaluation, FineTune
+
+
+@offers
+def datasets(user: Any, typed: str) -> Iterable[Entry]:
+    """Datasets by their name."""
+    if typed:
+        for each in named(Dataset.objects.readable_by(user), "name", typed):
+            yield Entry(each.name, "Dataset", "database", reverse("datasets:dataset", args=[each.pk]))
+
+
+@offers
+def evaluations(user: Any, typed: str) -> Iterable[Entry]:
+    """Evaluations by their name."""
+    if typed:
+        for each in named(Evaluation.objects.readable_by(user), "name", typed):
+            href = reverse("datasets:evaluation", args=[each.pk])
+            yield Entry(each.name, "Evaluation", "flask-conical", href)
+
+
+@offers
+def fine_tunes(user: Any, typed: str) -> Iterable[Entry]:
+    """Fine-tunes by the model that they began with or made, by their dataset, or by their id upstream."""
+    if not typed:
+        return
+    rows = FineTune.objects.readable_by(user).select_related("version__dataset")
+    fits = Q(version__dataset__name__icontains=typed)
+    for field in ("base_model", "fine_tuned_model", "suffix", "remote_id"):
+        fits |= Q(**{f"{field}__icontains": typed})  # a field of ours
+    for each in rows.filter(fits)[:MOST_OF_ONE]:
+        title = each.fine_tuned_model or f"{each.base_model} on {each.version.dataset}"
+        hint = f"{each.get_state_display()} · {each.version.dataset} {each.suffix} {each.remote_id}".strip()
+        yield Entry(
+            title, "Fine-tune", "graduation-cap", reverse("datasets:finetune", args=[each.pk]), hint=hint
+        )
