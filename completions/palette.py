@@ -144,7 +144,7 @@ def connections(user: Any, typed: str) -> Iterable[Entry]:
     for each in readable:
         wanted = Filter.parse("").only("connection", each.slug)
         href = pane_address(wanted.q, view=saved.EVERYTHING)
-        yield Entry(each.name, "Completions of", "messages-square", href, hint=each.slug)
+        yield Entry(each.name, "Completions", "messages-square", href, hint=each.slug)
         yield Entry(each.name, "Connection", "plug", reverse("connections:detail", args=[each.slug]))
         if each.pk in may and each.state in USABLE:
             post = reverse("completions:sync_now", args=[each.slug])

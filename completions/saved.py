@@ -156,7 +156,7 @@ class Views:
     @property
     def savable(self) -> bool:
         """Whether there is something that is worth a name."""
-        return bool(self.said) and not self.broken and (self.opened is None or self.dirty)
+        return not self.broken and (self.dirty if self.opened else bool(self.said))
 
     @property
     def everything(self) -> str:
