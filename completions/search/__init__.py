@@ -110,8 +110,11 @@ def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -
                     found.append(_first(cursor.fetchall()))
             else:
                 blocks = " | ".join(postgres.blocks(first, last) for first, last in _runs(ascending))
-                cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
-                found.append(_first(cursor.fetchall()))
+                with transaction.atomic(using=using):
+                    cursor.execute(postgres.BY_INDEX)
+                    cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
+                    found.append(_first(cursor.fetchall()))
+                    cursor.execute(postgres.BY_ANY_WAY)
         else:
             text = sqlite.expression(query)
             for first, last in _runs(ascending):

@@ -13,6 +13,10 @@ from completions.search.tokens import COLUMNS, GAP, Column, TextQuery, TextTerm,
 
 EMPTY = "TRUNCATE completions_textindex"
 IDS = "SELECT completion_id FROM completions_textindex WHERE document @@ %s::tsquery"
+# The planner does not count what it costs to unpack every document of the table, and too much for words
+# that wait for their place in the index.
+BY_INDEX = "SET LOCAL enable_seqscan = off"
+BY_ANY_WAY = "SET LOCAL enable_seqscan TO DEFAULT"
 # Offset 0 keeps the planner from walking every document of the table in the order of the ids.
 IDS_AMONG = (
     "SELECT completion_id FROM (SELECT completion_id, document FROM completions_textindex"
