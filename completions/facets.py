@@ -5,13 +5,13 @@ that are shown are asked of the database.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from django.db.models import Sum
+from django.db.models import Q
 from numpy.typing import NDArray
 
 from completions.filters import Filter
@@ -24,7 +24,8 @@ FOUND = 50  # values that a search inside one facet shows
 KEYS = 6
 MOST_KEYS = 500
 TAME = 200  # a key with more values than this is a name or a number rather than a kind
-CANDIDATES = 200  # values of one connection that are looked at by name
+FREQUENT = 40  # values of one connection that are looked at by name
+CANDIDATES = 200  # and so many that a search finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,9 @@ class _Field:
         return f"metadata.{self.key}" if self.kind == Term.Kind.METADATA else self.kind
 
 
+# By connection: the terms of a field that matches hold, ascending, and how many hold each.
+Tallies = dict[int, tuple[NDArray[np.uint32], NDArray[np.int64]]]
+
 MODEL = _Field("model", "Model", "model")
 CONNECTION = _Field("connection", "Connection", "")
 FINISH = _Field("finish", "Finish reason", "finish")
@@ -88,7 +92,7 @@ class Facets:
         if self.wanted.broken:
             return ()
         fields = [MODEL, *([CONNECTION] if len(self.listing.readable) > 1 else []), FINISH]
-        found = [self._facet(field) for field in [*fields, *map(_metadata, self.keys[:KEYS])]]
+        found = self._facets([*fields, *map(_metadata, self.keys[:KEYS])])
         return tuple(facet for facet in found if facet.values)
 
     def one(self, name: str, find: str = "") -> Facet | None:
@@ -97,7 +101,7 @@ class Facets:
             return None
         known = {field.name: field for field in (MODEL, CONNECTION, FINISH, *map(_metadata, self.keys))}
         field = known.get(name)
-        return self._facet(field, find=find, most=FOUND) if field else None
+        return self._facets([field], find=find, most=FOUND)[0] if field else None
 
     @property
     def active(self) -> int:
@@ -108,18 +112,13 @@ class Facets:
     def keys(self) -> list[str]:
         """The metadata keys, the most useful first: filtered by, then few values and many rows."""
         filtered = [clause.key for clause in self.wanted.leaves() if clause.key is not None]
-        rows: Any = (
-            Term.objects.filter(
-                connection__in=[each.pk for each in self.listing.readable],
-                kind=Term.Kind.FIELD,
-                key__startswith="metadata.",
-                n__gt=0,
-            )
-            .values("key")
-            .annotate(rows=Sum("n"))
-            .order_by("-rows", "key")[:MOST_KEYS]
-        )
-        names = [row["key"].removeprefix("metadata.") for row in rows]
+        rows: Counter[str] = Counter()
+        for (_, name), (_, n) in self._fields.items():
+            if name.startswith("metadata."):
+                rows[name.removeprefix("metadata.")] += n
+        names = [
+            name for name, _ in sorted(rows.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST_KEYS]
+        ]
         wild = {name for name in names if self._distinct(_metadata(name)) > TAME}
         names.sort(key=lambda name: name in wild)
         return list(dict.fromkeys([*filtered, *names]))
@@ -128,37 +127,44 @@ class Facets:
         """About how many values a field has: the most in any one segment."""
         most = 0
         for connection, columns in self.listing.columns.items():
-            of = self._numbers.get((connection, field.field))
+            of, _ = self._fields.get((connection, field.field), (None, 0))
             for part in columns.parts if of is not None else ():
                 first, last = part.segment.span_of(of or 0)
                 most = max(most, last - first)
         return most
 
     @cached_property
-    def _numbers(self) -> dict[tuple[int, str], int]:
-        """Numbers of fields by connection and name."""
-        rows: Any = Term.objects.filter(
-            connection__in=[each.pk for each in self.listing.readable], kind=Term.Kind.FIELD, n__gt=0
-        )
-        found: dict[tuple[int, str], int] = {}
-        for pk, connection, key in rows.order_by("-n").values_list("pk", "connection_id", "key")[
-            : 12 * MOST_KEYS
-        ]:
-            found[connection, key] = pk
-        return found
+    def _fields(self) -> dict[tuple[int, str], tuple[int, int]]:
+        """Fields by connection and name: the number of each, and how many rows have any value of it."""
+        readable = [each.pk for each in self.listing.readable]
+        rows: Any = Term.objects.filter(connection__in=readable, kind=Term.Kind.FIELD, n__gt=0).order_by("-n")
+        some = rows.values_list("connection_id", "key", "pk", "n")[: MOST_KEYS * max(1, len(readable))]
+        return {(connection, key): (pk, n) for connection, key, pk, n in some}
 
-    def _facet(self, field: _Field, *, find: str = "", most: int = VALUES) -> Facet:
+    def _facets(self, fields: Sequence[_Field], *, find: str = "", most: int = VALUES) -> list[Facet]:
+        """The facets of some fields, with two queries for all their names."""
+        terms = [field for field in fields if field is not CONNECTION]
+        tallies = {
+            field: self._tallies(field, self._matched(self.wanted.without(field.name))) for field in terms
+        }
+        named = self._named(tallies, find)
+        made = []
+        for field in fields:
+            if field is CONNECTION:
+                counts, distinct = self._by_connection(find)
+            else:
+                counts, distinct = _counted(tallies[field], named[field])
+            made.append(self._facet(field, counts, distinct, kept=not find, most=most))
+        return made
+
+    def _facet(self, field: _Field, counts: Counter[str], distinct: int, *, kept: bool, most: int) -> Facet:
+        """One of them; what is chosen stays in it where nothing is searched for."""
         base = self.wanted.without(field.name)
         chosen = self.wanted.values(field.name)
         excluded = self.wanted.values(field.name, negated=True)
-        matches = self._matched(base)
-        if field is CONNECTION:
-            counts, distinct = self._by_connection(matches, find)
-        else:
-            counts, distinct = self._by_term(field, matches, (*chosen, *excluded), find)
         labels = {each.slug: each.name for each in self.listing.readable} if field is CONNECTION else {}
         shown = [value for value, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:most]]
-        if not find:
+        if kept:
             shown += [value for value in (*chosen, *excluded) if value not in shown]
         largest = max(counts.values(), default=0) or 1
         return Facet(
@@ -179,7 +185,7 @@ class Facets:
                 for value in shown
             ),
             more=max(0, distinct - len(shown)),
-            about=matches.about,
+            about=self._matched(base).about,
             active=bool(chosen or excluded),
             clear=self.address(base),
             searchable=distinct > VALUES,
@@ -192,61 +198,56 @@ class Facets:
             found = self._matches[base] = listing.matches()
         return found
 
-    def _by_connection(self, matches: Matches, find: str) -> tuple[Counter[str], int]:
+    def _by_connection(self, find: str) -> tuple[Counter[str], int]:
         counted: Counter[str] = Counter()
-        for lane, places in matches.lanes:
+        for lane, places in self._matched(self.wanted.without(CONNECTION.name)).lanes:
             connection = lane.matcher.connection
             if find.casefold() in connection.name.casefold():
                 counted[connection.slug] += len(places)
         return +counted, len(+counted)
 
-    def _by_term(
-        self, field: _Field, matches: Matches, kept: Iterable[str], find: str
-    ) -> tuple[Counter[str], int]:
-        """Counts by value, exact for each that is returned, and about how many values there are."""
-        tallies = self._tallies(field, matches)
-        distinct = max((len(terms) for terms, _ in tallies.values()), default=0)
-        names = self._named(field, tallies, find)
-        values = {*names.values(), *kept} if not find else set(names.values())
-        if len(tallies) > 1 or kept:
-            # What is frequent on one connection is counted on all of them.
-            rows: Any = Term.objects.filter(
-                connection__in=list(tallies), kind=field.kind, key=field.key, value__in=values
-            )
-            names |= dict(rows.values_list("pk", "value"))
-        counted: Counter[str] = Counter()
-        for terms, counts in tallies.values():
-            wanted = np.array(sorted(names), np.uint32)
-            at = np.searchsorted(terms, wanted)
-            at[at == len(terms)] = 0
-            for term, n in zip(
-                wanted[terms[at] == wanted].tolist(), counts[at[terms[at] == wanted]].tolist(), strict=True
-            ):
-                counted[names[term]] += n
-        return +counted, max(distinct, len(+counted))
+    def _named(self, tallies: Mapping[_Field, Tallies], find: str) -> dict[_Field, dict[int, str]]:
+        """By field: the names of what is frequent on any connection, or of what contains a text.
 
-    def _named(
-        self, field: _Field, tallies: dict[int, tuple[NDArray[np.uint32], NDArray[np.int64]]], find: str
-    ) -> dict[int, str]:
-        """The names of the most frequent terms of each connection, or of those that contain a text."""
-        rows: Any = Term.objects.filter(connection__in=list(tallies), kind=field.kind, key=field.key)
+        A value that is frequent on one connection is named on all of them, so that its count is whole.
+        """
+        found: dict[_Field, dict[int, str]] = {field: {} for field in tallies}
         if find:
-            found = rows.filter(value__icontains=find, n__gt=0).order_by("-n")
-            return dict(found.values_list("pk", "value")[:CANDIDATES])
-        top: list[int] = []
-        for terms, counts in tallies.values():
-            some = np.argsort(-counts, kind="stable")[:CANDIDATES]
-            top += terms[some].tolist()
-        return dict(Term.objects.filter(pk__in=top).values_list("pk", "value"))
+            for field, counts in tallies.items():
+                rows: Any = Term.objects.filter(connection__in=list(counts), kind=field.kind, key=field.key)
+                some = rows.filter(value__icontains=find, n__gt=0).order_by("-n")
+                found[field] = dict(some.values_list("pk", "value")[:CANDIDATES])
+        else:
+            frequent = {
+                int(term): field
+                for field, counts in tallies.items()
+                for terms, n in counts.values()
+                for term in terms[np.argsort(-n, kind="stable")[:FREQUENT]]
+            }
+            for pk, value in Term.objects.filter(pk__in=list(frequent)).values_list("pk", "value"):
+                found[frequent[pk]][pk] = value
+        wanted = Q()
+        by_name = {}
+        for field, names in found.items():
+            values = {*names.values()}
+            if not find:
+                values |= {*self.wanted.values(field.name), *self.wanted.values(field.name, negated=True)}
+            if values and (len(tallies[field]) > 1 or len(values) > len(names)):
+                wanted |= Q(kind=field.kind, key=field.key, value__in=values)
+                by_name[field.kind, field.key] = field
+        if wanted:
+            connections = {connection for counts in tallies.values() for connection in counts}
+            terms: Any = Term.objects.filter(wanted, connection__in=connections)
+            for pk, kind, key, value in terms.values_list("pk", "kind", "key", "value"):
+                found[by_name[kind, key]][pk] = value
+        return found
 
-    def _tallies(
-        self, field: _Field, matches: Matches
-    ) -> dict[int, tuple[NDArray[np.uint32], NDArray[np.int64]]]:
+    def _tallies(self, field: _Field, matches: Matches) -> Tallies:
         """By connection: the terms of a field that matches hold, ascending, and how many hold each."""
         pieces: dict[int, list[tuple[NDArray[np.uint32], NDArray[np.int64]]]] = {}
         for lane, places in matches.lanes:
             connection = lane.matcher.connection.pk
-            of = self._numbers.get((connection, field.field))
+            of, _ = self._fields.get((connection, field.field), (None, 0))
             if of is None or not len(places):
                 continue
             segment = lane.segment
@@ -267,6 +268,20 @@ class Facets:
             terms = (segment.keys[first:last][some] & np.uint64(0xFFFFFFFF)).astype(np.uint32)
             pieces.setdefault(connection, []).append((terms, counts[some]))
         return {connection: _summed(some) for connection, some in pieces.items()}
+
+
+def _counted(tallies: Tallies, names: Mapping[int, str]) -> tuple[Counter[str], int]:
+    """Counts by value, exact for each that is named, and about how many values there are."""
+    wanted = np.array(sorted(names), np.uint32)
+    counted: Counter[str] = Counter()
+    for terms, counts in tallies.values():
+        at = np.searchsorted(terms, wanted)
+        at[at == len(terms)] = 0
+        here = terms[at] == wanted
+        for term, n in zip(wanted[here].tolist(), counts[at[here]].tolist(), strict=True):
+            counted[names[term]] += n
+    distinct = max((len(terms) for terms, _ in tallies.values()), default=0)
+    return +counted, max(distinct, len(+counted))
 
 
 def _summed(
