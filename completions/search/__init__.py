@@ -98,18 +98,18 @@ def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -
     if not len(ids) or not query:
         return np.ones(len(ids), bool)
     connection = connections[using]
-    ascending = np.sort(ids)
+    ranges = _ranges(ids)
     found: list[NDArray[np.int64]] = []
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             text = postgres.expression(query)
             # Documents that were indexed before blocks were have none, until their rows have been read again.
             if len(ids) <= DIRECTLY or Mirror.objects.using(using).filter(derived__lt=DERIVED).exists():
-                for start in range(0, len(ascending), DIRECTLY):
-                    cursor.execute(postgres.IDS_AMONG, [ascending[start : start + DIRECTLY].tolist(), text])
+                for start in range(0, len(ids), DIRECTLY):
+                    cursor.execute(postgres.IDS_AMONG, [ids[start : start + DIRECTLY].tolist(), text])
                     found.append(_first(cursor.fetchall()))
             else:
-                blocks = " | ".join(postgres.blocks(first, last) for first, last in _runs(ascending))
+                blocks = " | ".join(postgres.blocks(first, last) for first, last in ranges)
                 with transaction.atomic(using=using):
                     cursor.execute(postgres.BY_INDEX)
                     cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
@@ -117,7 +117,7 @@ def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -
                     cursor.execute(postgres.BY_ANY_WAY)
         else:
             text = sqlite.expression(query)
-            for first, last in _runs(ascending):
+            for first, last in ranges:
                 cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
                 found.append(_first(cursor.fetchall()))
     held = np.sort(np.concatenate(found))
@@ -133,14 +133,18 @@ def _first(rows: list[tuple[int]]) -> NDArray[np.int64]:
     return np.fromiter((pk for (pk,) in rows), np.int64, len(rows))
 
 
-def _runs(ids: NDArray[np.int64], *, most: int = 24) -> list[tuple[int, int]]:
-    """Ranges that cover ascending ids, split at the widest holes: rows that arrived together lie together."""
-    holes = np.diff(ids)
+def _ranges(ids: NDArray[np.int64], *, most: int = 24) -> list[tuple[int, int]]:
+    """Ranges that cover some ids, split at the widest holes: rows that arrived together lie together."""
+    first, last = int(ids.min()), int(ids.max())
+    if len(ids) > (last - first) // 2:
+        return [(first, last)]
+    ascending = np.sort(ids)
+    holes = np.diff(ascending)
     wide = np.flatnonzero(holes > 64)
     if len(wide) >= most:
         wide = np.sort(wide[np.argpartition(-holes[wide], most - 2)[: most - 1]])
     starts, ends = [0, *(wide + 1).tolist()], [*wide.tolist(), len(ids) - 1]
-    return [(int(ids[start]), int(ids[end])) for start, end in zip(starts, ends, strict=True)]
+    return [(int(ascending[start]), int(ascending[end])) for start, end in zip(starts, ends, strict=True)]
 
 
 def _engine(connection: Any) -> Any:
