@@ -372,6 +372,10 @@ def _negated(asked: Asked, negated: bool) -> Asked:
 
 
 def _group(options: list[list[Asked]], negated: bool) -> Asked:
+    distinct = {" ".join(q for q, _ in option): option for option in options}
+    if len(distinct) < 2:
+        return options[0][0]  # without an alternative it is no group
+    options = list(distinct.values())
     inner = " OR ".join(" ".join(q for q, _ in option) for option in options)
     return _negated(
         (f"({inner})", lambda row: any(all(holds(row) for _, holds in option) for option in options)), negated
