@@ -7,14 +7,17 @@ person and what is typed, starts from what the person may read, and answers a fe
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
+from django.db import connection as database
 from django.urls import reverse
 
 from completions import saved
 from completions.addresses import drawer_address, pane_address
 from completions.filters import Filter
-from completions.models import SavedView, StoredCompletion
+from completions.models import SavedView
 from portal.models import Connection
 from portal.querysets import is_operator
 
@@ -45,7 +48,23 @@ class Entry:
         return not self.href
 
 
-Source = Callable[[Any, str], Iterable[Entry]]
+@dataclass(frozen=True)
+class Asked:
+    """Who asks, and what is typed; what several sources need is looked up once."""
+
+    user: Any
+    typed: str
+
+    @cached_property
+    def readable(self) -> list[Connection]:
+        return list(Connection.objects.readable_by(self.user).defer("secret").order_by("name"))
+
+    @cached_property
+    def actionable(self) -> set[int]:
+        return set(Connection.objects.actionable_by(self.user).values_list("pk", flat=True))
+
+
+Source = Callable[[Asked], Iterable[Entry]]
 _sources: list[Source] = []
 
 
@@ -63,7 +82,8 @@ def named(rows: Any, field: str, typed: str) -> Any:
 def entries(user: Any, typed: str) -> list[Entry]:
     """What fits, the best first: the same, begins so, a word begins so, holds it. Then the filter itself."""
     typed = " ".join(typed.replace("\x00", "").split())[:200]
-    found = [entry for source in _sources for entry in source(user, typed)]
+    asked = Asked(user, typed)
+    found = [entry for source in _sources for entry in source(asked)]
     if not typed:
         return found[: MOST + 4]
     places = [(_place(entry, typed), entry) for entry in found]
@@ -96,63 +116,67 @@ def _place(entry: Entry, typed: str) -> int | None:
 
 
 @offers
-def completions_by_id(user: Any, typed: str) -> Iterable[Entry]:
+def completions_by_id(asked: Asked) -> Iterable[Entry]:
     """The completion of an id upstream, or some whose id begins so."""
-    if len(typed) < LEAST_OF_AN_ID or " " in typed:
+    typed = asked.typed
+    if len(typed) < LEAST_OF_AN_ID or " " in typed or not asked.readable:
         return
-    mine = Connection.objects.readable_by(user).defer("secret").order_by("name")
-    readable = {each.pk: each for each in mine}
-    found: list[tuple[str, int, int, str]] = []
-    for connection in readable.values():
-        # Only where to begin: where to end depends on the collation.
-        rows = StoredCompletion.objects.filter(connection=connection, upstream_id__gte=typed)
-        some = rows.order_by("upstream_id")[:5]
-        told = some.values_list("upstream_id", "pk", "connection_id", "prompt_preview")
-        found += [row for row in told if row[0].startswith(typed)]
-    found.sort(key=lambda row: (row[0] != typed, row[0]))
-    for upstream_id, pk, connection_id, preview in found[:5]:
-        slug = readable[connection_id].slug
+    slugs = {each.pk: each.slug for each in asked.readable}
+    with database.cursor() as cursor:
+        parameters = [value for pk in slugs for value in (pk, typed)]
+        cursor.execute(" UNION ALL ".join([_FROM_AN_ID] * len(slugs)), parameters)
+        found = [row for row in cursor.fetchall() if row[0].startswith(typed)]
+    for upstream_id, pk, connection, preview in sorted(found, key=lambda row: row[0])[:5]:
         yield Entry(
-            upstream_id, "Completion", "message-square", drawer_address(slug, upstream_id, pk),
+            upstream_id, "Completion", "message-square", drawer_address(slugs[connection], upstream_id, pk),
             hint=preview[:80], found=True,
         )  # fmt: skip
 
 
+# A step of the unique index on each connection. Only where to begin: where to end depends on the collation.
+_FROM_AN_ID = """
+SELECT upstream_id, id, connection_id, prompt_preview FROM (
+    SELECT upstream_id, id, connection_id, prompt_preview FROM completions_storedcompletion
+    WHERE connection_id = %s AND upstream_id >= %s ORDER BY upstream_id LIMIT 5
+) AS some
+"""
+
+
 @offers
-def saved_views(user: Any, typed: str) -> Iterable[Entry]:
+def saved_views(asked: Asked) -> Iterable[Entry]:
     """One's own, and those that are shared."""
-    rows = SavedView.objects.readable_by(user).select_related("owner").order_by("position", "id")
-    limit = MOST_OF_ONE if typed else 6
-    mine = rows.filter(owner=user)
-    for view in [*_matching(mine, typed)[:limit], *_matching(rows.exclude(owner=user), typed)[:limit]]:
-        hint = "" if view.owner_id == user.pk else f"shared by {view.owner}"
+    typed, mine = asked.typed, asked.user.pk
+    rows = SavedView.objects.readable_by(asked.user, [each.pk for each in asked.readable])
+    if typed.isascii() and typed:  # others are compared when they are ranked: SQLite folds only ASCII letters
+        rows = rows.filter(name__icontains=typed.split()[0])
+    found = rows.select_related("owner").order_by("position", "id")[: MOST_OF_ONE * 5]
+    for view in sorted(found, key=lambda each: each.owner_id != mine)[: MOST_OF_ONE if typed else 6]:
+        hint = "" if view.owner_id == mine else f"shared by {view.owner}"
         yield Entry(view.name, "View", "bookmark", saved.address(view), hint=hint)
 
 
-def _matching(rows: Any, typed: str) -> Any:
-    # Names that are not ASCII are compared when they are ranked: SQLite folds only ASCII letters.
-    return rows.filter(name__icontains=typed.split()[0]) if typed.isascii() and typed else rows
-
-
 @offers
-def connections(user: Any, typed: str) -> Iterable[Entry]:
+def connections(asked: Asked) -> Iterable[Entry]:
     """Connections: their completions, their own page, and a sync where it is allowed."""
-    if not typed:
-        return
-    readable = list(Connection.objects.readable_by(user).defer("secret").order_by("name")[:200])
-    may = set(Connection.objects.actionable_by(user).values_list("pk", flat=True))
-    for each in readable:
+    words = asked.typed.casefold().split()
+    fits = (each for each in asked.readable if any(word in _told(each) for word in words))
+    for each in islice(fits, MOST_OF_ONE):
         wanted = Filter.parse("").only("connection", each.slug)
         href = pane_address(wanted.q, view=saved.EVERYTHING)
         yield Entry(each.name, "Completions", "messages-square", href, hint=each.slug)
         yield Entry(each.name, "Connection", "plug", reverse("connections:detail", args=[each.slug]))
-        if each.pk in may and each.state in USABLE:
+        if each.pk in asked.actionable and each.state in USABLE:
             post = reverse("completions:sync_now", args=[each.slug])
             yield Entry(f"Sync {each.name} now", "Do", "refresh-cw", post=post)
 
 
+def _told(connection: Connection) -> str:
+    """What a connection and what can be done with it are found by."""
+    return f"{connection.name} {connection.slug} sync connection completions".casefold()
+
+
 @offers
-def pages(user: Any, typed: str) -> Iterable[Entry]:
+def pages(asked: Asked) -> Iterable[Entry]:
     """The sections of the site, as in the rail, and what can be done anywhere."""
     yield Entry("All completions", "Page", "inbox", pane_address("", view=saved.EVERYTHING))
     for title, icon, name in (
@@ -164,7 +188,7 @@ def pages(user: Any, typed: str) -> Iterable[Entry]:
         ("Account and roles", "user", "account"),
     ):
         yield Entry(title, "Page", icon, reverse(name))
-    if is_operator(user):
+    if is_operator(asked.user):
         yield Entry("Audit", "Page", "scroll-text", reverse("audit:list"))
     yield Entry("Switch between light and dark", "Do", "moon", press="theme", hint="theme")
     yield Entry("Keys", "Do", "keyboard", press="keys", hint="keyboard help")

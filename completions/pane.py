@@ -363,9 +363,14 @@ class Pane:
         left = [each for each in others if each is not None and each.name not in names]
         return shown + [_offer(Shown(each), chosen=False) for each in left]
 
-    def prepare(self) -> Self:
-        """Ask the database for everything that the frame and the table show, so that no template does."""
-        self.views.prepare()
+    def prepare(self, *, beside: bool = True) -> Self:
+        """Ask the database for everything that the frame and the table show, so that no template does.
+
+        What stands `beside` the table may be left as it is.
+        """
+        if beside:
+            self.views.prepare()
+        self.views.dirty  # noqa: B018  # as below
         self.state, self.body, self.heads, self.orders  # noqa: B018  # each is kept
         self.count, self.since, self.status, self.newest, self.syncable  # noqa: B018  # as above
         if self.state == "nothing":
@@ -382,7 +387,8 @@ class Pane:
 
     @cached_property
     def views(self) -> saved.Views:
-        return saved.Views(self.user, self.view, self.wanted, self.display)
+        readable = [each.pk for each in self.connections]
+        return saved.Views(self.user, self.view, self.wanted, self.display, readable)
 
     @cached_property
     def facets(self) -> Facets:

@@ -4,7 +4,7 @@ A view is the part of the pane's address that says what is shown: the filter and
 that part in one spelling, so that two addresses that show the same are equal.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -102,6 +102,7 @@ class Line:
 
     view: SavedView
     href: str
+    settings: str
     mine: bool
     default: bool
     current: bool
@@ -110,18 +111,21 @@ class Line:
 class Views:
     """The views beside one pane, which one is open, and whether the pane has moved away from it."""
 
-    def __init__(self, user: Any, named: str, wanted: Filter, display: Display) -> None:
-        self.user, self.named = user, named
+    def __init__(
+        self, user: Any, named: str, wanted: Filter, display: Display, connections: Collection[int] | None
+    ) -> None:
+        self.user, self.named, self.connections = user, named, connections
         self.said = said(wanted, display)
         self.broken = bool(wanted.broken)
 
     @cached_property
     def _every(self) -> list[SavedView]:
-        rows = SavedView.objects.readable_by(self.user).select_related("owner")
-        # One's own first, in one's own order.
-        mine = list(rows.filter(owner=self.user).order_by("position", "id")[:MOST])
-        others = list(rows.exclude(owner=self.user).order_by("name", "id")[:MOST])
-        return mine + others
+        """One's own in one's own order, then the others by name."""
+        rows = SavedView.objects.readable_by(self.user, self.connections).select_related("owner")
+        found = list(rows.order_by("position", "id")[: MOST * 5])
+        mine = [view for view in found if view.owner_id == self.user.pk]
+        others = [view for view in found if view.owner_id != self.user.pk]
+        return mine + sorted(others, key=lambda view: (view.name.casefold(), view.pk))
 
     @cached_property
     def default(self) -> int | None:
@@ -134,9 +138,7 @@ class Views:
     def opened(self) -> SavedView | None:
         if not self.named or self.named == EVERYTHING:
             return None
-        return next((view for view in self._every if str(view.pk) == self.named), None) or opened(
-            self.user, self.named
-        )
+        return next((view for view in self._every if str(view.pk) == self.named), None)
 
     @property
     def missing(self) -> bool:
@@ -171,11 +173,15 @@ class Views:
     def lines(self) -> list[Line]:
         lines = [
             Line(
-                view, address(view), view.owner_id == self.user.pk, view.pk == self.default,
-                self.opened is not None and view.pk == self.opened.pk,
+                view=view,
+                href=address(view),
+                settings=reverse("completions:view", args=[view.pk]),
+                mine=view.owner_id == self.user.pk,
+                default=view.pk == self.default,
+                current=self.opened is not None and view.pk == self.opened.pk,
             )
             for view in self._every
-        ]  # fmt: skip
+        ]
         return lines[:MOST_SHOWN] + [line for line in lines[MOST_SHOWN:] if line.current]
 
     @cached_property
@@ -192,8 +198,8 @@ class Views:
 
 def counts(user: Any) -> list[tuple[int, Count]]:
     """How many completions the first views show, those aside whose texts have to be read one by one."""
-    views = Views(user, "", Filter(), Display())
     listing, found = Listing(user, Filter()), list[tuple[int, Count]]()
+    views = Views(user, "", Filter(), Display(), [each.pk for each in listing.readable])
     for line in views.lines[:MOST_COUNTED]:
         wanted = Filter.parse(read(line.view.query).get("q", ""))
         other = listing.with_filter(wanted)

@@ -1,38 +1,38 @@
 """What of datasets can be gone to by typing; importing registers it."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.db.models import Q
 from django.urls import reverse
 
-from completions.palette import MOST_OF_ONE, Entry, named, offers
+from completions.palette import MOST_OF_ONE, Asked, Entry, named, offers
 from datasets.models import Dataset, Evaluation, FineTune
 
 
 @offers
-def datasets(user: Any, typed: str) -> Iterable[Entry]:
+def datasets(asked: Asked) -> Iterable[Entry]:
     """Datasets by their name."""
-    if typed:
-        for each in named(Dataset.objects.readable_by(user), "name", typed):
+    if asked.typed:
+        for each in named(Dataset.objects.readable_by(asked.user), "name", asked.typed):
             yield Entry(each.name, "Dataset", "database", reverse("datasets:dataset", args=[each.pk]))
 
 
 @offers
-def evaluations(user: Any, typed: str) -> Iterable[Entry]:
+def evaluations(asked: Asked) -> Iterable[Entry]:
     """Evaluations by their name."""
-    if typed:
-        for each in named(Evaluation.objects.readable_by(user), "name", typed):
+    if asked.typed:
+        for each in named(Evaluation.objects.readable_by(asked.user), "name", asked.typed):
             href = reverse("datasets:evaluation", args=[each.pk])
             yield Entry(each.name, "Evaluation", "flask-conical", href)
 
 
 @offers
-def fine_tunes(user: Any, typed: str) -> Iterable[Entry]:
+def fine_tunes(asked: Asked) -> Iterable[Entry]:
     """Fine-tunes by the model that they began with or made, by their dataset, or by their id upstream."""
+    typed = asked.typed
     if not typed:
         return
-    rows = FineTune.objects.readable_by(user).select_related("version__dataset")
+    rows = FineTune.objects.readable_by(asked.user).select_related("version__dataset")
     fits = Q(version__dataset__name__icontains=typed)
     for field in ("base_model", "fine_tuned_model", "suffix", "remote_id"):
         fits |= Q(**{f"{field}__icontains": typed})  # a field of ours

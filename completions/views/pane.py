@@ -1,6 +1,7 @@
 """The pane of stored completions: the whole page, its parts, what came since, and its columns."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -11,6 +12,7 @@ from completions.addresses import read_day, read_key
 from completions.bar import typed
 from completions.display import read_columns, usual
 from completions.pane import MOST_NEWS, Pane
+from completions.saved import canonical, is_bare, read
 from portal.htmx import fragment, wants_fragment
 from portal.wording import NOTHING
 from portal.zones import zone_of
@@ -26,11 +28,18 @@ def pane(request: HttpRequest) -> HttpResponse:
     if elsewhere := _canonical(request, page):
         return redirect(elsewhere)
     template = fragment(request, "completions/pane.html", {"panes", "pane"})
-    response = render(request, template, {"pane": page.prepare()})
-    if template.endswith("#pane"):
-        # The views stand beside it, and one of them may be left or reached by another order or other columns.
+    alone = template.endswith("#pane")
+    beside = not alone or _shows_otherwise(request, page)
+    response = render(request, template, {"pane": page.prepare(beside=beside)})
+    if alone and beside:
         response.write(render_to_string("completions/views.html", {"pane": page, "apart": True}, request))
     return response
+
+
+def _shows_otherwise(request: HttpRequest, page: Pane) -> bool:
+    """Whether the page in the browser has another order or other columns: it may have left a view by that."""
+    here = urlsplit(request.headers.get("HX-Current-URL", "")).query
+    return canonical(here) != page.views.said or is_bare(read(here))
 
 
 def _canonical(request: HttpRequest, page: Pane) -> str:
