@@ -291,7 +291,56 @@ def test_more_views_cost_no_more_queries(
     assert len(many) == len(few)
 
 
+def test_another_page_of_the_same_list_leaves_the_views_as_they_are(
+    rows: None, reader: User, client_of: ClientOf
+) -> None:
+    view = saved.save(reader, "Docs", DOCS)
+
+    def pane_alone(query: str) -> str:
+        headers = {
+            "HX-Request": "true",
+            "HX-Target": "pane",
+            "HX-Current-URL": f"http://testserver/completions/?{DOCS}&view={view.pk}",
+        }
+        return client_of(reader).get(f"/completions/?{query}", headers=headers).content.decode()
+
+    assert 'id="views"' not in pane_alone(f"{DOCS}&view={view.pk}&after=1790000003.4.1")
+    turned = pane_alone(f"q=meta.category%3Adocs&view={view.pk}")
+    assert 'id="views"' in turned
+    assert "changed</span>" in turned
+
+
+def test_known_connections_give_the_same_views(east: Connection, west: Connection) -> None:
+    owner, near = factories.user("", "reader"), factories.user("", "reader", east)
+    saved.save(owner, "One", "", shared=True)
+    saved.save(owner, "Two", "q=connection%3Awest", shared=True)
+    views = SavedView.objects
+    assert list(views.readable_by(near)) == list(views.readable_by(near, [east.pk]))
+    assert views.readable_by(near, [east.pk]).count() == 1
+    assert views.readable_by(near, [east.pk, west.pk]).count() == 2
+    assert views.readable_by(near, []).count() == 0
+
+
 # The palette.
+
+
+def test_more_of_everything_costs_the_palette_no_more_queries(
+    rows: None, reader: User, client_of: ClientOf
+) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    chief = factories.user()
+    factories.grant(chief, "reader")
+    saved.save(chief, "East of 0", "", shared=True)
+    with CaptureQueriesContext(connection) as few:
+        palette.entries(reader, "chatcmpl-east")
+    for n in range(8):
+        factories.connection(f"East {n}")
+        saved.save(chief, f"East again {n}", "", shared=True)
+    with CaptureQueriesContext(connection) as many:
+        palette.entries(reader, "chatcmpl-east")
+    assert len(many) == len(few)
 
 
 def titles(user: User, typed: str) -> list[tuple[str, str]]:
