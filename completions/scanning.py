@@ -15,6 +15,7 @@ from completions import search
 from completions.columns.segment import Mask
 from completions.filters import Clause, Contains, Field, Lookup, Pattern, Words
 from completions.models import Body
+from completions.search.index import holders, within
 
 CHUNK = 500
 SHORT = 4  # characters of the beginning of a word that the index is not asked about
@@ -27,17 +28,23 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 class Scan:
-    """One search through texts. `budget` is the number of rows whose texts may be read; None is no bound."""
+    """One search through texts.
 
-    def __init__(self, budget: int | None = None) -> None:
+    `budget` is the number of rows whose texts may be read, `fetches` the number of rows that the index may
+    name; None is no bound. Nothing is left out, but whoever searches should stop once it has `ended`.
+    """
+
+    def __init__(self, budget: int | None = None, *, fetches: int | None = None) -> None:
         self.budget, self.read = budget, 0
+        self.fetches, self.fetched = fetches, 0
         self._ascending = np.empty(0, np.int64)
         self._known: dict[tuple[Field, Lookup], Mask] = {}
 
     @property
     def ended(self) -> bool:
         """Whether nothing more may be read."""
-        return self.budget is not None and self.read >= self.budget
+        much_read = self.budget is not None and self.read >= self.budget
+        return much_read or (self.fetches is not None and self.fetched >= self.fetches)
 
     @staticmethod
     def in_order(clauses: Sequence[Clause]) -> list[tuple[Clause, ...]]:
@@ -51,7 +58,7 @@ class Scan:
         first = clauses[0]
         if len(clauses) == 1:
             return self._look(first, ids) ^ first.negated
-        return search.among(ids, search.TextQuery(tuple(map(term_of, clauses))))
+        return self._among(ids, *clauses)
 
     def ask(self, clauses: Sequence[Clause], ids: NDArray[np.int64]) -> None:
         """Find out about these rows at once, so that `hits` knows each of them."""
@@ -66,7 +73,7 @@ class Scan:
 
     def _look(self, clause: Clause, ids: NDArray[np.int64]) -> Mask:
         if not reads(clause):
-            return search.among(ids, search.TextQuery((term_of(clause),)))
+            return self._among(ids, clause)
         self.read += len(ids)
         found = _finder(clause)
         columns = COLUMNS[clause.field.column]
@@ -75,6 +82,11 @@ class Scan:
             rows: Any = Body.objects.filter(pk__in=some).values_list("pk", *columns)
             holders.update(pk for pk, *texts in rows if any(found(text) for text in texts))
         return np.fromiter((pk in holders for pk in ids.tolist()), bool, len(ids))
+
+    def _among(self, ids: NDArray[np.int64], *clauses: Clause) -> Mask:
+        found = holders(ids, search.TextQuery(tuple(map(term_of, clauses))))
+        self.fetched += len(found)
+        return within(ids, found)
 
 
 def _same(clause: Clause) -> tuple[Field, Lookup]:

@@ -11,8 +11,8 @@ from completions.querysets import FrozenSelectionQuerySet
 class FrozenSelection(models.Model):
     """Completion ids under the owner's rights at one moment, delta-coded, compressed (completions.selection).
 
-    Unconfirmed ones expire after a day. One whose filter reads texts is frozen by an operation; until that has
-    ended it is not `ready`.
+    Unconfirmed ones expire after a day. One whose filter reads texts is frozen by an operation; until that
+    has ended it is not `ready`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

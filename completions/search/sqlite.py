@@ -11,8 +11,9 @@ from completions.conversation import Texts
 from completions.search.tokens import GAP, TextQuery, TextTerm, document
 
 EMPTY = "INSERT INTO completions_textindex (completions_textindex) VALUES ('delete-all')"
-IDS = "SELECT rowid FROM completions_textindex WHERE completions_textindex MATCH %s"
-IDS_BETWEEN = IDS + " AND rowid BETWEEN %s AND %s"
+IDS_BETWEEN = (
+    "SELECT rowid FROM completions_textindex WHERE completions_textindex MATCH %s AND rowid BETWEEN %s AND %s"
+)
 _INSERT = "INSERT INTO completions_textindex (rowid, prompt, answer, system) VALUES (%s, %s, %s, %s)"
 _DELETE = (
     "INSERT INTO completions_textindex (completions_textindex, rowid, prompt, answer, system)"

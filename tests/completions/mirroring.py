@@ -16,6 +16,7 @@ from completions import columns, raw, schedule, search
 from completions.columns.segment import MARKS, WHOLE
 from completions.conversation import Texts
 from completions.models import Body, Quarantine, StoredCompletion, SyncPass, SyncState, Term
+from completions.search.index import among
 from completions.terms import NAMED, Name, field_of, names_of
 from portal import steps
 from portal.models import Connection, Operation
@@ -205,7 +206,7 @@ def check_whole(connection: Connection) -> None:
         if word is not None:
             term = search.term(word)
             assert term is not None
-            here = search.among(np.array([row.pk]), search.TextQuery((term,)))
+            here = among(np.array([row.pk]), search.TextQuery((term,)))
             assert bool(here[0]) == (row.messages_state != "pending"), row.upstream_id
 
 

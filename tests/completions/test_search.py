@@ -14,6 +14,7 @@ from completions import search
 from completions.columns import DERIVED
 from completions.conversation import Texts
 from completions.models import Mirror, StoredCompletion
+from completions.search import index as search_index
 from completions.search import postgres, tokens
 from completions.search.tokens import COLUMNS, PHRASE_WORDS, TextQuery, document, fits, holds, term, words
 from portal.models import Connection
@@ -27,15 +28,12 @@ def query(*terms: object) -> TextQuery:
 
 
 def found(*terms: object) -> set[int]:
-    rows = StoredCompletion.objects.all()
-    by_condition = set(search.match(rows, query(*terms)).values_list("pk", flat=True))
-    assert by_condition == among(rows.values_list("pk", flat=True), query(*terms))
-    return by_condition
+    return among(StoredCompletion.objects.values_list("pk", flat=True), query(*terms))
 
 
 def among(ids: Iterable[int], wanted: TextQuery) -> set[int]:
     some = np.array(list(ids), dtype=np.int64)
-    return set(some[search.among(some, wanted)].tolist())
+    return set(some[search_index.among(some, wanted)].tolist())
 
 
 def index(*texts: Texts) -> list[int]:
@@ -130,8 +128,8 @@ def test_operators_of_the_engines_are_plain_words() -> None:
 
 def test_a_query_without_words_is_no_term() -> None:
     assert term("'; --") is None
-    index(Texts("", "x", "y"))
-    assert search.match(StoredCompletion.objects.all(), TextQuery(())).count() == 1
+    (row,) = index(Texts("", "x", "y"))
+    assert found() == {row}
 
 
 def test_a_word_that_occurs_ten_thousand_times_is_found() -> None:
@@ -172,7 +170,7 @@ def test_many_ids_with_holes_between_them_are_probed_rightly() -> None:
 
 
 def test_many_documents_from_before_there_were_blocks_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "DIRECTLY", 4)
+    monkeypatch.setattr(search_index, "DIRECTLY", 4)
     rows = index(*(Texts("", f"number {n} {'odd' if n % 2 else 'even'}", "x") for n in range(11)))
     odd = set(rows[1::2])
     assert among(rows, query(term("odd"))) == odd

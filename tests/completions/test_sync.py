@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from completions import missing, raw, schedule, search, sync, walk
 from completions.models import Body, MessagesState, Quarantine, StoredCompletion, SyncPass, Term
+from completions.search.index import among
 from portal.models import Connection, Operation
 from portal.sandbox import Sandbox
 from tests.completions.mirroring import (
@@ -290,13 +291,13 @@ def test_words_that_left_a_row_no_longer_find_it(sandbox: Sandbox, connect_to: C
     mirror(connection)
     row = StoredCompletion.objects.get(upstream_id=name)
     found = search.TextQuery((search.term("quokka"),))  # type: ignore[arg-type]  # it holds a word
-    assert search.among(np.array([row.pk]), found).all()
+    assert among(np.array([row.pk]), found).all()
     plant(
         sandbox,
         completion={"id": "animal", "choices": [{"index": 0, "message": {**answer, "content": "wombat"}}]},
     )
     swept(connection)
-    assert not search.among(np.array([row.pk]), found).any()
+    assert not among(np.array([row.pk]), found).any()
 
 
 @pytest.mark.sandbox(rows=10)
