@@ -138,7 +138,7 @@ _FROM_AN_ID = """
 SELECT upstream_id, id, connection_id, prompt_preview FROM (
     SELECT upstream_id, id, connection_id, prompt_preview FROM completions_storedcompletion
     WHERE connection_id = %s AND upstream_id >= %s ORDER BY upstream_id LIMIT 5
-) AS some
+) AS found
 """
 
 
