@@ -24,7 +24,7 @@ class Key(NamedTuple):
 Place = tuple[int, int]  # created, id
 # Rows whose texts are asked about: few of the nearest first, then whole segments, more at a time.
 FIRST = (512, 4_096)
-GROUPS = (65_536, 262_144)
+GROUPS = (16_384, 65_536, 262_144)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +123,8 @@ class Stretch:
         last = (int(self.created[order[-1]]), int(self.ids[order[-1]])) if len(order) else None
         return self.only(order, last)
 
-    def keys(self, kept: NDArray[np.intp]) -> list[Key]:
-        return [Key(*key) for key in zip(self.created[kept].tolist(), self.ids[kept].tolist(), strict=True)]
+    def keys(self) -> list[Key]:
+        return [Key(*key) for key in zip(self.created.tolist(), self.ids.tolist(), strict=True)]
 
     def by_lane(self, kept: NDArray[np.intp]) -> Iterator[tuple[Lane, NDArray[np.intp]]]:
         """Some of its rows, lane by lane."""
@@ -154,18 +154,20 @@ def in_order(
 def in_groups(
     lanes: Sequence[Lane], cursor: Key | None = None, *, backwards: bool = False
 ) -> Iterator[Stretch]:
-    """Whole segments, more and more at a time, those with the nearest rows first; a group has no order."""
-    left = towards(lanes, cursor, backwards=backwards)
+    """More and more rows at a time, lane by lane, those with the nearest rows first; a group has no order."""
+    waiting = towards(lanes, cursor, backwards=backwards)
     sizes = chain(GROUPS, repeat(2**62))
-    while left:
-        parts, held, size = list[tuple[Lane, Places]](), 0, next(sizes)
-        while left and (not parts or held + len(left[0].places) <= size):
-            lane = left.pop(0)
-            places = lane.beyond(cursor, backwards=backwards)
-            parts.append((lane, places))
-            held += len(places)
-        edge = (left[0].tail if backwards else left[0].head) if left else None
-        yield Stretch.of(parts, edge)
+    left: tuple[Lane, Places] | None = None
+    while waiting or left:
+        parts, room = list[tuple[Lane, Places]](), next(sizes)
+        while room > 0 and (waiting or left):
+            lane, places = left or (waiting[0], waiting.pop(0).beyond(cursor, backwards=backwards))
+            parts.append((lane, places[:room]))
+            left = (lane, places[room:]) if len(places) > room else None
+            room -= len(places)
+        edges = [lane.keys(places[:1])[0][:2] for lane, places in ([left] if left else [])]
+        edges += [lane.tail if backwards else lane.head for lane in waiting[:1]]
+        yield Stretch.of(parts, (min(edges) if backwards else max(edges)) if edges else None)
 
 
 def _next(lanes: Sequence[Lane], cursor: Key | None, *, backwards: bool, size: int) -> Stretch:

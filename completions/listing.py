@@ -29,6 +29,7 @@ __all__ = ["NEWEST", "SORTS", "Count", "Key", "Lane", "Listing", "Matches", "Sor
 
 COUNT_LIMIT = 10_000
 NEWEST_MATCHES = 10_000  # of a search in texts so many are counted by, and sorted
+FETCHED = 100_000  # rows with a word that counting may fetch
 READABLE = 8_000  # texts that one request may read,
 READ = (250, 1_000)  # and so many at a time
 PEEK = 51  # matches that are looked for where they have to be read and only a count is wanted
@@ -170,8 +171,8 @@ class Listing:
         """With texts: among few rows first, then among all."""
         scan, best = Scan(), list[Key]()
         for stretch in self._stretches(cursor, backwards=backwards):
-            best += stretch.keys(self._decided(stretch, scan))
-            best.sort(reverse=not backwards)
+            near = stretch.only(self._decided(stretch, scan), None).nearest(limit, backwards=backwards)
+            best = sorted([*best, *near.keys()], reverse=not backwards)
             if len(best) >= limit and (
                 stretch.edge is None or _further(stretch.edge, best[limit - 1], backwards=backwards)
             ):
@@ -189,7 +190,7 @@ class Listing:
         """With texts that have to be read: in the order of the list, until enough has been found or read."""
         scan, best = Scan(READABLE), list[Key]()
         for stretch in in_order(self.lanes, cursor, backwards=backwards, sizes=READ):
-            best += stretch.keys(self._decided(stretch, scan))
+            best += stretch.only(self._decided(stretch, scan), None).keys()
             if len(best) >= limit:
                 break
             if scan.ended:
@@ -271,7 +272,7 @@ class Listing:
             kept = self._decided(stretch, Scan())
             assert stretch.edge is not None, "it holds rows"
             sources = {lane.matcher.connection.pk for lane, _ in stretch.by_lane(kept)}
-            yield stretch.keys(kept), sources, len(stretch), Key(*stretch.edge)
+            yield stretch.only(kept, None).keys(), sources, len(stretch), Key(*stretch.edge)
 
     @property
     def latest(self) -> int:
@@ -304,18 +305,21 @@ class Listing:
                 self._read(limit + 1 if limit < PEEK else PEEK, None, backwards=False)
             assert self._seen is not None, "set by a search from the top"
             return self._seen
-        n, scan = 0, Scan()
+        n, scan = 0, Scan(fetches=FETCHED)
         for stretch in in_groups(self.lanes):
             n += len(self._decided(stretch, scan))
             if n > limit:
                 return Count(limit, exact=False)
+            if scan.ended and stretch.edge is not None:
+                return Count(n, exact=False)
         return Count(n)
 
     def matches(self) -> Matches:
         """All matches without conditions on texts; otherwise the newest, as many as are counted by."""
         if not self.searches:
             return Matches(tuple((lane, lane.places) for lane in self.lanes), about=False)
-        scan, found, about = Scan(READABLE if self.reads else None), list[Stretch](), False
+        scan = Scan(READABLE) if self.reads else Scan(fetches=FETCHED)
+        found, about = list[Stretch](), False
         way = in_order(self.lanes, None, backwards=False, sizes=READ) if self.reads else in_groups(self.lanes)
         for stretch in way:
             found.append(stretch.only(self._decided(stretch, scan), stretch.edge))
