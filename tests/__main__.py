@@ -1,18 +1,23 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-Everything on SQLite with the embedded broker, browser tests included; and at the same time the tests marked
-`engines` again, on a PostgreSQL and a Redis or Valkey that are started for this run. What cannot be had is
-named and counted as skipped. The last line is `N passed, N failed, N skipped`.
+Three runs at the same time, each with a data folder of its own: everything but the browser on SQLite with the
+embedded broker; the browser tests on the same; and the tests marked `engines` again, on a PostgreSQL and a
+Redis or Valkey that are started for this run. What cannot be had is named and counted as skipped. The last
+line is `N passed, N failed, N skipped`.
 """
 
+import argparse
 import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import IO
@@ -31,7 +36,6 @@ class Outcome:
     where: str
     seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
-    in_browser: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     broken: bool = False
 
@@ -70,14 +74,20 @@ def read(report: Path, outcome: Outcome) -> None:
         else:
             ended = "passed"
         outcome.counts[ended] += 1
-        if case.get("classname", "").startswith("tests.browser."):
-            outcome.in_browser[ended] += 1
 
 
-def count_marked(arguments: list[str]) -> int:
-    """How many tests the second pass would have run."""
+def only(marked: str, arguments: list[str]) -> list[str]:
+    """The caller's arguments for tests marked so; a mark that the caller asks for must hold as well."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-m", dest="asked")
+    known, rest = parser.parse_known_args(arguments)
+    return ["-m", f"({marked}) and ({known.asked})" if known.asked else marked, *rest]
+
+
+def count(arguments: list[str]) -> int:
+    """How many tests these arguments would have run."""
     found = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "engines", *arguments],
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -86,14 +96,19 @@ def count_marked(arguments: list[str]) -> int:
     return sum("::" in line for line in found.stdout.splitlines())
 
 
-def first_pass(arguments: list[str], output: IO[str]) -> Outcome:
-    chromium, environment = obtain.chromium()
+def on_sqlite(arguments: list[str], output: IO[str]) -> Outcome:
     broker = servers.version_of_valkey() or "no broker"
-    where = f"SQLite {sqlite3.sqlite_version}, {broker} on a socket, {chromium}"
-    return run(where, arguments, environment, output)
+    where = f"SQLite {sqlite3.sqlite_version}, {broker} on a socket"
+    return run(where, only("not browser", arguments), {}, output)
 
 
-def second_pass(arguments: list[str], output: IO[str]) -> Outcome:
+def in_browser(chromium: tuple[str, dict[str, str]], arguments: list[str], output: IO[str]) -> Outcome:
+    name, environment = chromium
+    return run(f"the same, in {name}", only("browser", arguments), environment, output)
+
+
+def on_postgres(arguments: list[str], output: IO[str]) -> Outcome:
+    marked = only("engines", arguments)
     started: list[servers.Server] = []
     try:
         for start in (servers.start_postgres, servers.start_valkey):
@@ -101,13 +116,13 @@ def second_pass(arguments: list[str], output: IO[str]) -> Outcome:
         database, broker = started
         return run(
             f"{database.version}, {broker.version} on TCP",
-            ["-m", "engines", *arguments],
+            marked,
             {"DATABASE_URL": database.url, "BROKER_URL": broker.url},
             output,
         )
     except servers.Unavailable as reason:
         outcome = Outcome(f"PostgreSQL and Redis/Valkey: NOT RUN. {reason}")
-        missed = count_marked(arguments)
+        missed = count(marked)
         outcome.counts["skipped"] = missed
         outcome.skipped[str(reason)] = missed
         return outcome
@@ -122,18 +137,27 @@ def line(counts: Counter[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     obtain.postgres()
-    with tempfile.TemporaryFile("w+") as later, ThreadPoolExecutor(1) as pool:
-        second = pool.submit(second_pass, arguments, later)  # most of both is waiting for processes
-        outcomes = [first_pass(arguments, sys.stdout), second.result()]
-        later.seek(0)
-        print(later.read(), end="")
+    runs: tuple[Callable[[list[str], IO[str]], Outcome], ...] = (
+        on_sqlite,
+        partial(in_browser, obtain.chromium()),
+        on_postgres,
+    )
+    with ExitStack() as held:
+        later = [held.enter_context(tempfile.TemporaryFile("w+")) for _ in runs[1:]]
+        pool = held.enter_context(ThreadPoolExecutor(len(runs)))  # they wait for processes
+        running = [
+            pool.submit(begin, arguments, output)
+            for begin, output in zip(runs, (sys.stdout, *later), strict=True)
+        ]
+        outcomes = [each.result() for each in running]
+        for output in later:
+            output.seek(0)
+            print(output.read(), end="")
     total: Counter[str] = Counter()
     print("\n=== what ran where")
     for outcome in outcomes:
         total += outcome.counts
         print(f"{line(outcome.counts)}  {outcome.seconds:5.0f} s  {outcome.where}")
-        if outcome.in_browser:
-            print(f"{line(outcome.in_browser)}           of these in the browser")
         for reason, times in outcome.skipped.items():
             print(f"      skipped {times}: {reason}")
     print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")

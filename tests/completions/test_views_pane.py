@@ -146,7 +146,7 @@ def test_columns_that_were_chosen_become_an_address(client_of: SignIn, reader: U
     client = client_of(reader)
     dialog = client.get("/completions/columns/?q=x&sort=-tokens", headers=HTMX | {"HX-Target": "dialog"})
     names = [
-        attributes["value"]
+        attributes["value"] or ""
         for attributes in Page(dialog.content.decode()).having("value")
         if attributes.get("name") == "column" and attributes.get("class") == "cb"
     ]
