@@ -4,6 +4,7 @@ import json
 from itertools import count
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 
 from completions import columns, search
@@ -97,16 +98,17 @@ def make_completion(
         "metadata": metadata or {},
         **fields,
     }
-    change, _ = columns.next_change(connection.pk, 1)
-    (terms,) = Dictionary(connection.pk).apply([Change(names_of({name: values[name] for name in NAMED}))])
-    made: StoredCompletion = StoredCompletion.objects.create(**values, change=change, terms=terms)
-    texts = reading.texts
-    Body.objects.create(
-        completion=made,
-        system_text=texts.system,
-        prompt_text=texts.prompt,
-        answer_text=texts.answer,
-        raw=reading.raw,
-    )
-    search.put([(made.pk, None, texts)])
+    with transaction.atomic():  # whoever sees the change must see its row
+        change, _ = columns.next_change(connection.pk, 1)
+        (terms,) = Dictionary(connection.pk).apply([Change(names_of({name: values[name] for name in NAMED}))])
+        made: StoredCompletion = StoredCompletion.objects.create(**values, change=change, terms=terms)
+        texts = reading.texts
+        Body.objects.create(
+            completion=made,
+            system_text=texts.system,
+            prompt_text=texts.prompt,
+            answer_text=texts.answer,
+            raw=reading.raw,
+        )
+        search.put([(made.pk, None, texts)])
     return made
