@@ -1,6 +1,5 @@
 """The pane as an object: a page of completions and what is around it, from a person, a filter and a place."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -8,16 +7,17 @@ from urllib.parse import quote_plus, urlencode
 
 from django.utils.safestring import SafeString
 
-from completions import observed, saved
+from completions import saved
 from completions.addresses import pane_address, read_key, write_key
 from completions.bar import Bar
-from completions.display import COLUMNS, META, SELECT_WIDTH, TEXT_WIDTH, Display, Shown, column_of
+from completions.display import Display
 from completions.facets import Facets
 from completions.filters import Filter
 from completions.filters.clauses import Clause
 from completions.health import status_of
 from completions.highlights import Highlights
-from completions.listing import NEWEST, Count, Key, Listing, Sort
+from completions.listing import NEWEST, SORTS, Count, Key, Listing
+from completions.looks import ORDERS, Looks
 from completions.models import StoredCompletion
 from completions.rows import Row, Rows, join
 from completions.snippets import Snippet, snippets
@@ -25,49 +25,6 @@ from portal.models import Connection
 
 PAGE = 50
 MOST_NEWS = 1_000
-MOST_KEYS = 200
-SORTED_BY = {"created": "created", "tokens": "total_tokens", "length": "answer_length"}
-# The orders that are offered, as a menu tells them.
-ORDERS = (
-    (NEWEST, "Newest first"),
-    (Sort("created", descending=False), "Oldest first"),
-    (Sort("tokens"), "Most tokens first"),
-    (Sort("tokens", descending=False), "Fewest tokens first"),
-    (Sort("length"), "Longest answer first"),
-    (Sort("length", descending=False), "Shortest answer first"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The head of one column; `href` is the list sorted by it."""
-
-    name: str
-    title: str
-    css: str
-    width: int | None
-    sized: int
-    href: str = ""
-    order: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One of several ways to show the list."""
-
-    title: str
-    href: str
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A column that can be shown."""
-
-    name: str
-    title: str
-    is_key: bool
-    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +124,7 @@ class Pane:
         """Where a completion stands in this list."""
         if self.display.sort == NEWEST:
             return Key(row.created, row.pk)
-        return Key(row.created, row.pk, getattr(row, SORTED_BY[self.display.sort.column]))
+        return Key(row.created, row.pk, getattr(row, SORTS[self.display.sort.column]))
 
     # The page.
 
@@ -202,7 +159,12 @@ class Pane:
     def rows(self) -> list[Row]:
         keys = self.place.keys
         made = Rows(
-            self.display, self.columns, self.connections, self.query, Highlights(self.wanted), self._only
+            self.display,
+            self.looks.columns,
+            self.connections,
+            self.query,
+            Highlights(self.wanted),
+            self._only,
         )
         return made.read([key.id for key in keys]) if keys else []
 
@@ -304,64 +266,10 @@ class Pane:
         """How many matches stand above a place, up to one more than MOST_NEWS."""
         return len(Listing(self.user, self.wanted).page(MOST_NEWS + 1, before=top))
 
-    # How it is shown.
-
     @cached_property
-    def columns(self) -> tuple[Shown, ...]:
-        return self.display.shown(several=self.several)
-
-    @cached_property
-    def heads(self) -> list[Head]:
-        return [self._head(each) for each in self.columns]
-
-    def _head(self, shown: Shown) -> Head:
-        column, sort = shown.column, self.display.sort
-        css = " ".join(word for word in column.css.split() if word == "r")
-        if not self.display.columns:
-            css = f"{css} {column.leaves}".strip()
-        name, sized = shown.write(), shown.width or TEXT_WIDTH
-        if not column.sort:
-            return Head(name, column.title, css, shown.width, sized)
-        mine = sort.column == column.sort
-        href = self.shown_as(sort=Sort(column.sort, descending=not (mine and sort.descending)))
-        order = ("descending" if sort.descending else "ascending") if mine else "none"
-        return Head(name, column.title, css, shown.width, sized, href, order)
-
-    @property
-    def breadth(self) -> int:
-        """The least width of the table where columns were chosen: they stay, and it is moved instead."""
-        if not self.display.columns:
-            return 0
-        return SELECT_WIDTH + sum(each.width or TEXT_WIDTH for each in self.columns)
-
-    @property
-    def as_usual(self) -> str:
-        """The same page with the columns of somebody who chose none."""
-        return self.shown_as(columns=())
-
-    @cached_property
-    def orders(self) -> list[Choice]:
-        return [Choice(title, self.shown_as(sort=sort), sort == self.display.sort) for sort, title in ORDERS]
-
-    @property
-    def densities(self) -> Iterable[Choice]:
-        for name, title in (("comfortable", "Comfortable rows"), ("compact", "Compact rows")):
-            yield Choice(title, self.shown_as(density=name), name == self.display.density)
-
-    @property
-    def clocks(self) -> Iterable[Choice]:
-        for name, title in (("clock", "Date and time"), ("ago", "Time ago")):
-            yield Choice(title, self.shown_as(times=name), name == self.display.times)
-
-    @cached_property
-    def offered(self) -> list[Offer]:
-        """Every column there is: the ones that are shown, in their order, then the others."""
-        shown = [_offer(each, chosen=True) for each in self.columns]
-        names = {each.column.name for each in self.columns}
-        keys = observed.keys([each.pk for each in self.connections], limit=MOST_KEYS)
-        others = [*COLUMNS.values(), *(column_of(f"{META}{key.text}") for key in keys)]
-        left = [each for each in others if each is not None and each.name not in names]
-        return shown + [_offer(Shown(each), chosen=False) for each in left]
+    def looks(self) -> Looks:
+        """How the list is shown, and the other ways."""
+        return Looks(self.display, self.connections, self.shown_as)
 
     def prepare(self, *, beside: bool = True) -> Self:
         """Ask the database for everything that the frame and the table show, so that no template does.
@@ -371,7 +279,7 @@ class Pane:
         if beside:
             self.views.prepare()
         self.views.dirty  # noqa: B018  # as below
-        self.state, self.body, self.heads, self.orders  # noqa: B018  # each is kept
+        self.state, self.body, self.looks.heads, self.looks.orders  # noqa: B018  # each is kept
         self.count, self.since, self.status, self.newest, self.syncable  # noqa: B018  # as above
         if self.state == "nothing":
             self.bar.mends, self.bar.unknown_keys  # noqa: B018  # as above
@@ -471,7 +379,3 @@ class Pane:
         from portal.querysets import is_operator
 
         return is_operator(self.user)
-
-
-def _offer(shown: Shown, *, chosen: bool) -> Offer:
-    return Offer(shown.write(), shown.column.title, shown.column.key is not None, chosen)

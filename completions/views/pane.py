@@ -89,6 +89,6 @@ def columns(request: HttpRequest) -> HttpResponse:
     """Which columns to show, and in which order."""
     page = Pane.of(request.user, request.GET)
     kept: dict[str, Any] = {name: value for name, value in page.kept.items() if name != "columns"}
-    context = {"pane": page, "choices": page.offered, "rest": list(kept.items())}
+    context = {"pane": page, "choices": page.looks.offered, "rest": list(kept.items())}
     template = "completions/columns.html#chooser" if wants_fragment(request) else "completions/columns.html"
     return render(request, template, context)
