@@ -318,8 +318,8 @@ class Pane:
     @cached_property
     def newest(self) -> int:
         """The latest arrival that the person may read; a later one is news."""
-        rows = StoredCompletion.objects.filter(connection__in=[each.pk for each in self.connections])
-        return rows.order_by("-pk").values_list("pk", flat=True).first() or 0
+        parts = (part for columns in self.listing.columns.values() for part in columns.parts)
+        return max((part.span[1] for part in parts), default=0)
 
     @cached_property
     def troubled(self) -> list[Connection]:

@@ -230,7 +230,7 @@ def test_a_page_asks_as_often_for_50_rows_as_for_25_and_its_template_never(
             assert len(drawn) == 0, drawn.captured_queries
             counts.append(len(asked))
         assert counts[0] == counts[1], query
-        assert counts[0] <= 20, query
+        assert counts[0] <= 24, query
 
 
 def test_a_search_that_reads_texts_says_how_far_it_came(
