@@ -14,10 +14,7 @@ from portal.querysets import FromConnectionsQuerySet, OnConnectionQuerySet
 
 
 class StoredCompletionQuerySet(OnConnectionQuerySet):
-    """Rows of the mirror, newest first."""
-
-    def newest_first(self) -> Self:
-        return self.order_by("-created", "-id")
+    """Rows of the mirror."""
 
     def at(self, connection_slug: str, upstream_id: str) -> Self:
         """The row of one public address."""

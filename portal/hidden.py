@@ -40,7 +40,6 @@ MOST_MARKS = 2_000  # as many marks as a page may need; text that is full of the
 # While text is on its way through a renderer, a hidden character is held by one private character, so that no
 # parser acts on it and it stays in one piece.
 _HOLD = 0x100000
-_TAGS = 0xE0000
 _BREAK = chr(_HOLD + 0xFFFD)  # U+FFFD is seen, and so has no stand-in of its own
 _LONG = re.compile(r"\S{400}(?=\S)")
 _HELD = re.compile("[\U00100000-\U0010fffd]")

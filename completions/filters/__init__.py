@@ -142,9 +142,6 @@ class Filter:
         """With another metadata key in the place of one, in groups too."""
         return replace(self, clauses=joined(new for node in self.clauses for new in renamed(node, key, near)))
 
-    def with_text(self, text: str) -> Self:
-        return self.with_(Clause(TEXT, Words(text)))
-
     def values(self, name: str, *, negated: bool = False) -> tuple[str, ...]:
         """The values chosen (or excluded) for a field."""
         return tuple(

@@ -6,7 +6,7 @@ from typing import ClassVar, Union
 
 from completions.filters.fields import FIELDS, FLAGS, MARKS, STATES, TEXT, Field
 from completions.filters.language import in_quotes, is_told_plainly, write_name
-from completions.filters.lookups import AnyOf, Lookup, Moments, Present
+from completions.filters.lookups import AnyOf, Lookup, Moments
 from completions.readings import term_of
 
 TermName = tuple[str, str, str]  # kind, key, value
@@ -91,10 +91,6 @@ class Clause:
     def is_time(self) -> bool:
         """A stretch of `created`, which bounds every list directly."""
         return isinstance(self.lookup, Moments) and not self.negated
-
-    @property
-    def is_presence(self) -> bool:
-        return isinstance(self.lookup, Present)
 
 
 _FIELD_TITLES = frozenset(word for field in FIELDS.values() for word in (field.title, field.name))

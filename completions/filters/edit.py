@@ -29,7 +29,6 @@ _TIMES = {"after": ">", "since": ">=", "before": "<", "until": "<="}
 _NAMES = {sign: name for name, sign in _SIGNS.items()}
 _TIME_NAMES = {sign: name for name, sign in _TIMES.items()}
 _PLAIN = re.compile(r"[<>=]{0,2}[\w.:+\-]+", re.ASCII)
-LOOKUPS = tuple(dict.fromkeys(lookup for field in FIELDS.values() for lookup in field.lookups))
 
 
 def contrary(lookup: str) -> str:

@@ -307,7 +307,6 @@ def test_a_filter_is_changed_by_making_another() -> None:
     assert first.without_part(first.clauses[0]).q == f"{name}:x (model:b OR c) word"
     assert first.without_part(first.clauses[2]).q == f"model:a {name}:x word"
     assert first.with_(Filter.parse("a OR b").clauses[0]).q == f"{first.q} (a OR b)"
-    assert first.with_text('say "hi"').q == f'{first.q} "say \\"hi\\""'
     assert first.values(name) == ("x",)
     assert first.values("model") == ("a",)
     assert first.q == 'model:a meta."odd key":x (model:b OR c) word'

@@ -79,7 +79,7 @@ def test_the_newest_rows_come_first(sandbox: Sandbox, connect_to: Connect) -> No
     first = schedule.sync_now(connection, None)
     step(first)
     assert first.state == Operation.State.DONE
-    here = StoredCompletion.objects.newest_first().values_list("upstream_id", flat=True)
+    here = StoredCompletion.objects.order_by("-created", "-id").values_list("upstream_id", flat=True)
     assert list(here) == upstream_ids(sandbox)[:-41:-1]
     assert list(Operation.objects.live().values_list("kind", flat=True)) == ["sync.backfill"]
 
