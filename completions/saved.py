@@ -73,6 +73,8 @@ def opened(user: Any, text: str) -> SavedView | None:
 
 def default_of(user: Any) -> SavedView | None:
     """The view that opens by itself; none if it is no longer shared with the person."""
+    if not _has_default(user):
+        return None
     rows = SavedView.objects.readable_by(user).filter(defaults__person=user.pk)
     found: SavedView | None = rows.first()
     return found
