@@ -100,12 +100,16 @@ def test_every_static_file_that_a_template_names_exists() -> None:
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "static" / "js").glob("*.js")), ids=lambda path: str(path.name)
 )
-def test_scripts_need_nothing_that_the_policy_forbids(path: Path) -> None:
+def test_a_script_is_short_and_needs_nothing_that_the_policy_forbids(path: Path) -> None:
     text = path.read_text()
     assert (
-        re.findall(r"\beval\(|new Function\(|\.innerHTML\s*=|insertAdjacentHTML|document\.write", text) == []
+        re.findall(
+            r"\beval\(|new Function\(|\b(?:inner|outer)HTML\b|insertAdjacentHTML|document\.write", text
+        )
+        == []
     )
-    assert len(text.splitlines()) <= 200
+    # One behaviour each: with its keys, its pointer and its requests in one place, a list needs some 150 lines.
+    assert len(text.splitlines()) <= 160
 
 
 @pytest.mark.parametrize("route", sorted({route for route, _ in patterns()}))

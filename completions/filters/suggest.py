@@ -61,7 +61,8 @@ def at(q: str, caret: int) -> Context:
             return Context("key", "meta", "", typed.strip('"').replace('\\"', '"'), from_key, end)
     if not colon and head.end() < end:
         return _free(q, start, caret, end)
-    return Context("field", typed=q[start + len(minus) : caret], start=start + len(minus), end=end)
+    begin = min(caret, start + len(minus))
+    return Context("field", typed=q[begin:caret], start=begin, end=end)
 
 
 def _free(q: str, start: int, caret: int, end: int) -> Context:

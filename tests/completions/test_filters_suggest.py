@@ -1,7 +1,7 @@
 """What fits at the caret: where it stands, and what can be inserted there."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from completions.filters import FIELDS, Filter, suggest
@@ -76,6 +76,7 @@ def test_every_example_that_is_shown_can_be_read(name: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(FRAGMENTS, st.integers(-1, 60))
+@example("-meta.", 0)
 def test_wherever_the_caret_stands_there_is_an_answer(q: str, caret: int) -> None:
     found = suggest.at(q, caret)
     assert 0 <= found.start <= max(0, min(caret, len(q))) <= found.end <= len(q)

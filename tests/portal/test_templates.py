@@ -11,7 +11,6 @@ from django.template.loader import get_template
 
 ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
-SCRIPTS = sorted((ROOT / "static/js").glob("*.js"))
 INLINE = re.compile(
     r"<style|\sstyle=|\son[a-z]+=|hx-on|=[\"']js:|hx-trigger=[\"'][^\"']*\[|<script(?![^>]*\ssrc=)|javascript:|\|safe\b"
 )
@@ -63,10 +62,3 @@ def test_vendored_files_are_the_recorded_ones() -> None:
     }
     for name, digest in recorded:
         assert sha256((folder / name).read_bytes()).hexdigest() == digest, name
-
-
-@pytest.mark.parametrize("path", SCRIPTS, ids=names(SCRIPTS))
-def test_a_script_is_short_and_evaluates_nothing(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") < 100
-    assert re.findall(r"\beval\(|new Function|innerHTML|insertAdjacentHTML|document\.write", text) == []
