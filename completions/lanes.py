@@ -1,6 +1,6 @@
 """The segments that a filter is asked of, and stretches of their rows on the way to an answer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, repeat
@@ -79,37 +79,57 @@ class Lane:
 
 @dataclass(frozen=True, eq=False)
 class Stretch:
-    """Rows of several lanes, one by one: `which` is the lane of each, `places` where in it.
+    """Rows of several lanes: all places of the parts one after the other, or those `kept` of them.
 
     `edge` is the nearest place that may still come after it, None if nothing does.
     """
 
-    lanes: Sequence[Lane]
-    which: NDArray[np.intp]
-    places: Places
-    created: NDArray[np.int64]
-    ids: NDArray[np.int64]
+    parts: Sequence[tuple[Lane, Places]]
     edge: Place | None = None
+    kept: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return int(self._ends[-1]) if self.kept is None else len(self.kept)
 
-    @classmethod
-    def of(cls, parts: Sequence[tuple[Lane, Places]], edge: Place | None = None) -> "Stretch":
-        return cls(
-            [lane for lane, _ in parts],
-            np.repeat(np.arange(len(parts)), [len(places) for _, places in parts]),
-            _joined([places for _, places in parts], np.dtype(np.intp)),
-            _joined([lane.segment.created[places] for lane, places in parts], np.dtype(np.int64)),
-            _joined([lane.segment.ids[places] for lane, places in parts], np.dtype(np.int64)),
-            edge,
-        )
+    @cached_property
+    def _ends(self) -> NDArray[np.intp]:
+        return np.cumsum([0, *(len(places) for _, places in self.parts)])
+
+    @cached_property
+    def which(self) -> NDArray[np.intp]:
+        """The part that each row is of."""
+        if self.kept is None:
+            return np.repeat(np.arange(len(self.parts)), np.diff(self._ends))
+        found: NDArray[np.intp] = np.searchsorted(self._ends, self.kept, "right") - 1
+        return found
+
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        return self._gathered(lambda lane, places: lane.segment.ids[places])
+
+    @cached_property
+    def created(self) -> NDArray[np.int64]:
+        return self._gathered(lambda lane, places: lane.segment.created[places])
+
+    @cached_property
+    def places(self) -> Places:
+        """Where in its segment each row stands."""
+        return self._gathered(lambda lane, places: places)
+
+    def _gathered(self, of: Callable[[Lane, Places], NDArray[np.int64]]) -> NDArray[np.int64]:
+        if self.kept is None:
+            return np.concatenate([np.empty(0, np.int64), *(of(lane, places) for lane, places in self.parts)])
+        made = np.empty(len(self.kept), np.int64)
+        for number in np.unique(self.which).tolist():
+            mine = self.which == number
+            lane, places = self.parts[number]
+            made[mine] = of(lane, places[self.kept[mine] - self._ends[number]])
+        return made
 
     def only(self, kept: NDArray[np.intp] | Mask, edge: Place | None) -> "Stretch":
         """Some of its rows."""
-        return Stretch(
-            self.lanes, self.which[kept], self.places[kept], self.created[kept], self.ids[kept], edge
-        )
+        chosen: NDArray[np.intp] = np.arange(len(self))[kept]
+        return Stretch(self.parts, edge, chosen if self.kept is None else self.kept[chosen])
 
     def nearest(self, size: int, *, backwards: bool) -> "Stretch":
         """The first `size` of its rows in the order of the list; its edge is the last of them."""
@@ -129,7 +149,7 @@ class Stretch:
     def by_lane(self, kept: NDArray[np.intp]) -> Iterator[tuple[Lane, NDArray[np.intp]]]:
         """Some of its rows, lane by lane."""
         for number in np.unique(self.which[kept]).tolist():
-            yield self.lanes[number], kept[self.which[kept] == number]
+            yield self.parts[number][0], kept[self.which[kept] == number]
 
 
 def towards(lanes: Sequence[Lane], cursor: Key | None, *, backwards: bool) -> list[Lane]:
@@ -167,7 +187,7 @@ def in_groups(
             room -= len(places)
         edges = [lane.keys(places[:1])[0][:2] for lane, places in ([left] if left else [])]
         edges += [lane.tail if backwards else lane.head for lane in waiting[:1]]
-        yield Stretch.of(parts, (min(edges) if backwards else max(edges)) if edges else None)
+        yield Stretch(parts, (min(edges) if backwards else max(edges)) if edges else None)
 
 
 def _next(lanes: Sequence[Lane], cursor: Key | None, *, backwards: bool, size: int) -> Stretch:
@@ -179,7 +199,7 @@ def _next(lanes: Sequence[Lane], cursor: Key | None, *, backwards: bool, size: i
         places = lane.beyond(cursor, backwards=backwards)[:size]
         if len(places):
             parts.append((lane, places))
-    return Stretch.of(parts).nearest(size, backwards=backwards)
+    return Stretch(parts).nearest(size, backwards=backwards)
 
 
 def _enough(parts: Sequence[tuple[Lane, Places]], lane: Lane, size: int, *, backwards: bool) -> bool:
@@ -192,7 +212,3 @@ def _enough(parts: Sequence[tuple[Lane, Places]], lane: Lane, size: int, *, back
         if nearer >= size:
             return True
     return False
-
-
-def _joined(arrays: Sequence[NDArray[np.int64]], kind: "np.dtype[np.int64]") -> NDArray[np.int64]:
-    return np.concatenate(arrays) if arrays else np.empty(0, kind)

@@ -9,6 +9,8 @@ from completions.models import Mirror
 from completions.search import postgres, sqlite
 from completions.search.tokens import TextQuery
 
+WIDE = 2**26  # ids that lie so near each other are marked in an array rather than sorted
+NEAR = 64  # and those of one range
 DIRECTLY = 1_000  # so many documents are looked at one by one rather than found through the index
 
 
@@ -49,14 +51,19 @@ def holders(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default")
     return np.sort(np.concatenate(found))
 
 
-def within(ids: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of some ids, in any order, are among others, which ascend."""
-    if not len(held):
+def within(ids: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some ids stand among others, which ascend."""
+    if not len(found):
         return np.zeros(len(ids), bool)
-    at = np.searchsorted(held, ids)
-    at[at == len(held)] = 0
-    found: NDArray[np.bool_] = held[at] == ids
-    return found
+    first, last = int(found[0]), int(found[-1])
+    if last - first < WIDE:
+        there = np.zeros(last - first + 2, bool)  # the last place is for whatever lies outside
+        there[found - first] = True
+        return there[np.where((ids >= first) & (ids <= last), ids - first, len(there) - 1)]
+    at = np.searchsorted(found, ids)
+    at[at == len(found)] = 0
+    holds: NDArray[np.bool_] = found[at] == ids
+    return holds
 
 
 def _first(rows: list[tuple[int]]) -> NDArray[np.int64]:
@@ -66,12 +73,18 @@ def _first(rows: list[tuple[int]]) -> NDArray[np.int64]:
 def _ranges(ids: NDArray[np.int64], *, most: int = 24) -> list[tuple[int, int]]:
     """Ranges that cover some ids, split at the widest holes: rows that arrived together lie together."""
     first, last = int(ids.min()), int(ids.max())
-    if len(ids) > (last - first) // 2:
-        return [(first, last)]
-    ascending = np.sort(ids)
-    holes = np.diff(ascending)
-    wide = np.flatnonzero(holes > 64)
+    if last - first < WIDE:
+        there = np.zeros((last - first) // NEAR + 1, bool)
+        there[(ids - first) // NEAR] = True
+        blocks = np.flatnonzero(there)
+    else:
+        blocks = np.unique((ids - first) // NEAR)
+    holes = np.diff(blocks)
+    wide = np.flatnonzero(holes > 1)
     if len(wide) >= most:
         wide = np.sort(wide[np.argpartition(-holes[wide], most - 2)[: most - 1]])
-    starts, ends = [0, *(wide + 1).tolist()], [*wide.tolist(), len(ids) - 1]
-    return [(int(ascending[start]), int(ascending[end])) for start, end in zip(starts, ends, strict=True)]
+    starts, ends = blocks[np.append(0, wide + 1)], blocks[np.append(wide, len(blocks) - 1)]
+    return [
+        (first + start * NEAR, min(last, first + (end + 1) * NEAR - 1))
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
