@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from typing import Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -38,6 +38,14 @@ def fragment(request: HttpRequest, template: str, names: Collection[str]) -> str
     return f"{template}#{target}" if target in names else template
 
 
+def comes_from(request: HttpRequest) -> SplitResult:
+    """The address of the page that htmx is on, as it says itself; an empty one if it cannot be read."""
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return urlsplit("")
+
+
 def toast(request: HttpRequest, response: HttpResponse, text: str, kind: Kind = "ok") -> HttpResponse:
     """Tell the person something in passing: now for a fragment, on the next page for a redirect."""
     if wants_fragment(request) and response.status_code < 300 and "HX-Redirect" not in response:
@@ -71,7 +79,7 @@ class Fragments:
         if request.headers.get("HX-Request") == "true" and response.status_code == 302:
             where = urlsplit(response["Location"])
             if where.path == urlsplit(resolve_url(settings.LOGIN_URL)).path:
-                page = urlsplit(request.headers.get("HX-Current-URL", ""))
+                page = comes_from(request)
                 back = f"{page.path}?{page.query}" if page.query else page.path or "/"
                 response = HttpResponseClientRedirect(f"{where.path}?{urlencode({'next': back})}")
         patch_vary_headers(response, ("HX-Request", "HX-Target", "HX-History-Restore-Request"))

@@ -1,7 +1,6 @@
 """The pane of stored completions: the whole page, its parts, what came since, and its columns."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -13,7 +12,7 @@ from completions.bar import typed
 from completions.display import read_columns, usual
 from completions.pane import MOST_NEWS, Pane
 from completions.saved import canonical, is_bare, read
-from portal.htmx import fragment, wants_fragment
+from portal.htmx import comes_from, fragment, wants_fragment
 from portal.wording import NOTHING
 from portal.zones import zone_of
 
@@ -38,8 +37,11 @@ def pane(request: HttpRequest) -> HttpResponse:
 
 def _shows_otherwise(request: HttpRequest, page: Pane) -> bool:
     """Whether the page in the browser has another order or other columns: it may have left a view by that."""
-    here = urlsplit(request.headers.get("HX-Current-URL", "")).query
-    return canonical(here) != page.views.said or is_bare(read(here))
+    here = comes_from(request).query
+    try:
+        return canonical(here) != page.views.said or is_bare(read(here))
+    except ValueError:  # more parameters than a page of ours has
+        return True
 
 
 def _canonical(request: HttpRequest, page: Pane) -> str:

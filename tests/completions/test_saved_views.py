@@ -310,6 +310,16 @@ def test_another_page_of_the_same_list_leaves_the_views_as_they_are(
     assert "changed</span>" in turned
 
 
+@pytest.mark.parametrize("here", ["http://[x", "?" + "&".join(f"a{n}=1" for n in range(200))])
+def test_an_address_that_cannot_be_read_draws_the_views_anew(
+    here: str, rows: None, reader: User, client_of: ClientOf
+) -> None:
+    headers = {"HX-Request": "true", "HX-Target": "pane", "HX-Current-URL": here}
+    answer = client_of(reader).get(f"/completions/?{DOCS}", headers=headers)
+    assert answer.status_code == 200
+    assert 'id="views"' in answer.content.decode()
+
+
 def test_known_connections_give_the_same_views(east: Connection, west: Connection) -> None:
     owner, near = factories.user("", "reader"), factories.user("", "reader", east)
     saved.save(owner, "One", "", shared=True)

@@ -99,3 +99,8 @@ def test_an_ended_session_sends_the_whole_page_to_the_sign_in(client: Client, db
     )
     assert answer["HX-Redirect"] == "/accounts/login/?next=%2Faccount%2F%3Ftab%3Droles"
     assert answer.content == b""
+
+
+def test_an_ended_session_bears_an_address_that_cannot_be_read(client: Client, db: None) -> None:
+    answer = client.get("/account/", headers={**HTMX, "HX-Current-URL": "http://[x"})
+    assert answer["HX-Redirect"] == "/accounts/login/?next=%2F"
