@@ -19,7 +19,8 @@ HONEST_REFUSALS = tuple(
     for status in (403, 404, 409, 410, 422)
     for words in ("status of", "Status Error Code")
 )
-# A request that a newer one makes needless is given up; htmx tells the console of it.
+# A request that a newer one makes needless is given up. htmx tells the console that it has ended, and how:
+# what ended otherwise is told as htmx:sendError, htmx:timeout or htmx:responseError as well.
 GIVEN_UP = ("htmx:sendAbort", "htmx:afterRequest")
 
 
@@ -56,7 +57,9 @@ class Site:
         page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
 
     def _listen(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not any(known in message.text for known in HONEST_REFUSALS + GIVEN_UP):
+        if message.type != "error" or message.text.startswith(GIVEN_UP):
+            return
+        if not any(known in message.text for known in HONEST_REFUSALS):
             self.complaints.append(f"{self.page.url}: {message.text}")
 
     def open(self, path: str = "/") -> Page:
