@@ -6,6 +6,7 @@ ends, the search says how far it came.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from completions.models import Body
 from completions.search.index import holders, within
 
 CHUNK = 500
+READING = 2.0  # seconds for which a bounded scan reads on: some patterns take milliseconds a text
 SHORT = 4  # characters of the beginning of a word that the index is not asked about
 COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("prompt_text", "answer_text"),
@@ -30,12 +32,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 class Scan:
     """One search through texts.
 
-    `budget` is the number of rows whose texts may be read, `fetches` the number of rows that the index may
-    name; None is no bound. Nothing is left out, but whoever searches should stop once it has `ended`.
+    `budget` is the number of rows whose texts may be read, for READING seconds; `fetches` is the number of
+    rows that the index may name; None is no bound. Nothing is left out, but whoever searches should stop once
+    it has `ended`.
     """
 
     def __init__(self, budget: int | None = None, *, fetches: int | None = None) -> None:
-        self.budget, self.read = budget, 0
+        self.budget, self.read, self.took = budget, 0, 0.0
         self.fetches, self.fetched = fetches, 0
         self._ascending = np.empty(0, np.int64)
         self._known: dict[tuple[Field, Lookup], Mask] = {}
@@ -43,7 +46,7 @@ class Scan:
     @property
     def ended(self) -> bool:
         """Whether nothing more may be read."""
-        much_read = self.budget is not None and self.read >= self.budget
+        much_read = self.budget is not None and (self.read >= self.budget or self.took >= READING)
         return much_read or (self.fetches is not None and self.fetched >= self.fetches)
 
     @staticmethod
@@ -74,13 +77,14 @@ class Scan:
     def _look(self, clause: Clause, ids: NDArray[np.int64]) -> Mask:
         if not reads(clause):
             return self._among(ids, clause)
-        self.read += len(ids)
+        began, self.read = monotonic(), self.read + len(ids)
         found = _finder(clause)
         columns = COLUMNS[clause.field.column]
         holders: set[int] = set()
         for some in _chunks(ids.tolist()):
             rows: Any = Body.objects.filter(pk__in=some).values_list("pk", *columns)
             holders.update(pk for pk, *texts in rows if any(found(text) for text in texts))
+        self.took += monotonic() - began
         return np.fromiter((pk in holders for pk in ids.tolist()), bool, len(ids))
 
     def _among(self, ids: NDArray[np.int64], *clauses: Clause) -> Mask:

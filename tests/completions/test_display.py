@@ -233,17 +233,21 @@ def test_a_page_asks_as_often_for_50_rows_as_for_25_and_its_template_never(
         assert counts[0] <= 24, query
 
 
+@pytest.mark.parametrize(
+    ("limit", "value"), [("completions.listing.READABLE", 1), ("completions.scanning.READING", 0.0)]
+)
 def test_a_search_that_reads_texts_says_how_far_it_came(
-    reader: User, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+    limit: str, value: float, reader: User, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("completions.listing.READABLE", 2)
+    monkeypatch.setattr("completions.listing.READ", (1,))
+    monkeypatch.setattr(limit, value)
     where = factories.connection()
     wanted = make_completion(where, created=1_795_000_000, prompt="a needle").pk
     for n in range(3):
         make_completion(where, created=1_795_000_100 + n, prompt="hay")
     request = rf.get("/completions/")
     request.user = reader
-    here, seen = pane(reader, "?q=~eedle"), list[int]()
+    here, seen, stops = pane(reader, "?q=~eedle"), list[int](), 0
     for _ in range(10):
         here.prepare()
         text = get_template("completions/pane.html#pane").render({"pane": here}, request)
@@ -252,7 +256,9 @@ def test_a_search_that_reads_texts_says_how_far_it_came(
             break
         assert "Searched back to" in text
         here = pane(reader, here.continues)
+        stops += 1
     assert seen == [wanted]
+    assert stops == 4
 
 
 def test_what_stands_above_the_newest_is_news(reader: User) -> None:
