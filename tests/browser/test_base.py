@@ -178,11 +178,12 @@ def test_back_and_forward_restore_the_drawer(pane: Page) -> None:
 def test_untrusted_text_asks_the_server_for_nothing(pane: Page) -> None:
     asked: list[str] = []
     pane.on("request", lambda request: asked.append(request.url))
-    pane.get_by_role("link", name="Prompt 3 Answer").click()
-    expect(pane.get_by_role("heading", name="Completion 3")).to_be_visible()
-    expect(pane.get_by_text("⟦U+202E⟧")).to_be_visible()
+    # The script of the drawer reads the next completion ahead; no text asks for anything.
+    with pane.expect_response("**/pane/4/"):
+        pane.get_by_role("link", name="Prompt 3 Answer").click()
+        expect(pane.get_by_role("heading", name="Completion 3")).to_be_visible()
+        expect(pane.get_by_text("⟦U+202E⟧")).to_be_visible()
     pane.wait_for_load_state("networkidle")
-    # The script of the drawer reads the next completion ahead; no text has asked for anything.
     assert [url.rpartition("/kit/")[2] for url in asked if "/static/" not in url] == ["pane/3/", "pane/4/"]
 
 
