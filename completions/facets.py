@@ -212,6 +212,8 @@ class Facets:
         A value that is frequent on one connection is named on all of them, so that its count is whole.
         """
         found: dict[_Field, dict[int, str]] = {field: {} for field in tallies}
+        if "\x00" in find:  # nothing that is stored holds it, and PostgreSQL cannot be asked about it
+            return found
         if find:
             for field, counts in tallies.items():
                 rows: Any = Term.objects.filter(connection__in=list(counts), kind=field.kind, key=field.key)

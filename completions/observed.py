@@ -26,7 +26,7 @@ def values(
     connections: Iterable[int], kind: str, key: str = "", typed: str = "", limit: int = 12
 ) -> list[Observed]:
     """Values that begin with what is typed, then those that hold it; the most frequent first."""
-    return _proposed(connections, _of(kind, key), "value", typed, limit)
+    return [] if "\x00" in key else _proposed(connections, _of(kind, key), "value", typed, limit)
 
 
 def keys(connections: Iterable[int], typed: str = "", limit: int = 12) -> list[Observed]:
@@ -50,6 +50,8 @@ def _proposed(
     limit: int,
     before: str = "",
 ) -> list[Observed]:
+    if "\x00" in typed:  # nothing that is stored holds it, and PostgreSQL cannot be asked about it
+        return []
     on = list(connections)
     window = max(LEAST, WINDOW // max(1, len(on)))
     wanted = typed.casefold()

@@ -21,6 +21,8 @@ REMEMBERED = "portal-text"  # the cookie that remembers how text is shown
 @require_safe
 def drawer(request: HttpRequest, connection: str, upstream_id: str) -> HttpResponse:
     """The conversation, what it was asked with, its bytes as JSON, and code that makes it again."""
+    if "\x00" in upstream_id:  # no database of ours holds such an id, and PostgreSQL cannot be asked for it
+        raise Http404
     return _opened(request, connection__slug=connection, upstream_id=upstream_id)
 
 

@@ -261,3 +261,30 @@ def test_templates_ask_the_database_for_nothing(client_of: SignIn, reader: User)
         assert page.bar.editor
         assert page.bar.mends is not None
     assert len(asked) == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "suggest/?q=model:a%00",
+        "suggest/?q=meta.%00",
+        "suggest/?of=model&q=%00",
+        "suggest/?of=meta.%00&q=a",
+        "suggest/?of=&q=%00",
+        "facet/?facet=model&find=%00",
+        "facet/?facet=model&q=model:a%00",
+        "palette/?typed=abcdef%00",
+        "?q=a%00b",
+        "?q=meta.k:%00",
+    ],
+)
+def test_a_nul_is_found_nowhere(address: str, client_of: SignIn, reader: User) -> None:
+    make_completion(model="a", metadata={"k": "v"})
+    answer = client_of(reader).get(f"/completions/{address}", headers={"HX-Request": "true"})
+    assert answer.status_code == 200
+
+
+def test_an_id_with_a_nul_names_no_completion(client_of: SignIn, reader: User) -> None:
+    row = make_completion()
+    answer = client_of(reader).get(f"/completions/{row.connection.slug}/a%00b/")
+    assert answer.status_code == 404
