@@ -19,7 +19,7 @@ PAGE = 100
 @operator_required
 def index(request: HttpRequest) -> HttpResponse:
     """The newest deeds first, narrowed by who, what and where."""
-    asked = {name: request.GET.get(name, "").strip()[:150] for name in ("actor", "verb", "connection")}
+    asked = {name: _asked(request.GET.get(name, "")) for name in ("actor", "verb", "connection")}
     rows: Any = AuditEntry.objects.select_related("connection").defer("connection__secret")
     if asked["actor"]:
         rows = rows.filter(actor_name=asked["actor"])
@@ -58,3 +58,8 @@ def verify(request: HttpRequest) -> HttpResponse:
     return toast(
         request, response, f"Entry {broken} was changed or removed: {checked:,} before it are whole.", "bad"
     )
+
+
+def _asked(text: str) -> str:
+    """What a field says; a NUL, which PostgreSQL cannot be asked about, becomes a sign that nothing has."""
+    return text.replace("\x00", "\ufffd").strip()[:150]
