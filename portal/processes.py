@@ -56,6 +56,8 @@ def web_child(plan: Plan) -> Child:
             ),
             *("--timeout", "120", "--graceful-timeout", "8", "--keep-alive", "10", "--no-control-socket"),
             *("--log-level", "warning"),
+            # A filter stands in the address, and a letter may take nine characters: as long as there can be.
+            *("--limit-request-line", "8190"),
             *scratch,
             *proxies,
         ],

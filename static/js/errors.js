@@ -5,6 +5,7 @@ const WORDS = {
   404: "This no longer exists, or you may not see it. Go back to the list.",
   409: "Somebody changed this meanwhile. Reload the page to see how it is now.",
   413: "This is too big to send.",
+  414: "This is too long for an address. Shorten the filter.",
   429: "Too many requests in a short time. Wait a minute and try again.",
 };
 

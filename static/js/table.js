@@ -4,6 +4,7 @@ const ours = (target) => ["pane", "panes"].includes(target?.id);
 const REASONS = {
   "htmx:sendError": "The portal cannot be reached. Check the network, then try again.",
   "htmx:timeout": "The portal took too long to answer. Try again in a moment.",
+  414: "The filter is too long for an address. Shorten it. What you see is how it was before.",
 };
 let running = null; // the request whose rows are awaited
 let asked = null; // the element that asked last
@@ -35,7 +36,7 @@ for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
     const notice = document.getElementById("failed").content.cloneNode(true);
     const status = event.detail.xhr.status;
     notice.querySelector("[data-reason]").textContent =
-      REASONS[name] ?? `The server failed with status ${status}. What you see is how it was before.`;
+      REASONS[name] ?? REASONS[status] ?? `The server failed with status ${status}. What you see is how it was before.`;
     results()?.prepend(notice);
     results()?.scrollTo({ top: 0 });
   });
