@@ -22,7 +22,7 @@ from completions.lanes import FIRST, Key, Lane, Stretch, in_groups, in_order, to
 from completions.matching import Book, Matcher
 from completions.models import StoredCompletion
 from completions.querysets import holding
-from completions.scanning import Scan, reads
+from completions.scanning import Scan, Spent, reads
 from portal.models import Connection
 
 __all__ = ["NEWEST", "SORTS", "Count", "Key", "Lane", "Listing", "Matches", "Sort"]
@@ -31,7 +31,7 @@ COUNT_LIMIT = 10_000
 NEWEST_MATCHES = 10_000  # of a search in texts so many are counted by, and sorted
 FETCHED = 100_000  # rows with a word that counting may fetch
 READABLE = 8_000  # texts that one request may read,
-READ = (250, 1_000)  # and so many at a time
+READ = (250, 500)  # and so many at a time
 PEEK = 51  # matches that are looked for where they have to be read and only a count is wanted
 
 
@@ -81,6 +81,7 @@ class Listing:
         self.user, self.wanted, self.sort = user, wanted, sort
         self.now = int(time()) if now is None else now
         self.searched_to: Key | None = None
+        self.spent = Spent()
         self._seen: Count | None = None
 
     @cached_property
@@ -92,7 +93,7 @@ class Listing:
         """The same person's list under another filter, at the same moment."""
         other = Listing(self.user, wanted, sort=self.sort, now=self.now)
         other.readable = self.readable
-        other.columns = self.columns
+        other.columns, other.spent = self.columns, self.spent
         return other
 
     @cached_property
@@ -188,7 +189,7 @@ class Listing:
 
     def _read(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
         """With texts that have to be read: in the order of the list, until enough has been found or read."""
-        scan, best = Scan(READABLE), list[Key]()
+        scan, best = Scan(READABLE, spent=self.spent), list[Key]()
         for stretch in in_order(self.lanes, cursor, backwards=backwards, sizes=READ):
             best += stretch.only(self._decided(stretch, scan), None).keys()
             if len(best) >= limit:
@@ -318,7 +319,7 @@ class Listing:
         """All matches without conditions on texts; otherwise the newest, as many as are counted by."""
         if not self.searches:
             return Matches(tuple((lane, lane.places) for lane in self.lanes), about=False)
-        scan = Scan(READABLE) if self.reads else Scan(fetches=FETCHED)
+        scan = Scan(READABLE, spent=self.spent) if self.reads else Scan(fetches=FETCHED)
         found, about = list[Stretch](), False
         way = in_order(self.lanes, None, backwards=False, sizes=READ) if self.reads else in_groups(self.lanes)
         for stretch in way:

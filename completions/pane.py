@@ -264,7 +264,9 @@ class Pane:
 
     def newer_than(self, top: Key) -> int:
         """How many matches stand above a place, up to one more than MOST_NEWS."""
-        return len(Listing(self.user, self.wanted).page(MOST_NEWS + 1, before=top))
+        newest = self.listing.with_filter(self.wanted)
+        newest.sort = NEWEST
+        return len(newest.page(MOST_NEWS + 1, before=top))
 
     @cached_property
     def looks(self) -> Looks:

@@ -5,6 +5,7 @@ ends, the search says how far it came.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -29,16 +30,25 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
+@dataclass
+class Spent:
+    """Seconds that one request has read texts, in all of its searches."""
+
+    seconds: float = 0.0
+
+
 class Scan:
     """One search through texts.
 
-    `budget` is the number of rows whose texts may be read, for READING seconds; `fetches` is the number of
-    rows that the index may name; None is no bound. Nothing is left out, but whoever searches should stop once
-    it has `ended`.
+    `budget` is the number of rows whose texts may be read, while less than READING seconds are `spent`;
+    `fetches` is the number of rows that the index may name; None is no bound. Nothing is left out, but
+    whoever searches should stop once it has `ended`.
     """
 
-    def __init__(self, budget: int | None = None, *, fetches: int | None = None) -> None:
-        self.budget, self.read, self.took = budget, 0, 0.0
+    def __init__(
+        self, budget: int | None = None, *, fetches: int | None = None, spent: Spent | None = None
+    ) -> None:
+        self.budget, self.read, self.spent = budget, 0, spent or Spent()
         self.fetches, self.fetched = fetches, 0
         self._ascending = np.empty(0, np.int64)
         self._known: dict[tuple[Field, Lookup], Mask] = {}
@@ -46,7 +56,7 @@ class Scan:
     @property
     def ended(self) -> bool:
         """Whether nothing more may be read."""
-        much_read = self.budget is not None and (self.read >= self.budget or self.took >= READING)
+        much_read = self.budget is not None and (self.read >= self.budget or self.spent.seconds >= READING)
         return much_read or (self.fetches is not None and self.fetched >= self.fetches)
 
     @staticmethod
@@ -84,7 +94,7 @@ class Scan:
         for some in _chunks(ids.tolist()):
             rows: Any = Body.objects.filter(pk__in=some).values_list("pk", *columns)
             holders.update(pk for pk, *texts in rows if any(found(text) for text in texts))
-        self.took += monotonic() - began
+        self.spent.seconds += monotonic() - began
         return np.fromiter((pk in holders for pk in ids.tolist()), bool, len(ids))
 
     def _among(self, ids: NDArray[np.int64], *clauses: Clause) -> Mask:
