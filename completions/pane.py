@@ -264,9 +264,9 @@ class Pane:
 
     def newer_than(self, top: Key) -> int:
         """How many matches stand above a place, up to one more than MOST_NEWS."""
-        newest = self.listing.with_filter(self.wanted)
-        newest.sort = NEWEST
-        return len(newest.page(MOST_NEWS + 1, before=top))
+        now = Listing(self.user, self.wanted)
+        now.spent = self.listing.spent
+        return len(now.page(MOST_NEWS + 1, before=top))
 
     @cached_property
     def looks(self) -> Looks:
