@@ -194,7 +194,7 @@ def test_the_editor_proposes_values_and_enter_shows_the_rows(pane: Page) -> None
 def test_the_filter_works_without_script(visit: Visit, builder: User, rows: list[int]) -> None:
     site = visit()
     site.sign_in(builder)
-    site.page.route("**/*.js", lambda route: route.abort())
+    site.page.route("**/*.js", lambda route: route.fulfill(body="", content_type="text/javascript"))
     page = site.open("/completions/?q=apples")
     page.locator("#add").fill("model:gpt-4o tokens:>500")
     page.keyboard.press("Enter")
@@ -204,7 +204,6 @@ def test_the_filter_works_without_script(visit: Visit, builder: User, rows: list
     page.get_by_label("Value").nth(2).fill("1000")
     page.get_by_role("button", name="Show them").click()
     assert q_of(page) == "apples model:gpt-4o tokens:>1000"
-    site.complaints.clear()  # the scripts that were kept away
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

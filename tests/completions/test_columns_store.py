@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from threading import Thread
+from time import sleep
 from typing import Any
 
 import pytest
@@ -167,6 +168,7 @@ def test_writers_packers_and_readers_do_not_disturb_each_other() -> None:
     def pack() -> None:
         while not over:
             columns.pack(walk.connection.pk)
+            sleep(0.005)  # whoever waits for SQLite has no place in a queue, and would starve
 
     def look() -> None:
         while not over:
