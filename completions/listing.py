@@ -297,6 +297,8 @@ class Listing:
     def count(self, limit: int = COUNT_LIMIT) -> Count:
         """How many match: exactly without conditions on texts, with words up to `limit`.
 
+        It stops before where that takes long, but never below a limit beyond the usual one.
+
         Where texts have to be read, as many as a page finds on its way.
         """
         if not self.searches:
@@ -306,7 +308,7 @@ class Listing:
                 self._read(limit + 1 if limit < PEEK else PEEK, None, backwards=False)
             assert self._seen is not None, "set by a search from the top"
             return self._seen
-        n, scan = 0, Scan(fetches=FETCHED)
+        n, scan = 0, Scan(fetches=FETCHED if limit <= COUNT_LIMIT else None)
         for stretch in in_groups(self.lanes):
             n += len(self._decided(stretch, scan))
             if n > limit:

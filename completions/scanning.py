@@ -50,8 +50,7 @@ class Scan:
     ) -> None:
         self.budget, self.read, self.spent = budget, 0, spent or Spent()
         self.fetches, self.fetched = fetches, 0
-        self._ascending = np.empty(0, np.int64)
-        self._known: dict[tuple[Field, Lookup], Mask] = {}
+        self._holders: dict[tuple[Field, Lookup], NDArray[np.int64]] = {}
 
     @property
     def ended(self) -> bool:
@@ -75,14 +74,11 @@ class Scan:
 
     def ask(self, clauses: Sequence[Clause], ids: NDArray[np.int64]) -> None:
         """Find out about these rows at once, so that `hits` knows each of them."""
-        order = np.argsort(ids)
-        self._ascending = ids[order]
-        self._known = {_same(clause): self._look(clause, ids)[order] for clause in clauses}
+        self._holders = {_same(clause): np.sort(ids[self._look(clause, ids)]) for clause in clauses}
 
     def hits(self, clause: Clause, ids: NDArray[np.int64]) -> Mask:
         """Which of some rows that were asked about hold what a condition names (also where it is negated)."""
-        found: Mask = self._known[_same(clause)][np.searchsorted(self._ascending, ids)]
-        return found
+        return within(ids, self._holders[_same(clause)])
 
     def _look(self, clause: Clause, ids: NDArray[np.int64]) -> Mask:
         if not reads(clause):

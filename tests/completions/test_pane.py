@@ -227,3 +227,17 @@ def test_the_secret_of_a_connection_is_never_read(reader: User) -> None:
     assert shown.rows
     assert all("secret" in each.get_deferred_fields() for each in shown.connections)
     assert all(isinstance(each, Connection) for each in shown.connections)
+
+
+@pytest.mark.django_db
+def test_a_count_on_demand_goes_to_the_end_whatever_it_fetches(
+    reader: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = factories.connection()
+    for number in range(6):
+        make_completion(where, created=number, prompt="apple")
+    monkeypatch.setattr("completions.listing.FETCHED", 2)
+    monkeypatch.setattr("completions.lanes.GROUPS", (2, 2))
+    listing = Listing(reader, Filter.parse("apple"))
+    assert listing.count() == Count(2, exact=False)
+    assert listing.count(limit=10**12) == Count(6)
