@@ -28,7 +28,7 @@ demo: $(STAMP) ## the whole site with a stand-in provider (PORT=8000 ROWS=5000 D
 run: $(STAMP) ## the site for your own connections (PORT=8000 DATA_DIR=data)
 	@exec $(BIN)/python manage.py up --port $(PORT) --data-dir "$(DATA_DIR)" $(ARGS)
 
-test: $(STAMP) ## every test: SQLite, Chromium, PostgreSQL with Redis/Valkey, all at once
+test: $(STAMP) ## every test: SQLite beside PostgreSQL with Redis/Valkey, then Chromium
 	@exec $(BIN)/python -m tests $(ARGS)
 
 test-fast: $(STAMP) ## the inner loop: SQLite, no browser, nothing slow (ARGS="-k name")

@@ -272,6 +272,8 @@ def test_a_column_is_resized_by_dragging_and_by_keys(pane: Page) -> None:
     expect(grip).to_have_attribute("aria-valuenow", "204")
     grip.focus()
     pane.keyboard.press("ArrowLeft")
+    expect(pane).to_have_url(re.compile(r"model%3A188"))
+    expect(grip).to_be_focused()
     pane.keyboard.press("ArrowLeft")
     expect(pane).to_have_url(re.compile(r"model%3A172"))
     pane.reload()
