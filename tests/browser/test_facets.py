@@ -309,11 +309,11 @@ def test_the_timeline_works_by_keyboard_alone(pane: Page) -> None:
     pane.keyboard.press("-")
     expect(pane.locator("#results")).not_to_have_attribute("data-total", str(n))
     settled(pane)
-    slider.focus()
+    expect(slider).to_be_focused()
     pane.keyboard.press("Escape")
     expect_total(pane, 40)
     settled(pane)
-    slider.focus()
+    expect(slider).to_be_focused()
     pane.keyboard.press("+")
     expect(pane.locator("#results")).not_to_have_attribute("data-total", "40")
 
