@@ -200,11 +200,18 @@ def nobody_writes() -> bool:
     """Whether the database is free: a process that is paused inside a transaction would hold SQLite's only
     lock.
     """
-    try:
-        with transaction.atomic():
-            Operation.objects.filter(pk=0).update(done=F("done"))
-    except OperationalError:
-        return False
+    sqlite = database.vendor == "sqlite"
+    with database.cursor() as cursor:
+        if sqlite:
+            cursor.execute("PRAGMA busy_timeout = 300")
+        try:
+            with transaction.atomic():
+                Operation.objects.filter(pk=0).update(done=F("done"))
+        except OperationalError:
+            return False
+        finally:
+            if sqlite:
+                cursor.execute(f"PRAGMA busy_timeout = {database.settings_dict['OPTIONS']['timeout'] * 1000}")
     return True
 
 
@@ -218,9 +225,6 @@ def test_row_7_a_paused_worker_wakes_and_changes_nothing(
     worker = workers()
     rows = StoredCompletion.objects.filter(connection=connection)
     worker.wait_for(lambda: rows.count() >= 30, 60)
-    if database.vendor == "sqlite":
-        database.close()
-        database.settings_dict["OPTIONS"]["timeout"] = 0.3
     for _ in range(50):
         operation.refresh_from_db()
         sleeper, fence = int(operation.lease_owner.split(":")[2]), operation.fence
