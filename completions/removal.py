@@ -1,8 +1,7 @@
 """What of the mirror goes when a connection is deleted; importing registers it."""
 
-from completions import columns, search
+from completions.forgetting import forget
 from completions.models import (
-    Body,
     ColumnSegment,
     FrozenSelection,
     Mirror,
@@ -12,7 +11,6 @@ from completions.models import (
     SyncState,
     Term,
 )
-from completions.terms import NAMED, Dictionary, counted
 from portal.deletion import Part, before_connection_delete
 from portal.models import Connection
 
@@ -24,15 +22,7 @@ SEGMENTS = 8
 def _take_completions(connection: Connection) -> int:
     """A batch of rows with all that hangs on them: a deletion stopped half-way leaves a mirror in order."""
     rows = StoredCompletion.objects.filter(connection=connection).order_by("-created", "-id")
-    batch = list(rows.values("pk", "terms", *NAMED)[:BATCH])
-    if not batch:
-        return 0
-    ids = [row["pk"] for row in batch]
-    columns.note_removed(connection.pk, ids)
-    Dictionary(connection.pk).apply([counted(row) for row in batch])
-    search.forget(Body.objects.filter(pk__in=ids))
-    StoredCompletion.objects.filter(pk__in=ids).delete()
-    return len(ids)
+    return forget(connection.pk, list(rows.values_list("pk", flat=True)[:BATCH]))
 
 
 def _take_terms(connection: Connection) -> int:

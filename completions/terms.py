@@ -33,6 +33,7 @@ _ONE = (
 )
 _SEVERAL = ((Kind.FLAG.value, "flags"), (Kind.TOOL.value, "tools"))
 _METADATA = Kind.METADATA.value
+KEYED = frozenset((_METADATA, Kind.LABEL.value))  # kinds of which every key is a field of its own
 _FIELD = Kind.FIELD.value
 # What was counted of rows that have no `terms` yet.
 _COUNTED_BEFORE = frozenset((_METADATA, Kind.MODEL.value, Kind.FLAG.value))
@@ -59,7 +60,7 @@ def names_of(row: Mapping[str, Any]) -> frozenset[Name]:
 def field_of(name: Name) -> Name:
     """The term that stands for any value of the same field."""
     kind, key, _ = name
-    return (_FIELD, f"{kind}.{key}" if kind == _METADATA else kind, "")
+    return (_FIELD, f"{kind}.{key}" if kind in KEYED else kind, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from django.db import connection as database
 from numpy.typing import NDArray
 
 from completions.columns.segment import FIELDS, MOST_ROWS, Row
-from completions.models import Mirror, Removed, StoredCompletion
+from completions.models import Belonging, Mirror, Removed, ReviewState, StoredCompletion
 
 DERIVED = 1  # version of what completions.readings derives; rows of a mirror with a lower one are read again
 
@@ -17,15 +17,24 @@ LAST_ID = 2**63 - 1
 
 State = tuple[UUID, int, int, int]  # epoch, change, packed, derived
 
-_TABLE = StoredCompletion._meta.db_table
-_FIELDS = ", ".join("id" if name == "pk" else name for name in FIELDS)
+_COLUMNS = ", ".join(
+    name if "." in name else "stored.id" if name == "pk" else f"stored.{name}" for name in FIELDS
+)
+# What stands beside a row is written under the row's own change.
+_FROM = (
+    f" FROM {StoredCompletion._meta.db_table} stored"
+    f" LEFT JOIN {ReviewState._meta.db_table} review ON review.completion_id = stored.id"
+    f" LEFT JOIN {Belonging._meta.db_table} belonging ON belonging.completion_id = stored.id"
+)
 _CHANGED = (
-    f"SELECT {_FIELDS}, change FROM {_TABLE}"  # noqa: S608  # names of our own columns
-    " WHERE connection_id = %s AND change >= %s AND (change > %s OR id > %s) ORDER BY change, id LIMIT %s"
+    f"SELECT {_COLUMNS}, stored.change {_FROM}"
+    " WHERE stored.connection_id = %s AND stored.change >= %s AND (stored.change > %s OR stored.id > %s)"
+    " ORDER BY stored.change, stored.id LIMIT %s"
 )
 _UNNUMBERED = (
-    f"SELECT {_FIELDS} FROM {_TABLE}"  # noqa: S608  # as above
-    " WHERE connection_id = %s AND change IS NULL AND id > %s ORDER BY id LIMIT %s"
+    f"SELECT {_COLUMNS} {_FROM}"
+    " WHERE stored.connection_id = %s AND stored.change IS NULL AND stored.id > %s"
+    " ORDER BY stored.id LIMIT %s"
 )
 _NEXT = (
     "UPDATE completions_mirror SET change = change + 1, unpacked = unpacked + %s WHERE connection_id = %s"

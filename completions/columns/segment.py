@@ -14,20 +14,27 @@ from numpy.typing import NDArray
 
 MOST_ROWS = 65_536
 
-# A row as it is asked of the database; `terms` holds pairs (field, term) of little-endian uint32.
+# A row as it is asked of the database, with what stands beside it in tables of its own (review: ReviewState,
+# belonging: Belonging); `terms` hold pairs (field, term) of little-endian uint32.
 FIELDS = (
     "pk", "created", "prompt_tokens", "completion_tokens", "total_tokens", "turns", "tool_calls",
-    "answer_length", "temperature", "has_image", "refused", "gone_at", "messages_state",
-    "answer_is_json", "terms", "request_id",
+    "answer_length", "review.reviewed", "temperature", "has_image", "refused", "gone_at", "messages_state",
+    "answer_is_json", "request_id", "review.correction_id", "review.notes", "review.disputed", "terms",
+    "review.terms", "belonging.terms",
 )  # fmt: skip
-WHOLE = ("prompt_tokens", "completion_tokens", "total_tokens", "turns", "tool_calls", "answer_length")
-MARKS = {"image": 1, "refusal": 2, "gone": 4, "pending": 8, "json": 16, "tools": 32, "request": 64}
+_AT = {name: at for at, name in enumerate(FIELDS)}
+WHOLE = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "turns", "tool_calls", "answer_length", "reviewed",
+)  # fmt: skip
+MARKS = {
+    "image": 1, "refusal": 2, "gone": 4, "pending": 8, "json": 16, "tools": 32, "request": 64,
+    "correction": 128, "note": 256, "disagreement": 512,
+}  # fmt: skip
 
 Row = Sequence[Any]
 Mask = NDArray[np.bool_]
 Places = NDArray[np.intp]
 _ARRAYS = ("created", "ids", *WHOLE, "temperature", "marks", "keys", "starts", "rows")
-_NO_PAIRS = b""
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,15 @@ class Segment:
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(FIELDS)
         ids, created = _integers(columns[0]), _integers(columns[1])
         order = np.lexsort((ids, created))[::-1]
-        blobs = [bytes(blob) if blob else _NO_PAIRS for blob in columns[14]]
+        blobs = [
+            b"".join([bytes(blob) for blob in each if blob])
+            for each in zip(
+                columns[_AT["terms"]],
+                columns[_AT["review.terms"]],
+                columns[_AT["belonging.terms"]],
+                strict=True,
+            )
+        ]
         pairs = np.frombuffer(b"".join(blobs), "<u4").reshape(-1, 2)
         place = np.empty(count, np.uint16)
         place[order] = np.arange(count, dtype=np.uint16)
@@ -68,7 +83,9 @@ class Segment:
             created[order],
             ids[order],
             {name: _narrow(columns[2 + at])[order] for at, name in enumerate(WHOLE)},
-            np.array([np.nan if each is None else each for each in columns[8]], np.float64)[order],
+            np.array([np.nan if each is None else each for each in columns[_AT["temperature"]]], np.float64)[
+                order
+            ],
             _marks(columns, count)[order],
             *_inverted(keys, held),
         )
@@ -185,7 +202,9 @@ class Segment:
         for name, kind, count in json.loads(bytes(data[8 : 8 + size])):
             arrays[name] = np.frombuffer(data, kind, count, at)
             at += _up(arrays[name].nbytes)
-        numbers = {name: arrays.pop(name) for name in WHOLE}
+        # What was packed before a column was there misses it.
+        none = np.full(len(arrays["ids"]), np.iinfo(np.int32).min, np.int32)
+        numbers = {name: arrays.pop(name, none) for name in WHOLE}
         return cls(numbers=numbers, **arrays)
 
     @property
@@ -235,18 +254,33 @@ def _together(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 def _marks(columns: Sequence[Sequence[Any]], count: int) -> NDArray[np.uint16]:
     made = np.zeros(count, np.uint16)
-    calls, image, refused, gone, state, is_json = (columns[at] for at in (6, 9, 10, 11, 12, 13))
-    for name, held in (
-        ("image", [bool(each) for each in image]),
-        ("refusal", [bool(each) for each in refused]),
-        ("gone", [each is not None for each in gone]),
-        ("pending", [each == "pending" for each in state]),
-        ("json", [bool(each) for each in is_json]),
-        ("tools", [bool(each) and each > 0 for each in calls]),
-        ("request", [bool(each) for each in columns[15]]),
+    for name, column, holds in (
+        ("image", "has_image", bool),
+        ("refusal", "refused", bool),
+        ("gone", "gone_at", _is_there),
+        ("pending", "messages_state", _is_pending),
+        ("json", "answer_is_json", bool),
+        ("tools", "tool_calls", _is_some),
+        ("request", "request_id", bool),
+        ("correction", "review.correction_id", _is_there),
+        ("note", "review.notes", _is_some),
+        ("disagreement", "review.disputed", bool),
     ):
+        held = [holds(each) for each in columns[_AT[column]]]
         made |= np.array(held, bool).astype(np.uint16) * np.uint16(MARKS[name])
     return made
+
+
+def _is_there(value: object) -> bool:
+    return value is not None
+
+
+def _is_some(number: int | None) -> bool:
+    return number is not None and number > 0
+
+
+def _is_pending(value: object) -> bool:
+    return value == "pending"
 
 
 def _inverted(

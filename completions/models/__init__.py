@@ -1,4 +1,4 @@
-"""The mirror's tables, the frozen selections made from it, and saved views of it."""
+"""The mirror's tables, what people say about its rows, frozen selections, and saved views."""
 
 from completions.models.mirror import (
     Body,
@@ -9,19 +9,24 @@ from completions.models.mirror import (
     StoredCompletion,
     Term,
 )
+from completions.models.review import Belonging, Label, ReviewEvent, ReviewState
 from completions.models.selection import FrozenSelection
 from completions.models.sync import Quarantine, SyncPass, SyncState
 from completions.models.views import DefaultView, SavedView
 
 __all__ = [
+    "Belonging",
     "Body",
     "ColumnSegment",
     "DefaultView",
     "FrozenSelection",
+    "Label",
     "MessagesState",
     "Mirror",
     "Quarantine",
     "Removed",
+    "ReviewEvent",
+    "ReviewState",
     "SavedView",
     "StoredCompletion",
     "SyncPass",

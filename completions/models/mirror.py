@@ -127,8 +127,8 @@ class Body(models.Model):
 class Term(models.Model):
     """One value that can be counted and filtered by, with the number of completions that hold it.
 
-    Most kinds have no key; metadata has the pair's. A term of kind `field` stands for all values of one field
-    ("model", "metadata.env"), and counts the completions that have any.
+    Most kinds have no key; metadata has the pair's, a label's answer the label's name. A term of kind `field`
+    stands for all values of one field ("model", "metadata.env"), and counts the completions that have any.
     """
 
     class Kind(models.TextChoices):
@@ -139,6 +139,14 @@ class Term(models.Model):
         TOOL = "tool", "Called tool"
         LANGUAGE = "language", "Language"
         FORMAT = "format", "Response format"
+        REVIEW = "review", "Review"
+        RATING = "rating", "Rating"
+        LABEL = "label", "Label"
+        REVIEWER = "reviewer", "Reviewer"
+        SAME = "same", "Duplicates"
+        NEAR = "near", "Near-duplicates"
+        ALIKE = "alike", "Same system prompt"
+        THREAD = "thread", "Same conversation"
         FIELD = "field", "Field"
 
     connection = models.ForeignKey("portal.Connection", models.CASCADE, related_name="terms", db_index=False)

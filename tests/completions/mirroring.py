@@ -15,7 +15,17 @@ import pytest
 from completions import columns, raw, schedule, search
 from completions.columns.segment import MARKS, WHOLE
 from completions.conversation import Texts
-from completions.models import Body, Quarantine, StoredCompletion, SyncPass, SyncState, Term
+from completions.models import (
+    Belonging,
+    Body,
+    Label,
+    Quarantine,
+    ReviewState,
+    StoredCompletion,
+    SyncPass,
+    SyncState,
+    Term,
+)
 from completions.search.index import among
 from completions.terms import NAMED, Name, field_of, names_of
 from portal import steps
@@ -171,7 +181,27 @@ def names(connection: Connection) -> dict[int, Name]:
 
 def held_by(row: StoredCompletion) -> list[int]:
     """The ids of fields and terms that the row names, in pairs."""
-    blob = bytes(row.terms or b"")
+    return _unpacked(row.terms)
+
+
+def beside(connection: Connection) -> dict[int, tuple[ReviewState | None, list[int], set[Name]]]:
+    """By completion: what was said of it, the ids of fields and terms that this names, and what it names."""
+    labels = {str(label.pk): label.name for label in Label.objects.filter(connection=connection)}
+    found: dict[int, tuple[ReviewState | None, list[int], set[Name]]] = {}
+    for state in ReviewState.objects.filter(connection=connection):
+        said = {("review", "", state.state), ("rating", "", state.rating)}
+        said |= {("label", labels[key], value) for key, values in state.labels.items() for value in values}
+        said |= {("reviewer", "", name) for name in state.reviewers}
+        found[state.pk] = state, _unpacked(state.terms), {name for name in said if name[2]}
+    for group in Belonging.objects.filter(connection=connection):
+        state, held, names = found.get(group.pk, (None, [], set()))
+        like = {(kind, "", getattr(group, kind)) for kind in ("same", "near", "alike", "thread")}
+        found[group.pk] = state, held + _unpacked(group.terms), names | {name for name in like if name[2]}
+    return found
+
+
+def _unpacked(terms: Any) -> list[int]:
+    blob = bytes(terms or b"")
     return list(struct.unpack(f"<{len(blob) // 4}I", blob))
 
 
@@ -181,6 +211,7 @@ def check_whole(connection: Connection) -> None:
     bodies = {body.pk: body for body in Body.objects.filter(completion__connection=connection)}
     assert set(bodies) == {row.pk for row in rows}
     named = names(connection)
+    around = beside(connection)
     expected: Counter[Name] = Counter()
     for row in rows:
         of_row = names_of({name: getattr(row, name) for name in NAMED})
@@ -190,8 +221,13 @@ def check_whole(connection: Connection) -> None:
         assert {(named[field], named[term]) for field, term in pairs} == {
             (field_of(name), name) for name in of_row
         }
-        expected.update(of_row)
-        expected.update({field_of(name) for name in of_row})
+        _, said, of_review = around.get(row.pk, (None, [], set()))
+        assert {(named[field], named[term]) for field, term in zip(said[::2], said[1::2], strict=True)} == {
+            (field_of(name), name) for name in of_review
+        }
+        every = of_row | of_review
+        expected.update(every)
+        expected.update({field_of(name) for name in every})
     counted = {
         (term.kind, term.key, term.value): term.n
         for term in Term.objects.filter(connection=connection)
@@ -235,14 +271,15 @@ def check_columns(connection: Connection, store: columns.Store) -> None:
                         tuple(None if numbers[name] == smallest[name] else numbers[name] for name in WHOLE),
                         None if heat != heat else heat,
                         {name for name, bit in MARKS.items() if int(segment.marks[place]) & bit},
-                        pairs.get(place, []),
+                        _sorted(pairs.get(place, [])),
                     )
                 )
+    around = beside(connection)
     told = [
         (
             row.pk,
             row.created,
-            tuple(getattr(row, name) for name in WHOLE),
+            tuple(getattr(said if name == "reviewed" else row, name, None) for name in WHOLE),
             row.temperature,
             {
                 name
@@ -254,12 +291,16 @@ def check_columns(connection: Connection, store: columns.Store) -> None:
                     ("json", row.answer_is_json),
                     ("tools", row.tool_calls),
                     ("request", row.request_id),
+                    ("correction", said is not None and said.correction_id),
+                    ("note", said is not None and said.notes),
+                    ("disagreement", said is not None and said.disputed),
                 )
                 if holds
             },
-            held_by(row),
+            _sorted(held_by(row) + terms),
         )
         for row in StoredCompletion.objects.filter(connection=connection)
+        for said, terms, _ in [around.get(row.pk, (None, [], set()))]
     ]
     found.sort(key=lambda row: row[0])
     told.sort(key=lambda row: row[0])
@@ -270,6 +311,10 @@ def check_columns(connection: Connection, store: columns.Store) -> None:
     )
     assert differing == ([], [], 0), differing
     assert len(held) == len(told)
+
+
+def _sorted(held: list[int]) -> list[tuple[int, int]]:
+    return sorted(zip(held[::2], held[1::2], strict=True))
 
 
 def check_equal(connection: Connection, sandbox: Sandbox, resource: str = "azure-v1") -> None:

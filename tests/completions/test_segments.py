@@ -7,8 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from completions.columns.segment import MARKS, MOST_ROWS, WHOLE, Segment, known
+from completions.columns.segment import FIELDS, MARKS, MOST_ROWS, WHOLE, Segment, known
 
+TERMS = ("terms", "review.terms", "belonging.terms")
 LARGE = 2**63 - 1
 whole = st.none() | st.integers(-5, 40) | st.sampled_from([2**31, -(2**31), LARGE, -LARGE])
 pairs = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 2**32 - 1)), max_size=4, unique=True)
@@ -17,22 +18,39 @@ pairs = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 2**32 - 1)), max_si
 @st.composite
 def rows(draw: Any) -> list[tuple[Any, ...]]:
     ids = draw(st.lists(st.integers(1, 200), max_size=25, unique=True))
-    return [
-        (
-            pk,
-            draw(st.integers(0, 6) | st.sampled_from([-(10**15), 10**15])),
-            *(draw(whole) for _ in WHOLE),
-            draw(st.none() | st.sampled_from([0.0, 0.7, 2.0])),
-            draw(st.none() | st.booleans()),
-            draw(st.booleans()),
-            draw(st.none() | st.just("2026-01-01")),
-            draw(st.sampled_from(["ok", "pending", "gone"])),
-            draw(st.none() | st.booleans()),
-            b"".join(struct.pack("<II", *pair) for pair in draw(pairs)),
-            draw(st.sampled_from(["", "req_1"])),
-        )
-        for pk in ids
-    ]
+    return [_row({"pk": pk, **_drawn(draw)}) for pk in ids]
+
+
+def _row(values: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(values.get(name) for name in FIELDS)
+
+
+def _drawn(draw: Any) -> dict[str, Any]:
+    return {
+        "created": draw(st.integers(0, 6) | st.sampled_from([-(10**15), 10**15])),
+        **{name: draw(whole) for name in FIELDS[2 : 2 + len(WHOLE)]},
+        "temperature": draw(st.none() | st.sampled_from([0.0, 0.7, 2.0])),
+        "has_image": draw(st.none() | st.booleans()),
+        "refused": draw(st.booleans()),
+        "gone_at": draw(st.none() | st.just("2026-01-01")),
+        "messages_state": draw(st.sampled_from(["ok", "pending", "gone"])),
+        "answer_is_json": draw(st.none() | st.booleans()),
+        "request_id": draw(st.sampled_from(["", "req_1"])),
+        "review.correction_id": draw(st.none() | st.just(7)),
+        "review.notes": draw(st.none() | st.integers(0, 2)),
+        "review.disputed": draw(st.none() | st.booleans()),
+        **{name: _packed(draw(pairs), field) for field, name in enumerate(TERMS)},
+    }
+
+
+def _packed(some: list[tuple[int, int]], field: int) -> bytes:
+    """Pairs of one source: no field is in two of them."""
+    return b"".join(struct.pack("<II", 10 * field + of, term) for of, term in some)
+
+
+def _pairs_of(values: tuple[Any, ...]) -> set[tuple[int, int]]:
+    row = dict(zip(FIELDS, values, strict=True))
+    return {pair for name in TERMS for pair in struct.iter_unpack("<II", row[name])}
 
 
 def told(segment: Segment) -> list[tuple[Any, ...]]:
@@ -55,23 +73,26 @@ def told(segment: Segment) -> list[tuple[Any, ...]]:
 
 def expected(some: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     made = []
-    for row in sorted(some, key=lambda row: (row[1], row[0]), reverse=True):
-        _, image, refused, gone, state, is_json = row[8:14]
+    for values in sorted(some, key=lambda row: (row[1], row[0]), reverse=True):
+        row = dict(zip(FIELDS, values, strict=True))
         marks = {
             name
             for name, holds in (
-                ("image", image),
-                ("refusal", refused),
-                ("gone", gone),
-                ("pending", state == "pending"),
-                ("json", is_json),
-                ("tools", (row[6] or 0) > 0),
-                ("request", row[15]),
+                ("image", row["has_image"]),
+                ("refusal", row["refused"]),
+                ("gone", row["gone_at"]),
+                ("pending", row["messages_state"] == "pending"),
+                ("json", row["answer_is_json"]),
+                ("tools", (row["tool_calls"] or 0) > 0),
+                ("request", row["request_id"]),
+                ("correction", row["review.correction_id"]),
+                ("note", row["review.notes"]),
+                ("disagreement", row["review.disputed"]),
             )
             if holds
         }
-        held = set(struct.iter_unpack("<II", row[14]))
-        made.append((row[1], row[0], list(row[2:8]), row[8], marks, held))
+        numbers = list(values[2 : 2 + len(WHOLE)])
+        made.append((values[1], values[0], numbers, row["temperature"], marks, _pairs_of(values)))
     return made
 
 
@@ -103,10 +124,7 @@ def test_more_rows_than_one_segment_holds_become_several_in_order() -> None:
     def numbered(first: int, count: int) -> Segment:
         blob = struct.pack("<II", 1, 7)
         return Segment.of(
-            [
-                (pk, pk // 3, *(None,) * 7, None, False, None, "ok", None, blob, "")
-                for pk in range(first, first + count)
-            ]
+            [_row({"pk": pk, "created": pk // 3, "terms": blob}) for pk in range(first, first + count)]
         )
 
     made = Segment.joined([(numbered(1, MOST_ROWS), None), (numbered(MOST_ROWS + 1, 900), None)])
@@ -131,13 +149,14 @@ def test_places_are_found_by_time_and_by_id(
 @given(rows())
 def test_a_field_holds_the_rows_of_all_its_terms(some: list[tuple[Any, ...]]) -> None:
     segment = Segment.of(some)
-    for field in range(1, 5):
-        holders = {row[0] for row in some if any(of == field for of, _ in struct.iter_unpack("<II", row[14]))}
+    held = {values[0]: _pairs_of(values) for values in some}
+    for field in (*range(1, 5), *range(11, 15), *range(21, 25)):
+        holders = {pk for pk, all_ in held.items() if any(of == field for of, _ in all_)}
         assert set(segment.ids[segment.rows_with(field)].tolist()) == holders
         first, last = segment.span_of(field)
-        terms = {term for row in some for of, term in struct.iter_unpack("<II", row[14]) if of == field}
+        terms = {term for all_ in held.values() for of, term in all_ if of == field}
         assert {int(key) & 0xFFFFFFFF for key in segment.keys[first:last]} == terms
         for term in terms:
-            held = {row[0] for row in some if struct.pack("<II", field, term) in row[14]}
-            assert set(segment.ids[segment.rows_of(field, term)].tolist()) >= held
+            found = set(segment.ids[segment.rows_of(field, term)].tolist())
+            assert found == {pk for pk, all_ in held.items() if (field, term) in all_}
     assert len(segment.rows_of(9, 9)) == 0
