@@ -29,7 +29,8 @@ __all__ = ["NEWEST", "SORTS", "Count", "Key", "Lane", "Listing", "Matches", "Sor
 
 COUNT_LIMIT = 10_000
 NEWEST_MATCHES = 10_000  # of a search in texts so many are counted by, and sorted
-FETCHED = 100_000  # rows with a word that counting may fetch
+FETCHED = 100_000  # rows with a word that counting may fetch,
+COUNTING, DRAWING = 0.05, 0.1  # and seconds after which a count, or what is counted by, goes no further
 READABLE = 8_000  # texts that one request may read,
 READ = (250, 500)  # and so many at a time
 PEEK = 51  # matches that are looked for where they have to be read and only a count is wanted
@@ -170,7 +171,7 @@ class Listing:
 
     def _found(self, limit: int, cursor: Key | None, *, backwards: bool) -> list[Key]:
         """With texts: among few rows first, then among all."""
-        scan, best = Scan(), list[Key]()
+        scan, best = Scan(spent=self.spent), list[Key]()
         for stretch in self._stretches(cursor, backwards=backwards):
             near = stretch.only(self._decided(stretch, scan), None).nearest(limit, backwards=backwards)
             best = sorted([*best, *near.keys()], reverse=not backwards)
@@ -308,7 +309,11 @@ class Listing:
                 self._read(limit + 1 if limit < PEEK else PEEK, None, backwards=False)
             assert self._seen is not None, "set by a search from the top"
             return self._seen
-        n, scan = 0, Scan(fetches=FETCHED if limit <= COUNT_LIMIT else None)
+        if limit <= COUNT_LIMIT:
+            scan = Scan(fetches=FETCHED, seconds=COUNTING, spent=self.spent)
+        else:
+            scan = Scan(spent=self.spent)
+        n = 0
         for stretch in in_groups(self.lanes):
             n += len(self._decided(stretch, scan))
             if n > limit:
@@ -321,7 +326,10 @@ class Listing:
         """All matches without conditions on texts; otherwise the newest, as many as are counted by."""
         if not self.searches:
             return Matches(tuple((lane, lane.places) for lane in self.lanes), about=False)
-        scan = Scan(READABLE, spent=self.spent) if self.reads else Scan(fetches=FETCHED)
+        if self.reads:
+            scan = Scan(READABLE, spent=self.spent)
+        else:
+            scan = Scan(fetches=FETCHED, seconds=DRAWING, spent=self.spent)
         found, about = list[Stretch](), False
         way = in_order(self.lanes, None, backwards=False, sizes=READ) if self.reads else in_groups(self.lanes)
         for stretch in way:

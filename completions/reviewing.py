@@ -92,9 +92,9 @@ def _one_of(value: object, known: Sequence[str]) -> None:
 
 def _answers(label: Label, value: Any) -> list[str] | None:
     """The answers to a label, in the order that they are offered in; None for no answer."""
-    given = [value] if isinstance(value, str | int) else list(value or [])
-    given = [str(each).replace("\x00", "").strip() for each in given]
-    given = [each for each in dict.fromkeys(given) if each]
+    some = [value] if isinstance(value, str | int) else value or []
+    texts = [str(each).replace("\x00", "").strip() for each in some]
+    given = [each for each in dict.fromkeys(texts) if each]
     if not given:
         return None
     if label.kind == Label.Kind.TEXT:

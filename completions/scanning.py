@@ -5,7 +5,7 @@ ends, the search says how far it came.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from time import monotonic
 from typing import Any
@@ -17,7 +17,7 @@ from completions import search
 from completions.columns.segment import Mask
 from completions.filters import Clause, Contains, Field, Lookup, Pattern, Words
 from completions.models import Body
-from completions.search.index import holders, within
+from completions.search.index import Asked, holders, within
 
 CHUNK = 500
 READING = 2.0  # seconds for which a bounded scan reads on: some patterns take milliseconds a text
@@ -32,31 +32,39 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Spent:
-    """Seconds that one request has read texts, in all of its searches."""
+    """What all searches of one request share: seconds of reading texts, and what they know about words."""
 
     seconds: float = 0.0
+    asked: dict[search.TextQuery, Asked] = field(default_factory=dict)
 
 
 class Scan:
     """One search through texts.
 
     `budget` is the number of rows whose texts may be read, while less than READING seconds are `spent`;
-    `fetches` is the number of rows that the index may name; None is no bound. Nothing is left out, but
-    whoever searches should stop once it has `ended`.
+    `fetches` is the number of rows that the index may name, `seconds` how long it may be asked; None is no
+    bound. Nothing is left out, but whoever searches should stop once it has `ended`.
     """
 
     def __init__(
-        self, budget: int | None = None, *, fetches: int | None = None, spent: Spent | None = None
+        self,
+        budget: int | None = None,
+        *,
+        fetches: int | None = None,
+        seconds: float | None = None,
+        spent: Spent | None = None,
     ) -> None:
         self.budget, self.read, self.spent = budget, 0, spent or Spent()
         self.fetches, self.fetched = fetches, 0
+        self.until = None if seconds is None else monotonic() + seconds
         self._holders: dict[tuple[Field, Lookup], NDArray[np.int64]] = {}
 
     @property
     def ended(self) -> bool:
         """Whether nothing more may be read."""
         much_read = self.budget is not None and (self.read >= self.budget or self.spent.seconds >= READING)
-        return much_read or (self.fetches is not None and self.fetched >= self.fetches)
+        much_fetched = self.fetches is not None and self.fetched >= self.fetches
+        return much_read or much_fetched or (self.until is not None and monotonic() >= self.until)
 
     @staticmethod
     def in_order(clauses: Sequence[Clause]) -> list[tuple[Clause, ...]]:
@@ -94,7 +102,8 @@ class Scan:
         return np.fromiter((pk in holders for pk in ids.tolist()), bool, len(ids))
 
     def _among(self, ids: NDArray[np.int64], *clauses: Clause) -> Mask:
-        found = holders(ids, search.TextQuery(tuple(map(term_of, clauses))))
+        query = search.TextQuery(tuple(map(term_of, clauses)))
+        found = holders(ids, query, asked=self.spent.asked.setdefault(query, Asked()))
         self.fetched += len(found)
         return within(ids, found)
 

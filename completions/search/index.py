@@ -1,5 +1,8 @@
 """Which stored completions hold some words, asked about few of them or about a whole mirror."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from django.db import connections, transaction
 from numpy.typing import NDArray
@@ -12,6 +15,27 @@ from completions.search.tokens import TextQuery
 WIDE = 2**26  # ids that lie so near each other are marked in an array rather than sorted
 NEAR = 64  # and those of one range
 DIRECTLY = 1_000  # so many documents are looked at one by one rather than found through the index
+RARE = 30  # words that fewer than one of so many documents hold are asked about once, in the whole index
+
+
+@dataclass
+class Asked:
+    """What a request has found out about some words: how many of the documents hold them, or all that do.
+
+    An index that is asked for words within many blocks of ids reads all that the blocks hold; where words are
+    rare, everybody who holds them is found sooner.
+    """
+
+    documents: int = 0
+    holding: int = 0
+    every: NDArray[np.int64] | None = None
+
+    def count(self, documents: int, found: NDArray[np.int64]) -> None:
+        self.documents, self.holding = self.documents + documents, self.holding + len(found)
+
+    @property
+    def are_rare(self) -> bool:
+        return self.holding * RARE < self.documents
 
 
 def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -> NDArray[np.bool_]:
@@ -21,34 +45,61 @@ def among(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -
     return within(ids, holders(ids, query, using=using))
 
 
-def holders(ids: NDArray[np.int64], query: TextQuery, *, using: str = "default") -> NDArray[np.int64]:
-    """Who holds every term, ascending: all of some ids that do, and maybe others that lie between them."""
+def holders(
+    ids: NDArray[np.int64], query: TextQuery, *, asked: Asked | None = None, using: str = "default"
+) -> NDArray[np.int64]:
+    """Who holds every term, ascending: all of some ids that do, and maybe others that lie elsewhere.
+
+    Who asks about the same words again gives the same `asked` along.
+    """
     if not len(ids):
         return np.empty(0, np.int64)
-    connection = connections[using]
-    ranges = _ranges(ids)
-    found: list[NDArray[np.int64]] = []
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            text = postgres.expression(query)
-            # Documents that were indexed before blocks were have none, until their rows have been read again.
-            if len(ids) <= DIRECTLY or Mirror.objects.using(using).filter(derived__lt=DERIVED).exists():
-                for start in range(0, len(ids), DIRECTLY):
-                    cursor.execute(postgres.IDS_AMONG, [ids[start : start + DIRECTLY].tolist(), text])
-                    found.append(_first(cursor.fetchall()))
-            else:
-                blocks = " | ".join(postgres.blocks(first, last) for first, last in ranges)
-                with transaction.atomic(using=using):
-                    cursor.execute(postgres.BY_INDEX)
-                    cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
-                    found.append(_first(cursor.fetchall()))
-                    cursor.execute(postgres.BY_ANY_WAY)
-        else:
-            text = sqlite.expression(query)
-            for first, last in ranges:
-                cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
-                found.append(_first(cursor.fetchall()))
+    if connections[using].vendor == "postgresql":
+        return _holders_in_postgres(ids, query, asked or Asked(), using)
+    text, found = sqlite.expression(query), list[NDArray[np.int64]]()
+    with connections[using].cursor() as cursor:
+        for first, last in _ranges(ids):
+            cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
+            found.append(_first(cursor.fetchall()))
     return np.sort(np.concatenate(found))
+
+
+def _holders_in_postgres(
+    ids: NDArray[np.int64], query: TextQuery, asked: Asked, using: str
+) -> NDArray[np.int64]:
+    if asked.every is not None:
+        return asked.every
+    text = postgres.expression(query)
+    with connections[using].cursor() as cursor:
+        # Documents that were indexed before blocks were have none, until their rows have been read again.
+        if len(ids) <= DIRECTLY or Mirror.objects.using(using).filter(derived__lt=DERIVED).exists():
+            return _directly(cursor, ids, text, asked)
+        if not asked.documents:
+            _directly(cursor, ids[:DIRECTLY], text, asked)
+        with transaction.atomic(using=using):
+            cursor.execute(postgres.BY_INDEX)
+            if asked.are_rare and not query.has_phrases:
+                cursor.execute(postgres.IDS, [text])
+                asked.every = np.sort(_first(cursor.fetchall()))
+                found = asked.every
+            else:
+                blocks = " | ".join(postgres.blocks(first, last) for first, last in _ranges(ids))
+                cursor.execute(postgres.IDS, [f"({text}) & ({blocks})"])
+                found = np.sort(_first(cursor.fetchall()))
+                asked.count(len(ids), found)
+            cursor.execute(postgres.BY_ANY_WAY)
+    return found
+
+
+def _directly(cursor: Any, ids: NDArray[np.int64], text: str, asked: Asked) -> NDArray[np.int64]:
+    """Those of some ids that hold the words, document by document."""
+    found = []
+    for start in range(0, len(ids), DIRECTLY):
+        cursor.execute(postgres.IDS_AMONG, [ids[start : start + DIRECTLY].tolist(), text])
+        found.append(_first(cursor.fetchall()))
+    holding = np.sort(np.concatenate(found))
+    asked.count(len(ids), holding)
+    return holding
 
 
 def within(ids: NDArray[np.int64], found: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -159,6 +159,11 @@ class TextQuery:
     def __bool__(self) -> bool:
         return bool(self.terms)
 
+    @property
+    def has_phrases(self) -> bool:
+        """Whether words have to stand side by side."""
+        return any(len(term.words) > 1 for term in self.terms)
+
 
 def term(
     text: str, *, prefix: bool = False, columns: Sequence[Column] = ("prompt", "answer")

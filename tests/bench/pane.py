@@ -21,6 +21,7 @@ from typing import Any
 
 from tests import servers
 from tests.bench import build
+from tests.bench.pane_measure import GROUPS
 from tests.bench.pane_places import ENGINES, HOME, ROOT, Engine, Place
 
 READ_ALONE_SECONDS, READ_MEANWHILE_SECONDS = 20, 3600
@@ -119,13 +120,15 @@ def run(home: Path, engine: Engine, rows: int, groups: Sequence[str], *, only_bu
         if only_build:
             return
         place.environment["BENCH_RUNS"] = str(runs)
-        measured = place.read("tests.bench.pane_measure", *groups)
-        if groups and "screens" in found:  # some were measured again, the others stay
-            others = [each for each in found["screens"] if each["group"] not in groups]
+        for group in groups or GROUPS:  # each in a process of its own, and kept as soon as it is there
+            measured = place.read("tests.bench.pane_measure", group)
+            # Some were measured before; the others stay.
+            others = [each for each in found.get("screens", []) if each["group"] != group]
             measured["screens"] = others + measured["screens"]
-        found |= measured
+            measured["memory_mb"] = max(measured["memory_mb"], found.get("memory_mb", 0))
+            found |= measured | {"engine": engine, "step": rows, "machine": machine()}
+            keep(home, engine, rows, found)
         found["cold"] = place.read("tests.bench.pane_cold")
-        found |= {"engine": engine, "step": rows, "machine": machine()}
         keep(home, engine, rows, found)
     missed = sum(1 for each in found["screens"] if each["aim"] and each.get("p95", 0) > each["aim"])
     broken = sum("problem" in each for each in found["screens"])

@@ -34,9 +34,17 @@ class World:
 
 
 @pytest.fixture(params=range(4))
-def world(request: pytest.FixtureRequest) -> World:
+def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> World:
     """Three connections, one of which the reader may not see; packed, changed and added to on the way."""
     random = Random(request.param)
+    # Words are asked about in every way that large mirrors need, for as long as it takes.
+    monkeypatch.setattr("completions.lanes.FIRST", (3, 7))
+    monkeypatch.setattr("completions.listing.FIRST", (3, 7))
+    monkeypatch.setattr("completions.lanes.GROUPS", (11, 20))
+    monkeypatch.setattr("completions.search.index.DIRECTLY", 8)
+    monkeypatch.setattr("completions.search.index.RARE", (1, 3, 10, 30)[request.param])
+    for name in ("COUNTING", "DRAWING"):
+        monkeypatch.setattr(f"completions.listing.{name}", 600)
     connections = [factories.connection(name=slug, slug=slug) for slug in SLUGS]
     reader = factories.user(role="reader")
     hidden = factories.connection(name="hidden", slug="hidden")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,6 +187,24 @@ def test_many_documents_from_before_there_were_blocks_are_found_too(monkeypatch:
     Mirror.objects.update(derived=DERIVED)
     without_blocks = connection.vendor == "postgresql"
     assert among(rows, query(term("odd"))) == (set() if without_blocks else odd)
+
+
+def test_rare_words_are_asked_about_once_in_the_whole_index(
+    monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(search_index, "DIRECTLY", 4)
+    monkeypatch.setattr(search_index, "RARE", 2)
+    rows = np.array(index(*(Texts("", f"{'odd' if n in (8, 21) else 'even'} one", "x") for n in range(30))))
+    rare, asked = query(term("odd")), search_index.Asked()
+    for some in (rows[:12], rows[12:], rows[::-1]):
+        holding = some[search_index.within(some, search_index.holders(some, rare, asked=asked))]
+        assert set(holding.tolist()) == set(rows[[8, 21]].tolist()) & set(some.tolist())
+    if connection.vendor == "postgresql":
+        with django_assert_num_queries(0):
+            assert search_index.holders(rows, rare, asked=asked).tolist() == rows[[8, 21]].tolist()
+    side_by_side, asked = query(term("odd one")), search_index.Asked()
+    assert search_index.holders(rows, side_by_side, asked=asked).tolist() == rows[[8, 21]].tolist()
+    assert asked.every is None
 
 
 @settings(max_examples=300, deadline=None)
