@@ -57,6 +57,7 @@ class Scan:
         self.budget, self.read, self.spent = budget, 0, spent or Spent()
         self.fetches, self.fetched = fetches, 0
         self.until = None if seconds is None else monotonic() + seconds
+        self._knows_all = True  # about the words that it was asked about last
         self._holders: dict[tuple[Field, Lookup], NDArray[np.int64]] = {}
 
     @property
@@ -64,7 +65,8 @@ class Scan:
         """Whether nothing more may be read."""
         much_read = self.budget is not None and (self.read >= self.budget or self.spent.seconds >= READING)
         much_fetched = self.fetches is not None and self.fetched >= self.fetches
-        return much_read or much_fetched or (self.until is not None and monotonic() >= self.until)
+        late = self.until is not None and not self._knows_all and monotonic() >= self.until
+        return much_read or much_fetched or late
 
     @staticmethod
     def in_order(clauses: Sequence[Clause]) -> list[tuple[Clause, ...]]:
@@ -103,7 +105,9 @@ class Scan:
 
     def _among(self, ids: NDArray[np.int64], *clauses: Clause) -> Mask:
         query = search.TextQuery(tuple(map(term_of, clauses)))
-        found = holders(ids, query, asked=self.spent.asked.setdefault(query, Asked()))
+        asked = self.spent.asked.setdefault(query, Asked())
+        found = holders(ids, query, asked=asked)
+        self._knows_all = asked.every is not None
         self.fetched += len(found)
         return within(ids, found)
 
