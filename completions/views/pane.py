@@ -11,6 +11,7 @@ from completions.addresses import read_day, read_key
 from completions.bar import typed
 from completions.display import read_columns, usual
 from completions.pane import MOST_NEWS, Pane
+from completions.purposes import offered
 from completions.saved import canonical, is_bare, read
 from portal.htmx import comes_from, fragment, wants_fragment
 from portal.wording import NOTHING
@@ -29,7 +30,8 @@ def pane(request: HttpRequest) -> HttpResponse:
     template = fragment(request, "completions/pane.html", {"panes", "pane"})
     alone = template.endswith("#pane")
     beside = not alone or _shows_otherwise(request, page)
-    response = render(request, template, {"pane": page.prepare(beside=beside)})
+    context = {"pane": page.prepare(beside=beside), "purposes": offered()}
+    response = render(request, template, context)
     if alone and beside:
         response.write(render_to_string("completions/views.html", {"pane": page, "apart": True}, request))
     return response

@@ -3,29 +3,27 @@
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import reverse
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from completions.addresses import pane_address
 from completions.filters import Filter
 from completions.models import FrozenSelection
+from completions.purposes import Purpose, purpose_of
 from completions.selection import NOTHING_LEFT, Refused, Selection, freeze
 from portal.htmx import wants_fragment
-from portal.models import Connection
-from portal.permissions import may
 from portal.progress import progress_of
 
-PURPOSES = {
-    "distill": ("Distill", "datasets:distill_start", "graduation-cap"),
-    "evaluate": ("Evaluate", "datasets:evaluate_start", "flask-conical"),
-}
+USUAL = "distill"  # what a page asks that does not say
+UNKNOWN = "This page is older than the portal. Reload it and select again."
 
 
 @require_POST
 def select(request: HttpRequest) -> HttpResponse:
     """Freeze the selection and ask; what is counted here is what is acted on."""
-    purpose = request.POST.get("for", "distill")
+    purpose = purpose_of(request.POST.get("for", USUAL))
+    if purpose is None:
+        return _refused(request, None, request.POST.get("q", ""), UNKNOWN)
     try:
         wanted = Selection.from_post(request.POST)
         frozen = freeze(
@@ -41,7 +39,9 @@ def question(request: HttpRequest, frozen: UUID) -> HttpResponse:
     """The same question again, for who waits until every text has been read."""
     mine = FrozenSelection.objects.select_related("operation")
     found = mine.filter(pk=frozen, owner=request.user, confirmed_at=None).first()
-    purpose = request.GET.get("for", "distill")
+    purpose = purpose_of(request.GET.get("for", USUAL))
+    if purpose is None:
+        return _refused(request, None, "", UNKNOWN)
     if found is None:
         return _refused(request, purpose, "", "The search has ended without a result. Select again.")
     if found.ready and not found.count:
@@ -49,33 +49,31 @@ def question(request: HttpRequest, frozen: UUID) -> HttpResponse:
     return _asked(request, found, purpose)
 
 
-def _refused(request: HttpRequest, purpose: str, q: str, why: str) -> HttpResponse:
-    return _rendered(request, _words(purpose, q) | {"refused": why}, status=422)
+def _refused(request: HttpRequest, purpose: Purpose | None, q: str, why: str) -> HttpResponse:
+    context: dict[str, object] = {"purpose": purpose, "back": pane_address(q), "refused": why}
+    return _rendered(request, context, status=422)
 
 
-def _asked(request: HttpRequest, frozen: FrozenSelection, purpose: str) -> HttpResponse:
-    context = _words(purpose, frozen.q) | {
+def _asked(request: HttpRequest, frozen: FrozenSelection, purpose: Purpose) -> HttpResponse:
+    context: dict[str, object] = {
+        "purpose": purpose,
+        "back": pane_address(frozen.q),
         "frozen": frozen,
         "described": Filter.parse(frozen.q).describe() if frozen.everything else "",
     }
     if not frozen.ready:
         assert frozen.operation is not None, "it is ready otherwise"
         return _rendered(request, context | {"progress": progress_of(frozen.operation)})
-    sources = frozen.connections.order_by("name").defer("secret")
-    mine = set(Connection.objects.actionable_by(request.user).values_list("pk", flat=True))
-    _, start, _ = PURPOSES.get(purpose, PURPOSES["distill"])
+    missing = purpose.lacking(request.user, frozen)
+    if not purpose.asks and not missing:
+        return redirect(purpose.address(frozen))
     context |= {
-        "sources": sources,
-        "allowed": may(FrozenSelection.objects.all(), request.user, "act", frozen),
-        "missing": [each.name for each in sources if each.pk not in mine],
-        "start": reverse(start, args=[frozen.pk]),
+        "sources": frozen.connections.order_by("name").defer("secret"),
+        "allowed": not missing,
+        "missing": missing,
+        "start": purpose.address(frozen),
     }
     return _rendered(request, context)
-
-
-def _words(purpose: str, q: str) -> dict[str, object]:
-    verb, _, icon = PURPOSES.get(purpose, PURPOSES["distill"])
-    return {"verb": verb, "icon": icon, "purpose": purpose, "back": pane_address(q)}
 
 
 def _rendered(request: HttpRequest, context: dict[str, object], status: int = 200) -> HttpResponse:
