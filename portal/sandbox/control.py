@@ -95,10 +95,15 @@ def _settings(app: "App", body: Json) -> Json:
         app.job_seconds = float(body["job_seconds"])
     if "latency_ms" in body:
         app.latency = float(body["latency_ms"]) / 1000
+    for name, does in body.get("metadata", {}).items():
+        if name not in app.states or does not in ("merge", "replace"):
+            raise BadOrder("metadata takes merge or replace for each of " + ", ".join(app.states))
+        app.commit(name, {"change": "metadata.merges", "merges": does == "merge"})
     return {
         "token_seconds": app.token_seconds,
         "job_seconds": app.job_seconds,
         "latency_ms": app.latency * 1000,
+        "metadata": {name: "merge" if state.merges else "replace" for name, state in app.states.items()},
     }
 
 

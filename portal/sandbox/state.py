@@ -104,6 +104,7 @@ class ResourceState:
         self.keys = personality.keys
         self.revoked: set[str] = set()
         self.tokens_valid_from = 0.0
+        self.merges = personality.azure  # what an update of metadata does: add pairs, or replace them all
         self.number = 0
         self.nulls_before = story.until - 54 * 86400 if personality.azure else 0
         self.caches: dict[tuple[str | None, tuple[tuple[str, str], ...]], Matches] = {}
@@ -155,6 +156,8 @@ class ResourceState:
             self.revoked.add(change["key"])
         elif what == "key.restore":
             self.revoked.clear()
+        elif what == "metadata.merges":
+            self.merges = change["merges"]
         elif what == "tokens.expire":
             self.tokens_valid_from = change["at"]
         else:

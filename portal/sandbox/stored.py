@@ -126,7 +126,7 @@ def update(call: Call) -> Reply:
         raise ApiError(400, "unknown_parameter", f"Unknown parameter: '{name}'.", param=name)
     row, _ = _find(call)
     metadata = check_metadata(body["metadata"])
-    if call.personality.azure and body["metadata"] is not None:
+    if call.state.merges and body["metadata"] is not None:
         metadata = check_metadata({**(row.completion.get("metadata") or {}), **metadata})
     call.commit({"change": "completion.metadata", "id": row.id, "metadata": metadata})
     return Reply(present(call, _find(call)[0]), effect=f"updated:{row.id}")

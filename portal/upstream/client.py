@@ -142,21 +142,31 @@ class Upstream:
         return self._get(path, {}, cutting.cut_one, action=hints.READ)
 
     def update_metadata(self, completion_id: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-        """Set the metadata; services replace or merge, so compare the answer's `metadata`."""
+        """Set the metadata with one request; services replace or merge, so compare the answer's `metadata`.
+
+        https://platform.openai.com/docs/api-reference/chat/update
+        """
         return self._write(
             lambda sdk: sdk.chat.completions.with_raw_response.update(completion_id, metadata=dict(metadata)),
             action=hints.ACTION,
         )
 
-    def delete_stored(self, completion_id: str) -> None:
-        """Delete upstream; one that is gone already counts as deleted."""
-        try:
-            self._write(
-                lambda sdk: sdk.chat.completions.with_raw_response.delete(completion_id), action=hints.ACTION
+    def delete_completion(self, completion_id: str) -> None:
+        """Delete upstream with one request; one that upstream does not have (any more) raises "not_found".
+
+        Whether that means success is the caller's to say, who knows what was sent before.
+        https://platform.openai.com/docs/api-reference/chat/delete
+        """
+        answer = self._write(
+            lambda sdk: sdk.chat.completions.with_raw_response.delete(completion_id), action=hints.ACTION
+        )
+        if answer.get("deleted") is not True:
+            raise UpstreamError(
+                "unreadable",
+                "It answered without saying that the completion is deleted.",
+                http_status=200,
+                outcome_unknown=True,
             )
-        except UpstreamError as error:
-            if error.kind != "not_found":
-                raise
 
     # Models, chat, embeddings
 

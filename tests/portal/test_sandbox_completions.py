@@ -227,6 +227,19 @@ def test_azure_merges_metadata_and_openai_replaces_it(sandbox: Sandbox) -> None:
         assert [row.id for row in api.chat.completions.list(metadata={"mark": "x"})] == [identity]
 
 
+@pytest.mark.parametrize("personality", PERSONALITIES)
+@pytest.mark.parametrize("merges", [True, False], ids=["merge", "replace"])
+def test_what_an_update_of_metadata_does_can_be_set(sandbox: Sandbox, personality: str, merges: bool) -> None:
+    does = "merge" if merges else "replace"
+    told = control(sandbox, "POST", "/settings", {"metadata": {personality: does}})
+    assert told["metadata"][personality] == does
+    api, identity = client(sandbox, personality), ids(sandbox, personality)[3]
+    api.chat.completions.update(identity, metadata={"one": "1"})
+    after = api.chat.completions.update(identity, metadata={"two": "2"}).metadata or {}
+    assert after["two"] == "2"
+    assert ("one" in after) == merges
+
+
 @pytest.mark.parametrize(
     "metadata",
     [{str(i): "x" for i in range(17)}, {"k" * 65: "x"}, {"k": "x" * 513}, {"k": 1}, "text"],

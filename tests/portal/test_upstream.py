@@ -116,14 +116,58 @@ def test_metadata_is_written_and_read_back(sandbox: Sandbox, personality: str) -
 
 
 @each_personality
-def test_deleting_twice_is_no_error(sandbox: Sandbox, personality: str) -> None:
+def test_a_second_deletion_finds_nothing(sandbox: Sandbox, personality: str) -> None:
+    with connect(unsaved(sandbox, personality)) as upstream:
+        first, second = (item.id for item in upstream.list_stored(limit=2).items)
+        upstream.delete_completion(first)
+        for again in (upstream.delete_completion, upstream.get_stored):
+            with pytest.raises(UpstreamError) as caught:
+                again(first)
+            assert (caught.value.kind, caught.value.outcome_unknown) == ("not_found", False)
+        assert upstream.get_stored(second).id == second
+    made = [entry["status"] for entry in journal(sandbox) if entry["method"] == "DELETE"]
+    assert made == [200, 404]
+
+
+@each_personality
+@pytest.mark.parametrize(
+    ("fault", "kind", "unknown"),
+    [
+        ({"kind": "throttle", "retry_after": 7}, "throttled", False),
+        ({"kind": "status", "status": 503}, "server", True),
+        ({"kind": "drop"}, "network", True),
+        ({"kind": "drop", "effect": "after"}, "network", True),
+        ({"kind": "html200"}, "unreadable", True),
+    ],
+    ids=["throttled", "503", "cut before", "cut after", "web page"],
+)
+def test_a_change_is_sent_once_whatever_comes_of_it(
+    sandbox: Sandbox, personality: str, fault: dict[str, Any], kind: str, unknown: bool
+) -> None:
     with connect(unsaved(sandbox, personality)) as upstream:
         first = upstream.list_stored(limit=1).items[0].id
-        upstream.delete_stored(first)
-        upstream.delete_stored(first)
-        with pytest.raises(UpstreamError) as caught:
-            upstream.get_stored(first)
-    assert caught.value.kind == "not_found"
+        faults(sandbox, fault)
+        for change in (
+            lambda: upstream.update_metadata(first, {"a": "b"}),
+            lambda: upstream.delete_completion(first),
+        ):
+            with pytest.raises(UpstreamError) as caught:
+                change()
+            assert (caught.value.kind, caught.value.outcome_unknown) == (kind, unknown)
+            assert caught.value.retry_after == (7 if kind == "throttled" else None)
+    assert [entry["method"] for entry in journal(sandbox)][-2:] == ["POST", "DELETE"]
+    assert len([entry for entry in journal(sandbox) if entry["method"] != "GET"]) == 2
+
+
+@each_personality
+def test_the_limits_of_metadata_are_told_in_the_providers_words(sandbox: Sandbox, personality: str) -> None:
+    with connect(unsaved(sandbox, personality)) as upstream:
+        first = upstream.list_stored(limit=1).items[0].id
+        for beyond in ({str(number): "x" for number in range(17)}, {"k" * 65: "x"}, {"k": "x" * 513}):
+            with pytest.raises(UpstreamError, match="Invalid 'metadata") as caught:
+                upstream.update_metadata(first, beyond)
+            assert (caught.value.kind, caught.value.http_status) == ("bad_request", 400)
+            assert not caught.value.outcome_unknown
 
 
 @each_personality
