@@ -9,6 +9,7 @@ from completions.models.mirror import (
     StoredCompletion,
     Term,
 )
+from completions.models.queues import QueueItem, QueueTask, ReviewQueue
 from completions.models.review import Belonging, Label, ReviewEvent, ReviewState
 from completions.models.selection import FrozenSelection
 from completions.models.sync import Quarantine, SyncPass, SyncState
@@ -24,8 +25,11 @@ __all__ = [
     "MessagesState",
     "Mirror",
     "Quarantine",
+    "QueueItem",
+    "QueueTask",
     "Removed",
     "ReviewEvent",
+    "ReviewQueue",
     "ReviewState",
     "SavedView",
     "StoredCompletion",
