@@ -1,8 +1,8 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-Three runs, each with a data folder of its own. At the same time: everything but the browser on SQLite with
-the embedded broker, and the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that are
-started for this run. Then the browser tests on SQLite. What cannot be had is named and counted as skipped.
+Three runs, each with a data folder of its own, two at a time: everything but the browser on SQLite with the
+embedded broker; beside it the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that are
+started for this run, and then the browser tests on SQLite. What cannot be had is named and counted as skipped.
 The last line is `N passed, N failed, N skipped`.
 """
 
@@ -136,13 +136,15 @@ def line(counts: Counter[str]) -> str:
 def main(arguments: list[str]) -> int:
     obtain.postgres()
     browse = partial(in_browser, obtain.chromium())
-    # The browser has the machine to itself: a page that a person would wait for is no failure.
+
+    def others(output: IO[str]) -> list[Outcome]:
+        return [on_postgres(arguments, output), browse(arguments, output)]
+
     with tempfile.TemporaryFile("w+") as later, ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(on_sqlite, arguments, sys.stdout), pool.submit(on_postgres, arguments, later)]
-        outcomes = [each.result() for each in running]
+        running = [pool.submit(on_sqlite, arguments, sys.stdout), pool.submit(others, later)]
+        outcomes = [running[0].result(), *running[1].result()]
         later.seek(0)
         print(later.read(), end="")
-    outcomes.append(browse(arguments, sys.stdout))
     total: Counter[str] = Counter()
     print("\n=== what ran where")
     for outcome in outcomes:
