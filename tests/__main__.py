@@ -2,7 +2,8 @@
 
 Three runs, each with a data folder of its own, two at a time: everything but the browser on SQLite with the
 embedded broker; beside it the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that are
-started for this run, and then the browser tests on SQLite. What cannot be had is named and counted as skipped.
+started for this run, and then the browser tests on SQLite. What cannot be had is named and counted as
+skipped.
 The last line is `N passed, N failed, N skipped`.
 """
 
@@ -140,9 +141,9 @@ def main(arguments: list[str]) -> int:
     def others(output: IO[str]) -> list[Outcome]:
         return [on_postgres(arguments, output), browse(arguments, output)]
 
-    with tempfile.TemporaryFile("w+") as later, ThreadPoolExecutor(2) as pool:
-        running = [pool.submit(on_sqlite, arguments, sys.stdout), pool.submit(others, later)]
-        outcomes = [running[0].result(), *running[1].result()]
+    with tempfile.TemporaryFile("w+") as later, ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(others, later)
+        outcomes = [on_sqlite(arguments, sys.stdout), *beside.result()]
         later.seek(0)
         print(later.read(), end="")
     total: Counter[str] = Counter()
