@@ -116,9 +116,12 @@ class Status:
 
 def status_of(connections: Iterable[Connection]) -> Status:
     """What to say beside the table's title."""
-    found = list(connections)
-    if not found:
+    every = list(connections)
+    if not every:
         return Status("none", "No connection")
+    found = [one for one in every if one.has_endpoint]
+    if not found:
+        return Status("none", "Filled from files")
     trouble = [one for one in found if one.state == Connection.State.ATTENTION]
     running = Operation.objects.filter(
         connection__in=found, state=Operation.State.RUNNING, kind__startswith="sync."

@@ -165,7 +165,7 @@ def connections(asked: Asked) -> Iterable[Entry]:
         href = pane_address(wanted.q, view=saved.EVERYTHING)
         yield Entry(each.name, "Completions", "messages-square", href, hint=each.slug)
         yield Entry(each.name, "Connection", "plug", reverse("connections:detail", args=[each.slug]))
-        if each.pk in asked.actionable and each.state in USABLE:
+        if each.pk in asked.actionable and each.state in USABLE and each.has_endpoint:
             post = reverse("completions:sync_now", args=[each.slug])
             yield Entry(f"Sync {each.name} now", "Do", "refresh-cw", post=post)
 

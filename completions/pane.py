@@ -158,7 +158,10 @@ class Pane:
     @cached_property
     def rows(self) -> list[Row]:
         keys = self.place.keys
-        made = Rows(
+        return self._writer().read([key.id for key in keys]) if keys else []
+
+    def _writer(self) -> Rows:
+        return Rows(
             self.display,
             self.looks.columns,
             self.connections,
@@ -166,7 +169,10 @@ class Pane:
             Highlights(self.wanted),
             self._only,
         )
-        return made.read([key.id for key in keys]) if keys else []
+
+    def row(self, pk: int) -> SafeString:
+        """One row as this page shows it, whether it is on it or not."""
+        return join(self._writer().read([pk]))
 
     @cached_property
     def body(self) -> SafeString:
@@ -368,12 +374,15 @@ class Pane:
         """Connections that the person may ask for new rows."""
         may = set(Connection.objects.actionable_by(self.user).values_list("pk", flat=True))
         usable = (Connection.State.CONNECTED, Connection.State.ATTENTION)
-        return [each for each in self.connections if each.pk in may and each.state in usable]
+        return [
+            each for each in self.connections if each.pk in may and each.state in usable and each.has_endpoint
+        ]
 
     @cached_property
     def first_steps(self) -> list[tuple[Connection, tuple[Snippet, ...], bool]]:
         """Code for the first connections, and whether the person may store a test there."""
-        chosen = self.connections[:3] if self.unfilled is None else [self.unfilled]
+        askable = [each for each in self.connections if each.has_endpoint]
+        chosen = askable[:3] if self.unfilled is None else [self.unfilled] if self.unfilled in askable else []
         return [(each, snippets(each), each in self.syncable) for each in chosen]
 
     @cached_property

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from completions.conversation import Conversation, Message, pick
 from completions.literals import TooDeep, needs_json, python_literal, python_string, visible_json
-from completions.snippets import key_name, made_client, token_scope
+from completions.snippets import OPENAI, key_name, made_client, token_scope
 from portal.models import Auth, Connection, Kind
 from portal.upstream.addresses import api_root
 
@@ -117,7 +117,7 @@ def _notes(connection: Connection, conversation: Conversation) -> Iterator[str]:
 
 
 def _address(connection: Connection, model: str) -> str:
-    root = api_root(connection.kind, connection.base_url)
+    root = api_root(connection.kind, connection.base_url) or OPENAI
     if connection.kind == Kind.AZURE_DATED:
         deployment = quote(model, safe="", errors="replace")
         version = urlencode({"api-version": connection.api_version})
@@ -127,7 +127,7 @@ def _address(connection: Connection, model: str) -> str:
 
 def _authorization(connection: Connection) -> str:
     """A header in double quotes, in which the shell puts the key."""
-    if connection.auth == Auth.KEY:
+    if connection.auth in (Auth.KEY, Auth.NONE):
         azure = connection.kind in (Kind.AZURE_V1, Kind.AZURE_DATED)
         return (
             f'"api-key: ${key_name(connection)}"'

@@ -22,7 +22,7 @@ def begin_due() -> int:
     waiting.
     """
     begun = 0
-    for connection in Connection.objects.filter(sync_enabled=True, state__in=sync.USABLE):
+    for connection in Connection.objects.with_endpoint().filter(sync_enabled=True, state__in=sync.USABLE):
         try:
             for sync_pass in due(connection):
                 sync.begin(connection, sync_pass)

@@ -86,7 +86,7 @@ def _key_only(connection: Connection) -> str:
 
 def key_name(connection: Connection) -> str:
     """The environment variable that holds the key of such a connection."""
-    if connection.kind == Kind.OPENAI:
+    if connection.kind in (Kind.OPENAI, Kind.FILES):
         return "OPENAI_API_KEY"
     return "API_KEY" if connection.kind == Kind.COMPATIBLE else "AZURE_OPENAI_API_KEY"
 
@@ -104,11 +104,11 @@ def made_client(connection: Connection) -> str:
     if dated:
         endpoint = python_string(root.removesuffix("/openai"))
         arguments = [f"azure_endpoint={endpoint}", f"api_version={python_string(connection.api_version)}"]
-    elif root == OPENAI:
+    elif root == OPENAI or not connection.has_endpoint:
         arguments = []
     else:
         arguments = [f"base_url={python_string(root)}"]
-    if connection.auth == Auth.KEY:
+    if connection.auth in (Auth.KEY, Auth.NONE):
         before = f"import os\n\nfrom openai import {sdk}\n\n"
         arguments.append(f'api_key=os.environ["{key_name(connection)}"]')
     else:

@@ -71,8 +71,10 @@ class TargetsForm(forms.Form):
     def __init__(self, *args: Any, user: Any, reference: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reference = reference
-        reachable = Connection.objects.actionable_by(user).exclude(
-            state__in=(Connection.State.DISCONNECTED, Connection.State.DELETING)
+        reachable = (
+            Connection.objects.actionable_by(user)
+            .with_endpoint()
+            .exclude(state__in=(Connection.State.DISCONNECTED, Connection.State.DELETING))
         )
         for key in FRESH_KEYS:
             choice: Any = self.fields[f"{key}_connection"]

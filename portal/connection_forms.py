@@ -158,7 +158,9 @@ class ConnectionForm(forms.ModelForm[Connection]):
             )
         self.fields["auth"] = forms.ChoiceField(
             label="Sign in with",
-            choices=[(c.value, c.label) for c in Auth] if azure else [(Auth.KEY.value, Auth.KEY.label)],
+            choices=[(c.value, c.label) for c in Auth if c != Auth.NONE]
+            if azure
+            else [(Auth.KEY.value, Auth.KEY.label)],
             initial=Auth.KEY,
             widget=forms.RadioSelect if azure else forms.HiddenInput,
         )
@@ -270,6 +272,26 @@ class ConnectionForm(forms.ModelForm[Connection]):
         connection: Connection = super().save(commit=False)
         since = self.cleaned_data.get("since")
         connection.scope_since = datetime.combine(since, time.min, UTC) if since else None
+        return connection
+
+
+class FilesForm(forms.ModelForm[Connection]):
+    """A connection that is filled from files: all there is to it is its name."""
+
+    class Meta:
+        model = Connection
+        fields = ["name"]
+
+    def clean_name(self) -> str:
+        return " ".join(self.cleaned_data["name"].split())
+
+    def new_secret(self) -> str:
+        """It has none."""
+        return ""
+
+    def edited(self) -> Connection:
+        """The connection with what was entered, not saved."""
+        connection: Connection = super().save(commit=False)
         return connection
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from portal import connections, deletion, first_completion
-from portal.connection_forms import ConnectionForm, DeleteForm, StoreTestForm
+from portal.connection_forms import ConnectionForm, DeleteForm, FilesForm, StoreTestForm
 from portal.htmx import go, toast, wants_fragment
 from portal.models import Connection, Grant, Kind
 from portal.permissions import fetch, may
@@ -24,6 +24,7 @@ KIND_LINES = (
     (Kind.AZURE_DATED, "cloud", "For resources or tools that are bound to a dated API version."),
     (Kind.OPENAI, "key-round", "An OpenAI project, by its API key."),
     (Kind.COMPATIBLE, "server", "Another service with the same API; the operator allows its host."),
+    (Kind.FILES, "upload", "Rows that you import: exports, training files, tables. Nothing is called."),
 )
 
 
@@ -63,6 +64,8 @@ def new(request: HttpRequest) -> HttpResponse:
     kind = request.POST.get("kind") or request.GET.get("kind", "")
     if kind not in Kind.values:
         return render(request, "portal/connection_kinds.html", {"kinds": KIND_LINES})
+    if kind == Kind.FILES:
+        return go(request, reverse("completions:import_new"))  # it begins with a file
     form = ConnectionForm(request.POST or None, kind=kind, instance=Connection(kind=kind))
     if request.method == "POST" and form.is_valid():
         connection = form.edited()
@@ -80,7 +83,10 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     if connection.state == State.DELETING:
         raise PermissionDenied
     connection.secret = ""  # what is stored never comes near the form
-    form = ConnectionForm(request.POST or None, kind=connection.kind, instance=connection)
+    if connection.has_endpoint:
+        form: Any = ConnectionForm(request.POST or None, kind=connection.kind, instance=connection)
+    else:
+        form = FilesForm(request.POST or None, instance=connection)
     if request.method == "POST" and form.is_valid():
         dropped = connections.save(form.edited(), request.user, new_secret=form.new_secret())
         response = go(request, reverse("connections:detail", args=[connection.slug]))
@@ -113,8 +119,8 @@ def _context(request: HttpRequest, connection: Connection) -> dict[str, Any]:
         "connection": connection,
         "root": connections.shown_root(connection),
         "can_manage": can_manage,
-        "health_url": _health_url(connection),
-        "first_url": _first_url(connection),
+        "health_url": _health_url(connection) if connection.has_endpoint else "",
+        "first_url": _first_url(connection) if connection.has_endpoint else "",
         "can_act": may(objects, user, "act", connection),
         "is_live": connection.state in (State.CONNECTED, State.ATTENTION),
         "twins": [twin for twin in twins if twin.pk in seen],
@@ -151,7 +157,7 @@ def _first_url(connection: Connection) -> str:
 def test(request: HttpRequest, slug: str) -> HttpResponse:
     """Ask the endpoint for one of everything and show what came of it."""
     connection = _found(request, slug, "manage")
-    if connection.state == State.DELETING:
+    if connection.state == State.DELETING or not connection.has_endpoint:
         raise PermissionDenied
     findings = connections.try_out(connection, request.user)
     if not wants_fragment(request):
@@ -169,7 +175,7 @@ test.__test__ = False  # type: ignore[attr-defined]  # a view, not a test
 def store(request: HttpRequest, slug: str) -> HttpResponse:
     """Store one test completion upstream, so that there is something to see."""
     connection = _found(request, slug, "act")
-    if connection.state not in (State.CONNECTED, State.ATTENTION):
+    if connection.state not in (State.CONNECTED, State.ATTENTION) or not connection.has_endpoint:
         raise PermissionDenied
     back = request.POST.get("next", "")
     if not url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure()):

@@ -130,8 +130,15 @@ def free_slug(name: str) -> str:
 
 def twins_of(connection: Connection) -> list[Connection]:
     """Other connections to the same resource: their rows would be mirrored twice."""
+    if not connection.has_endpoint:
+        return []
     mine = resource_of(connection)
-    others = Connection.objects.exclude(pk=connection.pk).exclude(state=State.DELETING).defer("secret")
+    others = (
+        Connection.objects.exclude(pk=connection.pk)
+        .exclude(state=State.DELETING)
+        .with_endpoint()
+        .defer("secret")
+    )
     return [other for other in others if resource_of(other) == mine]
 
 

@@ -49,6 +49,10 @@ class ConnectionQuerySet(models.QuerySet[Any]):
     def manageable_by(self, user: Any) -> Self:
         return self.filter(granted(user, "manager"))
 
+    def with_endpoint(self) -> Self:
+        """Those that can be asked something; the others are filled from files."""
+        return self.exclude(kind="files")
+
 
 def _connections(user: Any, role: str) -> models.QuerySet[Any]:
     return apps.get_model("portal", "Connection")._default_manager.filter(granted(user, role)).values("pk")

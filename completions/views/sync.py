@@ -28,6 +28,8 @@ def _fetch(request: HttpRequest, slug: str, verb: Any = "read") -> Connection:
 def health(request: HttpRequest, slug: str) -> HttpResponse:
     """Last success, lag, rows here and upstream, what is missing or set aside, and each pass."""
     connection = _fetch(request, slug)
+    if not connection.has_endpoint:
+        return go(request, reverse("connections:detail", args=[slug]))
     set_aside = Quarantine.objects.filter(connection=connection).defer("raw").order_by("-last_seen", "-id")
     context = {
         "connection": connection,
@@ -70,6 +72,9 @@ def sweep_now(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _begun(request: HttpRequest, connection: Connection, begin: Any, text: str) -> HttpResponse:
+    if not connection.has_endpoint:
+        response = go(request, reverse("connections:detail", args=[connection.slug]))
+        return toast(request, response, f"{connection.name} is filled from files; nothing to sync.", "info")
     if connection.state not in sync.USABLE:
         response = go(request, _back(request, connection))
         return toast(request, response, f"{connection.name} is not connected.", "bad")

@@ -20,7 +20,7 @@ class Suggestion:
 
 def models_for(user: Any) -> list[Suggestion]:
     """Every name that this person's connections are known to answer to; others can be typed."""
-    connections = Connection.objects.actionable_by(user)
+    connections = Connection.objects.actionable_by(user).with_endpoint()
     found: dict[tuple[str, str], Suggestion] = {}
     deployments = Deployment.objects.filter(
         connection__in=connections, state=Deployment.State.READY

@@ -86,7 +86,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "sources": found.connections.all(),
         "supervised": found.dataset.purpose == Purpose.SUPERVISED,
         "may_act": may(DatasetVersion.objects, request.user, "act", found)
-        and Connection.objects.actionable_by(request.user).exists(),
+        and Connection.objects.actionable_by(request.user).with_endpoint().exists(),
         "recipe": found.recipe,
         "draft": distill.draft_of(found) is not None,
     }

@@ -17,7 +17,7 @@ from datasets.build.lines import in_words
 from datasets.finetune import launch
 from datasets.forms import DataForm, LaunchForm, ModelForm
 from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
-from portal.htmx import fragment, go, wants_fragment
+from portal.htmx import fragment, go, toast, wants_fragment
 from portal.models import Connection
 from portal.permissions import fetch
 
@@ -105,7 +105,12 @@ def _data(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
 
 
 def _model(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
-    connections = Connection.objects.actionable_by(request.user).order_by("name")
+    connections = Connection.objects.actionable_by(request.user).with_endpoint().order_by("name")
+    if not connections.exists():
+        text = "Training takes a connection with an endpoint; you act on none. Rows from files cannot train."
+        return toast(
+            request, go(request, reverse("datasets:distill", args=[version.pk, "data"])), text, "warn"
+        )
     draft = distill.draft_of(version)
     form = ModelForm(request.POST or None, connections=connections, initial=_chosen(request, version, draft))
     if request.method == "POST" and form.is_valid():
@@ -133,7 +138,7 @@ def _chosen(request: HttpRequest, version: DatasetVersion, draft: FineTune | Non
     """What the form shows first: the draft's choice, else a source that may be acted on."""
     if draft is not None:
         return {"connection": draft.connection_id}
-    sources = Connection.objects.actionable_by(request.user).filter(dataset_versions=version)
+    sources = Connection.objects.actionable_by(request.user).with_endpoint().filter(dataset_versions=version)
     return {"connection": distill.main_source(version, sources)}
 
 

@@ -141,7 +141,7 @@ def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
     if not chosen:
         initial["stored"] = evaluation.reference != "answer"
     source = evaluation.connections.filter(
-        pk__in=Connection.objects.actionable_by(request.user).values("pk")
+        pk__in=Connection.objects.actionable_by(request.user).with_endpoint().values("pk")
     ).first()
     for key in FRESH_KEYS:
         initial.setdefault(f"{key}_connection", source.pk if source else None)

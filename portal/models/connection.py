@@ -13,6 +13,7 @@ class Kind(models.TextChoices):
     AZURE_DATED = "azure_dated", "Azure OpenAI (dated API version)"
     OPENAI = "openai", "OpenAI"
     COMPATIBLE = "compatible", "OpenAI-compatible"
+    FILES = "files", "Files"  # filled by imports; there is nobody to ask
 
 
 class Auth(models.TextChoices):
@@ -21,6 +22,7 @@ class Auth(models.TextChoices):
     ENTRA_SECRET = "entra_secret", "Microsoft Entra ID: client secret"
     ENTRA_MANAGED = "entra_managed", "Microsoft Entra ID: managed identity"
     ENTRA_WORKLOAD = "entra_workload", "Microsoft Entra ID: workload identity"
+    NONE = "none", "Nothing"
 
 
 class Connection(models.Model):
@@ -35,7 +37,7 @@ class Connection(models.Model):
     name = models.CharField(max_length=80, unique=True)
     slug = models.SlugField(max_length=80, unique=True, help_text="Stands in the address of its completions.")
     kind = models.CharField(max_length=16, choices=Kind.choices)
-    base_url = models.CharField(max_length=300)
+    base_url = models.CharField(max_length=300, blank=True)
     api_version = models.CharField(max_length=40, blank=True)
 
     auth = models.CharField(max_length=16, choices=Auth.choices, default=Auth.KEY)
@@ -83,6 +85,11 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_endpoint(self) -> bool:
+        """Whether there is somebody to ask; a connection of files has only the rows that were imported."""
+        return self.kind != Kind.FILES
 
     @property
     def is_azure(self) -> bool:

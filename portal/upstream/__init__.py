@@ -44,6 +44,13 @@ def connect(connection: Connection) -> Upstream:
     """The endpoint of `connection`; nothing is sent yet.
 
     Raises UpstreamError with kind "credentials" if the connection lacks what it needs to sign in, "blocked"
-    if its address is not one that this server may call.
+    if its address is not one that this server may call or if it has none.
     """
+    if not connection.has_endpoint:
+        raise UpstreamError(
+            "blocked",
+            f"{connection.name} was filled from files: there is no endpoint that could be asked.",
+            code="no_endpoint",
+            hint="Choose a connection with an endpoint.",
+        )
     return Upstream(connection)
