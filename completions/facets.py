@@ -111,7 +111,7 @@ class Facets:
     @cached_property
     def keys(self) -> list[str]:
         """The metadata keys, the most useful first: filtered by, then few values and many rows."""
-        filtered = [clause.key for clause in self.wanted.leaves() if clause.key is not None]
+        filtered = [clause.key or "" for clause in self.wanted.leaves() if clause.field.name == "meta"]
         rows: Counter[str] = Counter()
         for (_, name), (_, n) in self._fields.items():
             if name.startswith("metadata."):

@@ -4,8 +4,10 @@ A filter is made ready once for the connections it is asked of: names become num
 up. After that no row costs a query, except where words, parts of texts or patterns are wanted.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,8 @@ Part = Clause | Group
 Name = tuple[str, str, str]  # kind, key, value
 Held = tuple[int, int]  # field, term
 Ids = NDArray[np.int64]
+Terms = NDArray[np.uint32]
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,22 +34,26 @@ class Book:
     """What the database was asked once for a filter: numbers of terms by connection, and ids by clause."""
 
     terms: Mapping[int, Mapping[Name, int]] = field(default_factory=dict)
-    within: Mapping[tuple[int, Clause], tuple[int, ...]] = field(default_factory=dict)
+    within: Mapping[tuple[int, Clause], Terms] = field(default_factory=dict)
     ids: Mapping[Clause, Ids] = field(default_factory=dict)
 
     @classmethod
     def look_up(cls, wanted: Filter, connections: Sequence[int]) -> "Book":
-        """At most one query for all terms, and one more for each condition on a part of a value or an id."""
+        """At most one query for all terms, and one more for each condition that cannot name them: on a part
+        of a value, a range, an id.
+        """
         leaves = list(dict.fromkeys(wanted.leaves()))
         names = {
             name for clause in leaves if clause.field.how in ("terms", "marks") for name in _names(clause)
         }
-        within: dict[tuple[int, Clause], tuple[int, ...]] = {}
+        within: dict[tuple[int, Clause], Terms] = {}
         ids: dict[Clause, Ids] = {}
         for clause in leaves:
-            if clause.field.how == "terms" and isinstance(clause.lookup, Contains):
-                for connection, found in _containing(clause, clause.lookup, connections).items():
+            if clause.field.how == "terms" and isinstance(clause.lookup, Contains | Numbers):
+                for connection, found in _among(clause, clause.lookup, connections).items():
                     within[connection, clause] = found
+            elif clause.field.how == "notes":
+                ids[clause] = np.empty(0, np.int64)
             elif clause.field.how == "lookup" and isinstance(clause.lookup, AnyOf):
                 rows = StoredCompletion.objects.filter(
                     Q(**{f"{clause.field.column}__in": clause.lookup.values}),  # a name of ours
@@ -140,8 +148,9 @@ class Matcher:
             return _numbers_between(_column(segment, clause.field.column), lookup)
         if how == "moments":
             assert isinstance(lookup, Moments)
-            return _between(segment.created, *lookup.bounds(self.now))
-        assert how == "lookup", how
+            moments = _column(segment, clause.field.column)
+            return known(moments) & _between(moments, *lookup.bounds(self.now))
+        assert how in ("lookup", "notes"), how
         if isinstance(lookup, Present):
             return _marked(segment, MARKS["request"])
         return _at(segment, segment.places_of(self.book.ids[clause]))
@@ -153,14 +162,14 @@ class Matcher:
         if of is not None:
             if isinstance(lookup, Present):
                 made[segment.rows_with(of)] = True
-            elif isinstance(lookup, Contains):
-                for found in self.book.within.get((self.connection.pk, clause), ()):
-                    made[segment.rows_of(of, found)] = True
+            elif isinstance(lookup, Contains | Numbers):
+                if (found := self.book.within.get((self.connection.pk, clause))) is not None:
+                    made[segment.rows_of_any(of, found)] = True
             else:
                 for name in clause.term_names():
                     if (term := self.terms.get(name)) is not None:
                         made[segment.rows_of(of, term)] = True
-        if isinstance(lookup, AnyOf) and "" in lookup.values and not clause.field.keyed:
+        if clause.asks_for_nothing:
             # A column without a value holds no term.
             empty = np.ones(len(segment), bool)
             if of is not None:
@@ -204,20 +213,34 @@ def _numbers(names: Iterable[Name], connections: Sequence[int]) -> dict[int, dic
     return found
 
 
-def _containing(clause: Clause, lookup: Contains, connections: Sequence[int]) -> dict[int, tuple[int, ...]]:
-    """The terms whose value contains a text, whatever its case."""
+def _among(clause: Clause, lookup: Contains | Numbers, connections: Sequence[int]) -> dict[int, Terms]:
+    """The terms whose value contains a text, whatever its case, or is a number within a range."""
     _, name, _ = clause.field_name
     kind, _, key = name.partition(".")
-    part = lookup.text.casefold()
+    holds = _part(lookup.text) if isinstance(lookup, Contains) else _range(lookup)
     found: dict[int, list[int]] = {}
     rows: Any = Term.objects.filter(connection__in=connections, kind=kind, key=key, n__gt=0)
     for pk, connection, value in rows.values_list("pk", "connection_id", "value").iterator(chunk_size=5_000):
-        if part in value.casefold():
+        if holds(value):
             found.setdefault(connection, []).append(pk)
-    return {connection: tuple(terms) for connection, terms in found.items()}
+    return {connection: np.array(terms, np.uint32) for connection, terms in found.items()}
+
+
+def _part(text: str) -> Callable[[str], bool]:
+    part = text.casefold()
+    return lambda value: part in value.casefold()
+
+
+def _range(numbers: Numbers) -> Callable[[str], bool]:
+    """A value that is no whole number lies in no range."""
+    low = -inf if numbers.low is None else numbers.low
+    high = inf if numbers.high is None else numbers.high
+    return lambda value: _WHOLE.fullmatch(value) is not None and low <= int(value) <= high
 
 
 def _column(segment: Segment, name: str) -> NDArray[Any]:
+    if name == "created":
+        return segment.created
     return segment.temperature if name == "temperature" else segment.numbers[name]
 
 

@@ -1,4 +1,4 @@
-"""What completions hold, to be proposed while somebody types: values of a field, and metadata keys.
+"""What completions hold, to be proposed while somebody types: values of a field, metadata keys and labels.
 
 The dictionary of terms is asked, by its own index and never for more than a window, so that a field with a
 million values answers as fast as one with three.
@@ -12,7 +12,6 @@ from completions.models import Term
 
 WINDOW = 900  # terms looked at in one go, on all connections together
 LEAST = 50
-PREFIX = "metadata."
 
 
 class Observed(NamedTuple):
@@ -29,9 +28,11 @@ def values(
     return [] if "\x00" in key else _proposed(connections, _of(kind, key), "value", typed, limit)
 
 
-def keys(connections: Iterable[int], typed: str = "", limit: int = 12) -> list[Observed]:
-    """Metadata keys, likewise."""
-    return _proposed(connections, _of(Term.Kind.FIELD), "key", typed, limit, PREFIX)
+def keys(
+    connections: Iterable[int], typed: str = "", limit: int = 12, kind: str = Term.Kind.METADATA
+) -> list[Observed]:
+    """Metadata keys, likewise; or labels that have answers."""
+    return _proposed(connections, _of(Term.Kind.FIELD), "key", typed, limit, f"{kind}.")
 
 
 def _of(kind: str, key: str | None = None) -> Callable[[int], Any]:

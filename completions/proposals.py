@@ -47,7 +47,7 @@ def proposals(
     if at.kind == "key":
         found = [
             Proposal(suggest.key(key), key or "(empty key)", count=f"{n:,}")
-            for key, n in observed.keys(on, at.typed, MOST)
+            for key, n in observed.keys(on, at.typed, MOST, FIELDS[at.field].column)
         ]
     elif at.kind == "value":
         found = [
@@ -84,17 +84,19 @@ def _forms(name: str) -> list[Proposal]:
 def values(
     readable: Sequence[Connection], name: str, typed: str, *, now: datetime | None = None
 ) -> Proposals:
-    """Values of one field, as they are: `name` is a field as written, `model` or `meta.category`."""
+    """Values of one field, as they are: `name` is a field as written, `model` or `meta.category`.
+
+    `meta.` alone asks for keys, `label.` for labels; so does no name at all, for keys.
+    """
     if len(typed) > LONGEST:
         return Proposals()
-    word, dot, _ = name.partition(".")
+    word, _, key = (name or "meta.").partition(".")
     field = FIELDS.get(word)
-    if not name:
-        on = [each.pk for each in readable]
-        return Proposals(0, len(typed), tuple(_plain_keys(on, typed)))
     if field is None:
         return Proposals()
-    key = name.removeprefix("meta.") if dot else ""
+    if field.keyed and not key:
+        on = [each.pk for each in readable]
+        return Proposals(0, len(typed), tuple(_plain_keys(on, typed, field.column)))
     found = _values(readable, field, key, typed, now or datetime.now(UTC))
     return Proposals(0, len(typed), tuple(found[:MOST]))
 
@@ -103,6 +105,9 @@ def _values(
     readable: Sequence[Connection], field: Field, key: str, typed: str, now: datetime
 ) -> list[Proposal]:
     on = [each.pk for each in readable]
+    if field.how == "marks" or field.choices:
+        found = suggest.names(field.name, typed)
+        return [Proposal(each.insert.strip(), each.insert.strip(), each.title, done=True) for each in found]
     if field.how == "terms":
         kind = Term.Kind(field.column)
         return [
@@ -111,9 +116,6 @@ def _values(
         ]
     if field.how == "connection":
         return [Proposal(slug, slug, name, done=True) for slug, name in _near(_slugs(readable), typed)]
-    if field.how == "marks":
-        found = suggest.names(field.name, typed)
-        return [Proposal(each.insert.strip(), each.insert.strip(), each.title, done=True) for each in found]
     if field.how == "moments":
         return [
             Proposal(text, text, told, done=True, plain=True) for text, told in _near(_moments(now), typed)
@@ -124,29 +126,29 @@ def _values(
     return []
 
 
-def _keys(on: Iterable[int], typed: str, limit: int) -> list[Proposal]:
+def _keys(on: Iterable[int], typed: str, limit: int, field: Field) -> list[Proposal]:
     return [
-        Proposal(f"{write_name('meta', key)}:", write_name("meta", key), count=f"{n:,}")
-        for key, n in observed.keys(on, typed, limit)
+        Proposal(f"{write_name(field.name, key)}:", write_name(field.name, key), count=f"{n:,}")
+        for key, n in observed.keys(on, typed, limit, field.column)
     ]
 
 
-def _plain_keys(on: Iterable[int], typed: str) -> list[Proposal]:
+def _plain_keys(on: Iterable[int], typed: str, kind: str) -> list[Proposal]:
     return [
         Proposal(key, key or "(empty key)", count=f"{n:,}", done=True)
-        for key, n in observed.keys(on, typed, MOST)
+        for key, n in observed.keys(on, typed, MOST, kind)
     ]
 
 
 def _named(on: Sequence[int], typed: str) -> list[Proposal]:
-    """For a word without a field: models and keys of that name."""
+    """For a word without a field: models, keys and labels of that name."""
     if len(typed) < 2:
         return []
     models = [
         Proposal(f"model:{write_value(text)}", f"model:{write_value(text)}", count=f"{n:,}", done=True)
         for text, n in observed.values(on, Term.Kind.MODEL, "", typed, 4)
     ]
-    return models + _keys(on, typed, 4)
+    return [*models, *_keys(on, typed, 4, FIELDS["meta"]), *_keys(on, typed, 4, FIELDS["label"])]
 
 
 def _slugs(readable: Iterable[Connection]) -> list[tuple[str, str]]:

@@ -74,7 +74,7 @@ def timeline(listing: Listing, zone: str = "UTC") -> Timeline:
 
 
 def _is_time(part: object) -> bool:
-    return isinstance(part, Clause) and part.field.how == "moments" and not part.negated
+    return isinstance(part, Clause) and part.is_time
 
 
 def _moments(created: NDArray[np.int64]) -> NDArray[np.int64]:

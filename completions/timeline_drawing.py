@@ -188,11 +188,7 @@ def within(wanted: Filter, first: int, last: int) -> Filter:
 
 def timeless(wanted: Filter) -> Filter:
     """The filter without the stretches of time that the timeline shows as chosen."""
-    kept = (
-        part
-        for part in wanted.clauses
-        if not (isinstance(part, Clause) and part.field.how == "moments" and not part.negated)
-    )
+    kept = (part for part in wanted.clauses if not (isinstance(part, Clause) and part.is_time))
     return replace(wanted, clauses=tuple(kept))
 
 

@@ -77,7 +77,7 @@ class Line:
 
     @property
     def keyed(self) -> bool:
-        return not self.is_typed and self.about.keyed
+        return not self.is_typed and bool(self.about.keyed)
 
     @property
     def many(self) -> bool:
@@ -89,15 +89,17 @@ class Line:
 
     @property
     def is_number(self) -> bool:
-        return self.about.how == "numbers"
+        return (
+            self.about.how == "numbers" or self.is_range or self.lookup.endswith((" than", " least", " most"))
+        )
 
     @property
     def proposes(self) -> bool:
         """Whether values can be proposed."""
         how = self.about.how
-        return how in ("terms", "connection", "marks") or (
-            how == "moments" and self.lookup.endswith("the last")
-        )
+        if how == "moments":
+            return self.lookup.endswith("the last")
+        return how in ("terms", "connection", "marks") and not self.is_number
 
     @property
     def of(self) -> str:
@@ -109,7 +111,12 @@ class Line:
         how = self.about.how
         if how == "moments":
             return "7d" if self.lookup.endswith("the last") else "2026-11-20"
-        return {"numbers": "number", "words": "text"}.get(how, "value")
+        return "number" if self.is_number else "text" if how in ("words", "notes") else "value"
+
+    @property
+    def key_title(self) -> str:
+        """What its key is called."""
+        return "Metadata key" if self.field == "meta" else self.about.title.capitalize()
 
     @property
     def is_complete(self) -> bool:

@@ -14,6 +14,7 @@ from completions.filters.clauses import (
     add,
     describe_all,
     joined,
+    key_of,
     leaves,
     renamed,
 )
@@ -107,7 +108,7 @@ class Filter:
         low: int | None = None
         high: int | None = None
         for clause in self.clauses:
-            if isinstance(clause, Clause) and isinstance(clause.lookup, Moments) and not clause.negated:
+            if isinstance(clause, Clause) and clause.is_time and isinstance(clause.lookup, Moments):
                 first, last = clause.lookup.bounds(now)
                 low = first if low is None else low if first is None else max(low, first)
                 high = last if high is None else high if last is None else min(high, last)
@@ -117,6 +118,11 @@ class Filter:
     def key(key: str) -> str:
         """The name of a metadata key as a field: `meta.category`."""
         return language.write_name("meta", key)
+
+    @staticmethod
+    def label(name: str) -> str:
+        """The name of a label as a field: `label.quality`."""
+        return language.write_name("label", name)
 
     # Filters made from this one. Names are written as in the language: `model`, `meta.category`.
 
@@ -138,9 +144,11 @@ class Filter:
         add(clauses, clause)
         return replace(self, clauses=tuple(clauses))
 
-    def renamed(self, key: str, near: str) -> Self:
-        """With another metadata key in the place of one, in groups too."""
-        return replace(self, clauses=joined(new for node in self.clauses for new in renamed(node, key, near)))
+    def renamed(self, old: str, new: str) -> Self:
+        """With another metadata key or label in the place of one, in groups too: `meta.a`, `meta.b`."""
+        return replace(
+            self, clauses=joined(made for node in self.clauses for made in renamed(node, old, new))
+        )
 
     def values(self, name: str, *, negated: bool = False) -> tuple[str, ...]:
         """The values chosen (or excluded) for a field."""
@@ -186,5 +194,4 @@ def _flip(values: tuple[str, ...], value: str) -> tuple[str, ...]:
 
 def _field(name: str) -> tuple[Field, str | None]:
     """The registry's entry for a name as written."""
-    plain, dot, key = name.partition(".")
-    return FIELDS[plain], (language.unquote(key) if key.startswith('"') else key) if dot else None
+    return FIELDS[name.partition(".")[0]], key_of(name)

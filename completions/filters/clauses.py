@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Union
 
 from completions.filters.fields import FIELDS, FLAGS, MARKS, STATES, TEXT, Field
-from completions.filters.language import in_quotes, is_told_plainly, write_name
+from completions.filters.language import in_quotes, is_told_plainly, unquote, write_name
 from completions.filters.lookups import AnyOf, Lookup, Moments
 from completions.readings import term_of
 
 TermName = tuple[str, str, str]  # kind, key, value
 FLAG = "flag"
+META = "meta"
 _TITLES = {**MARKS, **FLAGS, **STATES}
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """A condition that could be read. `key` is the metadata key, None for every other field."""
+    """A condition that could be read. `key` is the metadata key or the label, None for every other field."""
 
     field: Field
     lookup: Lookup
@@ -38,7 +39,7 @@ class Clause:
             return self.field.title
         if self.key == "":
             return f"{self.field.title} (empty key)"
-        return self.key
+        return self.key if self.field.name == META else f"{self.field.title} {self.key}"
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -49,10 +50,14 @@ class Clause:
             return self._describe_marks()
         if self.key is None:
             title = self.field.title
-        elif is_told_plainly(self.key) and self.key.casefold() not in _FIELD_TITLES:
-            title = self.key
+        elif not is_told_plainly(self.key):
+            title = f"{self.field.title} {in_quotes(self.key)}"
+        elif self.field.name != META:
+            title = f"{self.field.title} {self.key}"
+        elif self.key.casefold() in _FIELD_TITLES:
+            title = f"{self.field.title} {in_quotes(self.key)}"
         else:
-            title = f"metadata {in_quotes(self.key)}"
+            title = self.key
         return f"{title} {self.lookup.phrase(negated=self.negated)}"
 
     def _describe_marks(self) -> str:
@@ -67,9 +72,9 @@ class Clause:
     # What the dictionary of terms is asked for.
 
     def term_names(self) -> tuple[TermName, ...]:
-        """The terms that this condition names; a value "" of anything but metadata stands for no term."""
+        """The terms that this condition names; a value for nothing names none (see `asks_for_nothing`)."""
         if self.field.how == "terms":
-            cut = (term_of(self.key or "", value) for value in self.values)
+            cut = (term_of(self.key or "", value) for value in self.values if value not in self._nothing)
             return tuple((self.field.column, key, value) for key, value in cut)
         if self.field.name == "has":
             return tuple((FLAG, "", value) for value in self.values if value in FLAGS)
@@ -83,6 +88,16 @@ class Clause:
         return ("field", f"{self.field.column}.{term_of(self.key, '')[0]}", "")
 
     @property
+    def asks_for_nothing(self) -> bool:
+        """Whether a completion without any term of this field is one of those that are meant."""
+        return any(value in self._nothing for value in self.values)
+
+    @property
+    def _nothing(self) -> tuple[str, ...]:
+        """The values that stand for no term; of a key, an empty value is one like any other."""
+        return () if self.field.keyed else ("", self.field.nothing)
+
+    @property
     def is_words(self) -> bool:
         """Whether it searches the text."""
         return self.field.how == "words"
@@ -90,7 +105,7 @@ class Clause:
     @property
     def is_time(self) -> bool:
         """A stretch of `created`, which bounds every list directly."""
-        return isinstance(self.lookup, Moments) and not self.negated
+        return self.field.column == "created" and isinstance(self.lookup, Moments) and not self.negated
 
 
 _FIELD_TITLES = frozenset(word for field in FIELDS.values() for word in (field.title, field.name))
@@ -187,12 +202,18 @@ def turned(node: Node) -> tuple[Node, ...]:
     return (replace(node, negated=not node.negated),)
 
 
-def renamed(node: Node, key: str, near: str) -> tuple[Node, ...]:
-    """The same with another metadata key in the place of one."""
+def renamed(node: Node, old: str, new: str) -> tuple[Node, ...]:
+    """The same with another field and key in the place of one, both as written: `meta.a`, `meta.b`."""
     if isinstance(node, Clause):
-        return (replace(node, key=near) if node.key == key else node,)
-    options = [[new for old in option for new in renamed(old, key, near)] for option in node.options]
+        return (replace(node, key=key_of(new)) if node.name == old else node,)
+    options = [[made for each in option for made in renamed(each, old, new)] for option in node.options]
     return nodes_of(options, negated=node.negated)
+
+
+def key_of(name: str) -> str | None:
+    """The key in a name as written, None if it has none."""
+    _, dot, key = name.partition(".")
+    return (unquote(key) if key.startswith('"') else key) if dot else None
 
 
 def joined(nodes: Iterable[Node]) -> tuple[Node, ...]:

@@ -14,7 +14,7 @@ from completions.filters.fields import FIELDS, Field
 from completions.filters.language import quote, write_name, write_pattern, write_text, write_value
 from completions.filters.lookups import AnyOf, Contains, Moments, Numbers, Pattern, Present, Words
 
-# Either {"field", "key", "lookup", "values"}: a name of the registry, the metadata key or "", one of
+# Either {"field", "key", "lookup", "values"}: a name of the registry, the key or label or "", one of
 # `Field.lookups`, a list of strings. Or {"group": "any" or "none", "options": a list of lists of rows}; a
 # group of one option holds if all of its rows do, and "none" turns a group round.
 Row = dict[str, Any]
@@ -158,7 +158,7 @@ def _operand(field: Field, lookup: str, values: list[str]) -> str:
         return f"~{write_value(values[0])}"
     if lookup == "regex":
         return _pattern(values[0])
-    if field.how not in ("numbers", "moments"):
+    if field.how not in ("numbers", "moments") and lookup not in (*_SIGNS, "between"):
         return ",".join(write_value(value) for value in values)
     cut = [value.strip() for value in values]
     if not all(cut) or any(".." in value or value[0] in '<>=*"' for value in cut):

@@ -1,16 +1,20 @@
 """What one can filter by: a registry with one entry per field."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from dataclasses import field as made
 from types import MappingProxyType
 from typing import Literal
 
+from completions.filters.language import write_text
 from completions.filters.lookups import AnyOf, Contains, Lookup, Moments, Numbers, Pattern, Present, Words
 from completions.filters.operands import Operand, Operands, Unreadable
 
 # terms: values of the dictionary of terms, `column` is their kind; numbers, moments: `column` is an array of
-# the columns; marks: bits and flags; words: text of the bodies; lookup: `column` is one of the database.
-How = Literal["terms", "numbers", "moments", "marks", "words", "connection", "lookup"]
+# the columns; marks: bits and flags; words: text of the bodies; notes: text that people wrote about them;
+# lookup: `column` is one of the database.
+How = Literal["terms", "numbers", "moments", "marks", "words", "notes", "connection", "lookup"]
 
 # Names of `has:`; a flag says what was repaired or left out when the completion was stored.
 MARKS: Mapping[str, str] = MappingProxyType(
@@ -19,6 +23,9 @@ MARKS: Mapping[str, str] = MappingProxyType(
         "tools": "tool calls",
         "refusal": "a refusal",
         "json": "an answer that is JSON",
+        "correction": "a correction",
+        "note": "a note",
+        "disagreement": "reviewers who disagree",
     }
 )
 FLAGS: Mapping[str, str] = MappingProxyType(
@@ -43,6 +50,16 @@ FLAGS: Mapping[str, str] = MappingProxyType(
 STATES: Mapping[str, str] = MappingProxyType(
     {"gone": "gone upstream", "pending": "waiting for its messages"},
 )
+UNREVIEWED = "unreviewed"
+REVIEWS: Mapping[str, str] = MappingProxyType(
+    {
+        UNREVIEWED: "unreviewed",
+        "needs_review": "needs review",
+        "approved": "approved",
+        "rejected": "rejected",
+    }
+)
+RATINGS: Mapping[str, str] = MappingProxyType({"good": "good", "bad": "bad"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +71,12 @@ class Field:
     how: How
     read: Callable[[Operands, bool], Lookup]
     column: str = ""
-    keyed: bool = False  # followed by a metadata key of any name
+    keyed: str = ""  # what the key is called that follows, of any name; the dictionary has a field for each
     merges: bool = False  # a completion has one value, so that repeating the field means “or”
     example: str = ""
     lookups: tuple[str, ...] = ()  # ways to compare, by the names that the editor shows
+    choices: Mapping[str, str] = made(default_factory=dict, hash=False)  # all values, and what each means
+    nothing: str = ""  # the value that a completion has without any term of it
 
 
 class Unknown(Unreadable):
@@ -67,6 +86,8 @@ class Unknown(Unreadable):
         super().__init__(text)
         self.known, self.value = tuple(known), value
 
+
+_COMPARES = re.compile(r"([<>]=?|[≤≥])-?[0-9]|-?[0-9]*\.\.-?[0-9]*\Z", re.ASCII)
 
 # Ways to compare, each beside its contrary.
 SAME = ("is", "is not", "any of", "none of")
@@ -108,6 +129,13 @@ def _whole_or_absent(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT00
     return _whole(operands, begins)
 
 
+def _answers(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one of the readers
+    """As terms, or a range of numbers: what compares is one, a bare number is a value like any other."""
+    if not begins and any(each.form == "plain" and _COMPARES.match(each.text) for each in operands):
+        return Numbers.read(operands, signed=True)
+    return _terms(operands, begins)
+
+
 def _numbers(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one of the readers
     return Present() if len(operands) == 1 and operands[0].is_star else Numbers.read(operands)
 
@@ -125,6 +153,27 @@ def _words(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one o
     if form == "contains":
         return Contains.read(operands)
     return Pattern.read(operands) if form == "pattern" else Words.read(operands, begins=begins)
+
+
+def _notes(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one of the readers
+    if operands[0].form == "contains":
+        raise Unreadable(
+            "What people wrote is searched by words; “*” finds a word that begins so.",
+            write_text(operands[0].text, begins=True),
+        )
+    return Words.read(operands, begins=begins)
+
+
+def _chosen(choices: Mapping[str, str]) -> Callable[[Operands, bool], Lookup]:
+    known = _known(choices)
+
+    def read(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one of the readers
+        _no_beginning(operands, begins)
+        if len(operands) == 1 and operands[0].is_star:
+            return Present()
+        return known(tuple(Operand(re.sub("[ -]", "_", each.text), each.form) for each in operands), begins)
+
+    return read
 
 
 def _known(*lists: Mapping[str, str]) -> Callable[[Operands, bool], Lookup]:
@@ -151,7 +200,7 @@ _ALL = (
         lookups=SAME,
     ),
     Field(
-        "meta", "metadata", "terms", _terms, "metadata", keyed=True, merges=True,
+        "meta", "metadata", "terms", _terms, "metadata", keyed="KEY", merges=True,
         example="meta.category:test", lookups=(*SAME, *PART, *ANY),
     ),
     Field("created", "created", "moments", _moments, "created", example="created:7d", lookups=TIME),
@@ -204,6 +253,44 @@ _ALL = (
     ),
     Field("has", "has", "marks", _known(MARKS, FLAGS), example="has:tools", lookups=SAME),
     Field("is", "is", "marks", _known(STATES), example="is:gone", lookups=SAME),
+    Field(
+        "review", "review", "terms", _chosen(REVIEWS), "review", merges=True,
+        example="review:unreviewed,needs_review", lookups=(*SAME, *ANY), choices=REVIEWS, nothing=UNREVIEWED,
+    ),
+    Field(
+        "rating", "rating", "terms", _chosen(RATINGS), "rating", merges=True, example="rating:good",
+        lookups=(*SAME, *ANY), choices=RATINGS,
+    ),
+    Field(
+        "label", "label", "terms", _answers, "label", keyed="NAME", example="label.quality:>=4",
+        lookups=(*SAME, *PART, *NUMBER[2:], *ANY),
+    ),
+    Field(
+        "reviewer", "reviewer", "terms", _terms, "reviewer", example="reviewer:alex",
+        lookups=(*SAME, *PART, *ANY),
+    ),
+    Field("reviewed", "reviewed", "moments", _moments, "reviewed", example="reviewed:7d", lookups=TIME),
+    Field("note", "note", "notes", _notes, "note", example="note:wrong*", lookups=TEXTUAL[:4]),
+    Field(
+        "correction", "correction", "notes", _notes, "correction", example='correction:"at your service"',
+        lookups=TEXTUAL[:4],
+    ),
+    Field(
+        "same", "duplicate group", "terms", _whole_or_absent, "same", merges=True, example="same:*",
+        lookups=(*SAME, *ANY),
+    ),
+    Field(
+        "near", "near-duplicate group", "terms", _whole_or_absent, "near", merges=True, example="-near:*",
+        lookups=(*SAME, *ANY),
+    ),
+    Field(
+        "alike", "system prompt group", "terms", _whole_or_absent, "alike", merges=True,
+        example="alike:8f14e45fceea167a", lookups=(*SAME, *ANY),
+    ),
+    Field(
+        "thread", "conversation group", "terms", _whole_or_absent, "thread", merges=True,
+        example="thread:*", lookups=(*SAME, *ANY),
+    ),
     Field("prompt", "prompt", "words", _words, "prompt", example="prompt:invoice", lookups=TEXTUAL),
     Field("answer", "answer", "words", _words, "answer", example='answer:~"not found"', lookups=TEXTUAL),
     Field("system", "system prompt", "words", _words, "system", example="system:/pirates?/", lookups=TEXTUAL),

@@ -13,13 +13,13 @@ from completions.filters.operands import Operand, Operands
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _FIELD = re.compile(
-    rf'(-?)((?:[Mm][Ee][Tt][Aa]\.(?:{_QUOTED}|[^\s":()]*))|[A-Za-z_][A-Za-z0-9_.]*):', re.DOTALL
+    rf'(-?)((?:(?i:meta|label)\.(?:{_QUOTED}|[^\s":()]*))|[A-Za-z_][A-Za-z0-9_.]*):', re.DOTALL
 )
 _IN_QUOTES = re.compile(_QUOTED, re.DOTALL)
 _IN_SLASHES = re.compile(r"/((?:[^/\\]|\\.)*)/", re.DOTALL)
 _SPACE = re.compile(r"\s*")
 # What may stand without quotes; everything else is quoted, so that what is written is read back the same.
-_PLAIN_VALUE = re.compile(r"(?!/.*/\Z)[\w.\-/@+:]+", re.ASCII)
+_PLAIN_VALUE = re.compile(r"(?!/.*/\Z)(?!-?[0-9]*\.\.-?[0-9]*\Z)[\w.\-/@+:]+", re.ASCII)
 _PLAIN_KEY = re.compile(r"[\w.\-/@+]+", re.ASCII)
 _PLAIN_WORD = re.compile(r"\w[\w.'/@+-]*")
 _TOLD_PLAINLY = re.compile(r"[\w][\w.\-/@+:]*")
@@ -33,7 +33,7 @@ Kind = Literal["open", "close", "OR", "AND", "NOT", "sign", "piece", "tangle"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One condition as written; `name` is empty for text, `key` follows `meta.` and is None elsewhere."""
+    """One condition as written; `name` is empty for text, `key` follows `meta.` or `label.`, or is None."""
 
     source: str
     negated: bool = False

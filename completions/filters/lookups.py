@@ -94,6 +94,7 @@ _SIGNS = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most"}
 @dataclass(frozen=True, slots=True)
 class Numbers:
     """A number: `5`, `>5`, `>=5`, `<5`, `<=5`, `5..9`, `5..`, `..9`. Both bounds belong to the range.
+    Signed ones may have a minus.
 
     Of decimals, the neighbour of 0.5 among all floats stands for “more than 0.5”.
     """
@@ -103,13 +104,13 @@ class Numbers:
     high: int | float | None
 
     @classmethod
-    def read(cls, operands: Operands, *, decimals: bool = False) -> "Numbers":
+    def read(cls, operands: Operands, *, decimals: bool = False, signed: bool = False) -> "Numbers":
         if len(operands) > 1 and re.fullmatch(
             r"[0-9]{1,3}(,[0-9]{3})+", joined := ",".join(each.text for each in operands)
         ):
             raise Unreadable("Write a number without commas.", joined.replace(",", ""))
         operand = single(operands)
-        number = _DECIMAL if decimals else _WHOLE
+        number = "-?" * signed + (_DECIMAL if decimals else _WHOLE)
         found = re.fullmatch(rf"(>=|<=|>|<)?({number})|({number})?\.\.({number})?", operand.text, re.ASCII)
         if not found or operand.text == ".." or operand.form != "plain":
             raise _no_number(operand.text, decimals=decimals)
@@ -124,7 +125,7 @@ class Numbers:
             high = {"<": below, "<=": value, None: value}.get(sign)
         else:
             low, high = (_value(part, decimals=decimals) if part else None for part in (first, last))
-        if max(low or 0, high or 0) > LARGEST:
+        if max(abs(low or 0), abs(high or 0)) > LARGEST:
             raise Unreadable("The number is too large.")
         if low is not None and high is not None and low > high:
             raise Unreadable("The range ends before it begins.", f"{last}..{first}")
@@ -137,7 +138,7 @@ class Numbers:
 
     def phrase(self, *, negated: bool) -> str:
         first, dots, last = self.text.partition("..")
-        sign = first.rstrip("0123456789.")
+        sign = first.rstrip("-0123456789.")
         number = first.removeprefix(sign)
         told = f"from {first} to {last}" if dots else f"{_SIGNS[sign]} {number}" if sign else number
         return f"is {'not ' * negated}{told}"

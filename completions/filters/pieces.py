@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from completions.filters.clauses import Broken, Clause
-from completions.filters.fields import FIELDS, FLAGS, MARKS, STATES, TEXT, TEXT_FIELDS, Field, Unknown
+from completions.filters.fields import (
+    FIELDS,
+    FLAGS,
+    MARKS,
+    RATINGS,
+    REVIEWS,
+    STATES,
+    TEXT,
+    TEXT_FIELDS,
+    Field,
+    Unknown,
+)
 from completions.filters.language import RESERVED, Piece, quote, tokens, write_name
 from completions.filters.operands import Unreadable
 
@@ -18,9 +29,14 @@ SYNONYMS = {
     "function": "tool", "tools": "tool", "tool_name": "tool", "request_id": "request",
     "completion": "answer", "output": "answer", "response": "answer", "input": "prompt", "user": "prompt",
     "system_prompt": "system", "instructions": "system", "endpoint": "connection", "project": "connection",
+    "status": "review", "state": "review", "reviews": "review", "rate": "rating", "labels": "label",
+    "author": "reviewer", "reviewed_by": "reviewer", "reviewers": "reviewer",
+    "reviewed_at": "reviewed", "notes": "note", "comment": "note", "comments": "note",
+    "corrections": "correction", "corrected": "correction", "duplicate": "same", "duplicates": "same",
+    "conversation": "thread", "template": "alike",
 }  # fmt: skip
 _COMPARED = re.compile(
-    r'(-?)(meta\.[^\s"=<>!:]+|[a-z_]+)(!==?|!=|==?|<>|<=|>=|<|>|≤|≥|≠)(.+)',
+    r'(-?)((?:meta|label)\.[^\s"=<>!:]+|[a-z_]+)(!==?|!=|==?|<>|<=|>=|<|>|≤|≥|≠)(.+)',
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -61,7 +77,8 @@ def _meaning(piece: Piece) -> Clause | Unread:
         value = piece.operands[0].text if piece.operands else ""
         key, _, rest = value.partition(":") if ":" in value else value.partition("=")
         return Unread(
-            "Say which metadata: meta.KEY:value.", (f"{_minus(piece)}meta.{key}:{rest}",) if rest else ()
+            f"Say which {found.title}: {found.name}.{found.keyed}:value.",
+            (f"{_minus(piece)}{found.name}.{key}:{rest}",) if rest else (),
         )
     if not piece.operands:
         return Unread(f"Say which value, for example {found.example}.")
@@ -93,7 +110,8 @@ def _unknown_field(piece: Piece) -> Unread:
 
 
 def _unknown_value(name: str, piece: Piece, unknown: Unknown) -> Unread:
-    where = {**dict.fromkeys((*MARKS, *FLAGS), "has"), **dict.fromkeys(STATES, "is")}
+    fields = (("has", (*MARKS, *FLAGS)), ("is", STATES), ("review", REVIEWS), ("rating", RATINGS))
+    where = {value: field for field, values in fields for value in values}
     asked, minus = unknown.value, _minus(piece)
     if asked in where:
         return Unread(str(unknown), (f"{minus}{where[asked]}:{asked}",))

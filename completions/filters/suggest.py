@@ -11,9 +11,18 @@ Place = Literal["field", "key", "value", "text"]
 MOST = 12
 
 _HEAD = re.compile(
-    r'(-?)(?:(meta)\.("(?:[^"\\]|\\.)*"?|[^\s":()]*)|([A-Za-z_][A-Za-z0-9_]*))(:?)', re.DOTALL | re.IGNORECASE
+    r'(-?)(?:(meta|label)\.("(?:[^"\\]|\\.)*"?|[^\s":()]*)|([A-Za-z_][A-Za-z0-9_]*))(:?)',
+    re.DOTALL | re.IGNORECASE,
 )
 _PATTERN = re.compile(rf"-?(?:(?:{'|'.join(sorted(TEXT_FIELDS))}):)?", re.IGNORECASE)
+
+
+# Fields of which every value is known.
+_CHOICES = {
+    "has": {**MARKS, **FLAGS},
+    "is": dict(STATES),
+    **{field.name: dict(field.choices) for field in FIELDS.values() if field.choices},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +56,18 @@ def at(q: str, caret: int) -> Context:
     head = _HEAD.match(q, start)
     if head is None or head.end() > end:
         return _free(q, start, caret, end)
-    minus, meta, key, plain, colon = head.groups()
+    minus, keyed, key, plain, colon = head.groups()
     if colon and caret >= head.end():
-        name = "meta" if meta else plain.lower()
+        name = (keyed or plain).lower()
         key = unquote(key) if key and key.startswith('"') else key or ""
         if name not in FIELDS:
             return _free(q, start, caret, end)
         return _value(q, name, key, head.end(), caret, end)
-    if meta:
-        from_key = start + len(minus) + len("meta.")
+    if keyed:
+        from_key = start + len(minus) + len(keyed) + 1
         if caret >= from_key:
             typed = q[from_key:caret]
-            return Context("key", "meta", "", typed.strip('"').replace('\\"', '"'), from_key, end)
+            return Context("key", keyed.lower(), "", typed.strip('"').replace('\\"', '"'), from_key, end)
     if not colon and head.end() < end:
         return _free(q, start, caret, end)
     begin = min(caret, start + len(minus))
@@ -119,7 +128,7 @@ def fields(typed: str) -> list[Suggestion]:
         for field in FIELDS.values()
         if field not in found and wanted in f"{field.name} {field.title}".casefold()
     ]
-    marks = [each for name in ("has", "is") for each in names(name, typed, whole=True)] if typed else []
+    marks = [each for name in _CHOICES for each in names(name, typed, whole=True)] if typed else []
     return [*(_field(field) for field in found), *marks][:MOST]
 
 
@@ -128,8 +137,8 @@ def _field(field: Field) -> Suggestion:
 
 
 def names(name: str, typed: str, *, whole: bool = False) -> list[Suggestion]:
-    """What `has:` and `is:` can be followed by; `whole` writes the field as well."""
-    known = {"has": {**MARKS, **FLAGS}, "is": dict(STATES)}.get(name, {})
+    """What a field of few values can be followed by, as `has:`; `whole` writes the field as well."""
+    known = _CHOICES.get(name, {})
     wanted = typed.casefold()
     found = [each for each in known if each.startswith(wanted)]
     found += [each for each in known if each not in found and wanted in known[each].casefold()]
@@ -144,6 +153,8 @@ def examples(name: str) -> list[Suggestion]:
     field = FIELDS.get(name)
     if field is None:
         return []
+    if field.choices:
+        return names(name, "")
     forms = {
         "numbers": (("{n}", "exactly"), (">{n}", "more than"), ("<={n}", "at most"), ("{n}..{m}", "between")),
         "moments": (
@@ -152,8 +163,13 @@ def examples(name: str) -> list[Suggestion]:
         ),
         "words": (('"two words"', "words side by side"), ("begin*", "a word beginning so"),
                   ("~part", "a part of the text"), ("/patt(er)?n/", "a pattern")),
+        "notes": (('"two words"', "words side by side"), ("begin*", "a word beginning so")),
         "terms": (("*", "any value"), ("~part", "a part of the value"), ("one,other", "one of several")),
     }.get(field.how, ())  # fmt: skip
+    if field.how == "terms" and "contains" not in field.lookups:
+        forms = tuple(form for form in forms if form[0] != "~part")
+    if field.how == "terms" and "between" in field.lookups:
+        forms = (*forms, (">=4", "a score of at least"), ("3..5", "a score between"))
     n, m = ("0.5", "1") if field.column == "temperature" else ("100", "500")
     return [
         Suggestion(form.format(n=n, m=m), title, f"{name}:{form.format(n=n, m=m)}") for form, title in forms

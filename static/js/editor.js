@@ -1,11 +1,11 @@
-// The rows of the filter editor. What is typed as a metadata key is whose values are proposed beside it, a value that was
+// The rows of the filter editor. What is typed as a key or a label is whose values are proposed beside it, a value that was
 // taken from the proposals counts as typed, and a new row is there to be filled.
 const form = () => document.querySelector("form[data-editor]");
 
 document.addEventListener("input", (event) => {
   const key = event.target;
   if (!key.matches?.("[data-editor-key]")) return;
-  for (const value of key.closest(".cond").querySelectorAll(".values [data-complete]")) value.dataset.completeOf = `meta.${key.value}`;
+  for (const value of key.closest(".cond").querySelectorAll(".values [data-complete]")) value.dataset.completeOf = `${key.dataset.completeOf}${key.value}`;
 });
 
 document.addEventListener("complete:done", (event) => {

@@ -74,26 +74,41 @@ def _numbers(name: str) -> st.SearchStrategy[str]:
     )
 
 
-def _moments() -> st.SearchStrategy[str]:
+def _moments(name: str) -> st.SearchStrategy[str]:
     day = st.dates().map(lambda day: day.isoformat())
     when = st.one_of(day, day.map(lambda text: text[:7]), day.map(lambda text: f"{text}T10:30"))
     return st.one_of(
         st.tuples(st.sampled_from(("", ">", ">=", "<", "<=")), when).map(
-            lambda pair: f"created:{''.join(pair)}"
+            lambda pair: f"{name}:{''.join(pair)}"
         ),
-        st.tuples(day, day).map(lambda pair: f"created:{'..'.join(sorted(pair))}"),
-        st.tuples(st.integers(0, 99), st.sampled_from("mhdw")).map(
-            lambda pair: f"created:{pair[0]}{pair[1]}"
-        ),
+        st.tuples(day, day).map(lambda pair: f"{name}:{'..'.join(sorted(pair))}"),
+        st.tuples(st.integers(0, 99), st.sampled_from("mhdw")).map(lambda pair: f"{name}:{pair[0]}{pair[1]}"),
+    )
+
+
+def _keyed(name: str, *, ranges: bool) -> st.SearchStrategy[str]:
+    def of_key(key: str) -> st.SearchStrategy[str]:
+        written = f"{name}.{quote(key)}"
+        some = st.integers(-99, 99)
+        signed = st.tuples(st.sampled_from((">", ">=", "<", "<=")), some).map(
+            lambda pair: f"{written}:{pair[0]}{pair[1]}"
+        )
+        return _values(written) | signed if ranges else _values(written)
+
+    return st.sampled_from(KEYS).flatmap(of_key)
+
+
+def _words(name: str) -> st.SearchStrategy[str]:
+    before = "" if name == "text" else f"{name}:"
+    return st.tuples(st.sampled_from(WORDS), st.sampled_from(("", "*"))).map(
+        lambda pair: f"{before}{quote(pair[0])}{pair[1]}"
     )
 
 
 def _texts(name: str) -> st.SearchStrategy[str]:
     before = "" if name == "text" else f"{name}:"
     return st.one_of(
-        st.tuples(st.sampled_from(WORDS), st.sampled_from(("", "*"))).map(
-            lambda pair: f"{before}{quote(pair[0])}{pair[1]}"
-        ),
+        _words(name),
         st.sampled_from(VALUES).filter(bool).map(lambda text: f"{before}~{quote(text)}"),
         st.sampled_from(PATTERNS).map(lambda text: f"{before}{write_pattern(text)}"),
     )
@@ -109,13 +124,19 @@ def conditions() -> st.SearchStrategy[str]:
     made: list[st.SearchStrategy[str]] = []
     for field in FIELDS.values():
         if field.keyed:
-            made.append(st.sampled_from(KEYS).flatmap(lambda key: _values(f"meta.{quote(key)}")))
-        elif field.how == "terms":
+            made.append(_keyed(field.name, ranges="between" in field.lookups))
+        elif field.choices:
+            made.append(_listed(field.name, [*field.choices], 2) | st.just(f"{field.name}:*"))
+        elif field.how == "terms" and "contains" in field.lookups:
             made.append(_values(field.name))
+        elif field.how == "terms":
+            made.append(_listed(field.name, VALUES, 3) | st.just(f"{field.name}:*"))
+        elif field.how == "notes":
+            made.append(_words(field.name))
         elif field.how == "numbers":
             made.append(_numbers(field.name))
         elif field.how == "moments":
-            made.append(_moments())
+            made.append(_moments(field.name))
         elif field.how == "words":
             made.append(_texts(field.name))
         elif field.how == "marks":

@@ -44,6 +44,17 @@ FIELD_ROWS = [
     ("request", "request:*", Present()),
     ("has", "has:tools,json", AnyOf(("tools", "json"))),
     ("is", "is:gone", AnyOf(("gone",))),
+    ("review", "review:unreviewed,approved", AnyOf(("unreviewed", "approved"))),
+    ("rating", "rating:good", AnyOf(("good",))),
+    ("label", "label.quality:>=4", Numbers(">=4", 4, None)),
+    ("reviewer", "reviewer:~ale", Contains("ale")),
+    ("reviewed", "reviewed:24h", Moments("24h", last=86_400)),
+    ("note", "note:wrong*", Words("wrong", begins=True)),
+    ("correction", 'correction:"at your service"', Words("at your service")),
+    ("same", "same:*", Present()),
+    ("near", "near:a1,b2", AnyOf(("a1", "b2"))),
+    ("alike", "alike:*", Present()),
+    ("thread", "thread:a1", AnyOf(("a1",))),
     ("prompt", "prompt:invoi*", Words("invoi", begins=True)),
     ("answer", 'answer:~"not found"', Contains("not found")),
     ("system", r"system:/a\/b c/", Pattern("a/b c")),
@@ -327,7 +338,9 @@ def test_a_filter_knows_its_conditions_however_deep() -> None:
     assert isinstance(wanted.clauses[1], Group)
     assert wanted.bounds(0) == (1798761600, None)
     assert Filter.parse("(created:2026 OR a)").bounds(0) == (None, None)
-    assert Filter.parse("meta.a:1 (meta.a:2 OR x)").renamed("a", "b").q == "meta.b:1 (meta.b:2 OR x)"
+    assert (
+        Filter.parse("meta.a:1 (meta.a:2 OR x)").renamed("meta.a", "meta.b").q == "meta.b:1 (meta.b:2 OR x)"
+    )
 
 
 def test_decimals_are_compared_to_the_last_digit() -> None:

@@ -9,7 +9,7 @@ import pytest
 from completions.display import COLUMNS, column_of
 from completions.filters import FIELDS, Clause, Filter
 from completions.filters.fields import FLAGS, MARKS, STATES
-from completions.models import StoredCompletion, Term
+from completions.models import ReviewState, StoredCompletion, Term
 from tests.completions.test_filters import FIELD_ROWS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "filters.md").read_text()
@@ -39,7 +39,8 @@ def test_everything_that_the_table_shows_can_be_filtered_by(name: str) -> None:
 
 
 def test_fields_name_what_is_there() -> None:
-    stored = {field.name for field in StoredCompletion._meta.get_fields()}
+    models = (StoredCompletion, ReviewState)
+    stored = {field.name for model in models for field in model._meta.get_fields()}
     kinds = {str(kind) for kind in Term.Kind.values}
     for field in FIELDS.values():
         if field.how == "terms":

@@ -70,7 +70,7 @@ def test_fields_and_names_are_found_by_what_they_mean() -> None:
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_every_example_that_is_shown_can_be_read(name: str) -> None:
     for shown in suggest.examples(name):
-        q = shown.hint.replace("meta:", "meta.category:")
+        q = shown.hint.replace("meta:", "meta.category:").replace("label:", "label.quality:")
         assert not Filter.parse(q).broken, q
 
 
