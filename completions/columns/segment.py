@@ -140,6 +140,16 @@ class Segment:
             return self.rows[:0]
         return self.rows[self.starts[at] : self.starts[at + 1]]
 
+    def rows_of_any(self, field: int, terms: NDArray[np.uint32]) -> NDArray[np.uint16]:
+        """The rows that hold any of many terms; a row with several stands in it several times."""
+        first, last = self.span_of(field)
+        if first == last:
+            return self.rows[:0]
+        held = np.isin((self.keys[first:last] & np.uint64(0xFFFFFFFF)).astype(np.uint32), terms)
+        starts = self.starts[first : last + 1]
+        found: NDArray[np.uint16] = self.rows[starts[0] : starts[-1]][np.repeat(held, np.diff(starts))]
+        return found
+
     def span_of(self, field: int) -> tuple[int, int]:
         """The first and the last key of a field, as a half-open range of places in `keys`."""
         first, last = np.searchsorted(self.keys, np.array([field << 32, (field + 1) << 32], np.uint64))

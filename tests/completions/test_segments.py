@@ -159,4 +159,7 @@ def test_a_field_holds_the_rows_of_all_its_terms(some: list[tuple[Any, ...]]) ->
         for term in terms:
             found = set(segment.ids[segment.rows_of(field, term)].tolist())
             assert found == {pk for pk, all_ in held.items() if (field, term) in all_}
+        some_terms = np.array(sorted(terms)[::2], np.uint32)
+        found = set(segment.ids[segment.rows_of_any(field, some_terms)].tolist())
+        assert found == {pk for pk, all_ in held.items() if any((field, term) in all_ for term in some_terms)}
     assert len(segment.rows_of(9, 9)) == 0
