@@ -10,7 +10,8 @@ class CompletionsConfig(AppConfig):
     verbose_name = "Stored completions"
 
     def ready(self) -> None:
-        from completions import freezing, removal, sync  # noqa: F401  # importing registers what workers can do
+        # Importing registers what workers can do.
+        from completions import bulk_review, freezing, removal, sync  # noqa: F401
 
         post_migrate.connect(_empty_the_index_of_nothing, sender=self)
 
