@@ -30,8 +30,11 @@ def on_sqlite(cursor: Any) -> Iterable[tuple[str, str, bool, int]]:
     """Name, table, whether it is an index, bytes."""
     cursor.execute("SELECT name, tbl_name, type = 'index' FROM sqlite_master")
     of = {name: (table, bool(index)) for name, table, index in cursor.fetchall()}
-    cursor.execute("SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE")
-    return [(name, *of.get(name, (name, False)), int(size)) for name, size in cursor.fetchall()]
+    cursor.execute("PRAGMA page_size")
+    (page,) = cursor.fetchone()
+    # Pages, since SQLite counts the bytes of all of them in 32 bits.
+    cursor.execute("SELECT name, pageno FROM dbstat WHERE aggregate = TRUE")
+    return [(name, *of.get(name, (name, False)), int(pages) * page) for name, pages in cursor.fetchall()]
 
 
 def on_postgresql(cursor: Any) -> Iterable[tuple[str, str, bool, int]]:
