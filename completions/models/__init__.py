@@ -13,14 +13,20 @@ from completions.models.queues import QueueItem, QueueTask, ReviewQueue
 from completions.models.review import Belonging, Label, ReviewEvent, ReviewState
 from completions.models.selection import FrozenSelection
 from completions.models.sync import Quarantine, SyncPass, SyncState
+from completions.models.transfer import Export, Import, ImportProblem
+from completions.models.upstream_changes import ChangeOrder, UpstreamChange
 from completions.models.views import DefaultView, SavedView
 
 __all__ = [
     "Belonging",
     "Body",
+    "ChangeOrder",
     "ColumnSegment",
     "DefaultView",
+    "Export",
     "FrozenSelection",
+    "Import",
+    "ImportProblem",
     "Label",
     "MessagesState",
     "Mirror",
@@ -36,4 +42,5 @@ __all__ = [
     "SyncPass",
     "SyncState",
     "Term",
+    "UpstreamChange",
 ]
