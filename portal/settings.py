@@ -373,6 +373,16 @@ OPERATION_KEEP_DAYS = env.int("OPERATION_KEEP_DAYS", 30)
 # Message requests in flight per connection, at most 32; lowered while upstream says 429, raised again later.
 SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
 
+# Whether datasets made from completions forbid deleting these: keep (a version keeps its file) or block.
+DELETION_WITH_DATASETS = env.str("DELETION_WITH_DATASETS", "keep")
+if DELETION_WITH_DATASETS not in ("keep", "block"):
+    raise ImproperlyConfigured(f"DELETION_WITH_DATASETS must be keep or block, not {DELETION_WITH_DATASETS!r}")
+
+# --- Import and export ----------------------------------------------------------------------------
+
+IMPORT_MAX_MB = env.int("IMPORT_MAX_MB", 2048)  # of one file, also when it is unpacked
+EXPORT_KEEP_DAYS = env.int("EXPORT_KEEP_DAYS", 7)  # then the file is deleted
+
 # --- Upstream -------------------------------------------------------------------------------------
 
 # Who gives Microsoft Entra ID tokens; another value for a national cloud.
