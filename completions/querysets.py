@@ -88,3 +88,23 @@ def holding(ids: Sequence[int]) -> Q:
     if database.vendor == "postgresql":
         return Q(pk__in=RawSQL("SELECT unnest(%s::bigint[])", (list(ids),)))
     return Q(pk__in=RawSQL("SELECT value FROM json_each(%s)", (json.dumps(list(ids)),)))
+
+
+class ImportQuerySet(QuerySet[Any]):
+    """Imports: one's own while they are a preview, later of who may act on the connection that they fill."""
+
+    def readable_by(self, user: Any) -> Self:
+        if user is None or isinstance(user, AnonymousUser) or not user.is_active:
+            return self.none()
+        every = apps.get_model("portal", "Connection")._default_manager
+        mine = every.actionable_by(user).values("pk")
+        return self.filter(Q(connection=None, owner=user) | Q(connection__in=mine))
+
+    actionable_by = readable_by
+
+
+class ExportQuerySet(FromConnectionsQuerySet):
+    """Exports: data that has left its connections, so only for who may act on every one of them."""
+
+    def readable_by(self, user: Any) -> Self:
+        return self.actionable_by(user)

@@ -1,5 +1,6 @@
 """The mirror's tables, what people say about its rows, frozen selections, and saved views."""
 
+from completions.models.belonging import Fingerprint, PromptTemplate
 from completions.models.mirror import (
     Body,
     ColumnSegment,
@@ -24,12 +25,14 @@ __all__ = [
     "ColumnSegment",
     "DefaultView",
     "Export",
+    "Fingerprint",
     "FrozenSelection",
     "Import",
     "ImportProblem",
     "Label",
     "MessagesState",
     "Mirror",
+    "PromptTemplate",
     "Quarantine",
     "QueueItem",
     "QueueTask",
