@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from completions import columns, search
 from completions.models import Belonging, Body, ReviewState, StoredCompletion
+from completions.search import reviews
 from completions.terms import NAMED, Change, Dictionary, counted
 
 
@@ -27,5 +28,6 @@ def forget(connection_id: int, ids: Sequence[int]) -> int:
     ]
     Dictionary(connection_id).apply([*(counted(row) for row in rows), *beside])
     search.forget(Body.objects.filter(pk__in=here))
+    reviews.remove(here)
     StoredCompletion.objects.filter(pk__in=here).delete()
     return len(here)

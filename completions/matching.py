@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from completions.columns.segment import MARKS, Mask, Places, Segment, known
 from completions.filters import Clause, Filter, Group
-from completions.filters.lookups import AnyOf, Contains, Moments, Numbers, Present
+from completions.filters.lookups import AnyOf, Contains, Moments, Numbers, Present, Words
 from completions.models import StoredCompletion, Term
 from completions.scanning import Scan
+from completions.search import reviews
 from portal.models import Connection
 
 Part = Clause | Group
@@ -40,7 +41,7 @@ class Book:
     @classmethod
     def look_up(cls, wanted: Filter, connections: Sequence[int]) -> "Book":
         """At most one query for all terms, and one more for each condition that cannot name them: on a part
-        of a value, a range, an id.
+        of a value, a range, an id, words of a note.
         """
         leaves = list(dict.fromkeys(wanted.leaves()))
         names = {
@@ -52,8 +53,8 @@ class Book:
             if clause.field.how == "terms" and isinstance(clause.lookup, Contains | Numbers):
                 for connection, found in _among(clause, clause.lookup, connections).items():
                     within[connection, clause] = found
-            elif clause.field.how == "notes":
-                ids[clause] = np.empty(0, np.int64)
+            elif isinstance(clause.lookup, Words) and clause.field.how == "notes":
+                ids[clause] = reviews.holders(clause.lookup.term((reviews.COLUMNS[clause.field.column],)))
             elif clause.field.how == "lookup" and isinstance(clause.lookup, AnyOf):
                 rows = StoredCompletion.objects.filter(
                     Q(**{f"{clause.field.column}__in": clause.lookup.values}),  # a name of ours

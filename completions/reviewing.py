@@ -16,6 +16,7 @@ from django.utils import timezone
 from completions import bulk, columns
 from completions.models import Label, ReviewEvent, ReviewState, StoredCompletion, Term
 from completions.readings import term_of
+from completions.search import reviews
 from completions.terms import Change, Dictionary, Name
 
 Kind = ReviewEvent.Kind
@@ -202,6 +203,7 @@ def write(
     bulk.insert(ReviewState, fresh)
     bulk.update(ReviewState, old)
     StoredCompletion.objects.filter(pk__in=list(states)).update(change=change)
+    reviews.update({event["completion"] for event in events if event["kind"] in (Kind.NOTE, Kind.CORRECTION)})
     return written
 
 

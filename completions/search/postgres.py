@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from completions.conversation import Texts
-from completions.search.tokens import COLUMNS, GAP, Column, TextQuery, TextTerm, document
+from completions.search.tokens import COLUMNS, GAP, Column, Document, TextQuery, TextTerm, document
 
 EMPTY = "TRUNCATE completions_textindex"
 IDS = "SELECT completion_id FROM completions_textindex WHERE document @@ %s::tsquery"
@@ -54,7 +54,11 @@ def vector(pk: int, texts: Texts) -> str:
 
     A word that occurs again is written again: PostgreSQL collects its places.
     """
-    made = document(texts)
+    return vector_of(pk, document(texts))
+
+
+def vector_of(pk: int, made: Document) -> str:
+    """The same of a document."""
     pieces = [block(pk)]
     start = 0
     for column in COLUMNS:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from completions.conversation import Texts
-from completions.search.tokens import GAP, TextQuery, TextTerm, document
+from completions.search.tokens import GAP, Document, TextQuery, TextTerm, document
 
 EMPTY = "INSERT INTO completions_textindex (completions_textindex) VALUES ('delete-all')"
 IDS_BETWEEN = (
@@ -41,7 +41,11 @@ def _term(term: TextTerm) -> str:
 
 
 def _row(pk: int, texts: Texts) -> tuple[int, str, str, str]:
-    made = document(texts)
+    return row(pk, document(texts))
+
+
+def row(pk: int, made: Document) -> tuple[int, str, str, str]:
+    """A row of the table: words with gaps between those that are found singly."""
     columns = []
     for column in ("prompt", "answer", "system"):
         apart = [piece for word in made.beyond[column] for piece in (GAP, word)]

@@ -80,11 +80,13 @@ class Document:
 
 def document(texts: Texts) -> Document:
     """The words to index, within the limits of both engines; `whole` says whether every word fitted in."""
-    found: dict[Column, list[str]] = {
-        "prompt": words(texts.prompt),
-        "answer": words(texts.answer),
-        "system": words(texts.system),
-    }
+    return fitted(
+        {"prompt": words(texts.prompt), "answer": words(texts.answer), "system": words(texts.system)}
+    )
+
+
+def fitted(found: dict[Column, list[str]]) -> Document:
+    """The same of words that were found already, by column; gaps among them stay."""
     if _is_small(found):
         return Document(found, {"prompt": [], "answer": [], "system": []}, True)
     return _within_limits(found)
