@@ -22,9 +22,9 @@ def pane_address(q: str, **parameters: str) -> str:
     return f"{reverse('completions:pane')}{'?' * bool(query)}{query}"
 
 
-# Ids that stand in a path as they are. Browsers and proxies fold dots and slashes; `health` is a page here.
+# Ids that stand in a path as they are. Browsers and proxies fold dots and slashes; two words are pages here.
 # https://url.spec.whatwg.org/#double-dot-path-segment
-_OPENS = re.compile(r"(?!(?:\.{1,2}|health)\Z)[^/\\\x00-\x1f\x7f\u0085\u2028\u2029]+")
+_OPENS = re.compile(r"(?!(?:\.{1,2}|health|labels)\Z)[^/\\\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
 
 def drawer_addresses(slug: str, query: str = "") -> Callable[[str, int], str]:

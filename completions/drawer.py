@@ -15,6 +15,7 @@ from completions.highlights import Highlights
 from completions.models import Body, StoredCompletion
 from completions.pane import Pane
 from completions.repeating import CannotRepeat, as_curl, as_python
+from completions.review import ReviewPanel
 from completions.talk import Talk
 from completions.talk_html import Writer
 from portal.json_folding import folding_tree
@@ -22,7 +23,13 @@ from portal.json_rendering import json_text
 from portal.rendering import code
 from portal.wording import NOTHING
 
-TABS = (("conversation", "Conversation"), ("details", "Details"), ("json", "JSON"), ("code", "Code"))
+TABS = (
+    ("conversation", "Conversation"),
+    ("review", "Review"),
+    ("details", "Details"),
+    ("json", "JSON"),
+    ("code", "Code"),
+)
 
 
 # Words of a filter are looked for in the beginning of a text only.
@@ -51,6 +58,11 @@ class Drawer:
     @cached_property
     def talk(self) -> Talk:
         return Talk(self.row, Body.objects.only("raw").filter(pk=self.row.pk).first())
+
+    @cached_property
+    def review(self) -> ReviewPanel:
+        """What is said about it."""
+        return ReviewPanel(self.pane.user, self.row, self.pane.query)
 
     # Where things are.
 

@@ -44,7 +44,7 @@ def _opened(request: HttpRequest, **lookup: Any) -> HttpResponse:
         Pane.of(request.user, asked),
         row,
         tab=asked.get("tab", ""),
-        raw=(chosen if chosen in ("raw", "rich") else request.COOKIES.get(REMEMBERED, "rich")) == "raw",
+        raw=reads_raw(request),
         flat=asked.get("as") == "text",
         full=asked.get("full", ""),
     )
@@ -65,6 +65,12 @@ def _opened(request: HttpRequest, **lookup: Any) -> HttpResponse:
     return response
 
 
+def reads_raw(request: HttpRequest) -> bool:
+    """Whether text is shown as it is: as the address says, or as it was asked for last."""
+    chosen = request.GET.get("text", "")
+    return (chosen if chosen in ("raw", "rich") else request.COOKIES.get(REMEMBERED, "rich")) == "raw"
+
+
 def _drawn(request: HttpRequest, opened: Drawer) -> HttpResponse:
     """The page, or as much of the drawer as htmx fills."""
     template = "completions/drawer.html"
@@ -77,6 +83,7 @@ def _drawn(request: HttpRequest, opened: Drawer) -> HttpResponse:
             return HttpResponse(message)
         template += "#talk" if target == "talk" else "#drawer"
     context = {"pane": opened.pane, "drawer": opened, "row": opened.row, "talk": opened.talk}
+    context["panel"] = opened.review
     return render(request, template, context)
 
 
