@@ -13,6 +13,7 @@ from django.db import transaction
 from completions import columns, reviewing, selection
 from completions.bulk_saying import Saying, in_words
 from completions.models import FrozenSelection, Label, ReviewEvent, StoredCompletion
+from completions.purposes import purpose
 from completions.reviewing import AT_ONCE, Refused, Said
 from completions.terms import Dictionary
 from portal import audit, operations
@@ -25,6 +26,12 @@ GONE = "they are no longer here"
 NOT_HERE = "you may no longer change reviews on {}"
 NOT_NOW = "This has not ended yet. Cancel it first, then it can be undone."
 TAKEN_BACK = "This has been undone already, or is being undone."
+
+purpose("label", "Label…", "tag", url="completions:bulk_label", needs="", place="first", order=10)
+purpose("approve", "Approve", "circle-check", url="completions:bulk_approve", needs="", order=10)
+purpose("reject", "Reject", "circle-x", url="completions:bulk_reject", needs="", order=12)
+purpose("state", "Set state…", "check-check", url="completions:bulk_state", needs="", order=14)
+purpose("rating", "Rate…", "star", url="completions:bulk_rating", needs="", order=16)
 
 
 @dataclass(slots=True)
@@ -126,6 +133,27 @@ def undone_by(operation: Operation) -> Operation | None:
 def tally_of(operation: Operation) -> Tally:
     """How far it came, also while it runs."""
     return Tally(**(operation.result or operation.cursor.get("tally", {})))
+
+
+def in_words_of(operation: Operation) -> str:
+    """What it has done, or has done so far: "48,211 changed, 5 were so already, 3 refused"."""
+    tally = tally_of(operation)
+    back = operation.kind == UNDO
+    refused = sum(tally.refused.values())
+    parts = [f"{tally.changed:,} {'taken back' if back else 'changed'}"]
+    if tally.same:
+        already = "had been taken back already" if back else f"{_were(tally.same)} so already"
+        parts.append(f"{tally.same:,} {already}")
+    if tally.stay:
+        stay = "stay" if tally.stay != 1 else "stays"
+        parts.append(f"{tally.stay:,} {_were(tally.stay)} changed since and {stay}")
+    if refused:
+        parts.append(f"{refused:,} refused")
+    return ", ".join(parts)
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _ended(operation: Operation) -> None:

@@ -12,7 +12,7 @@ from portal import operations
 from portal.htmx import fragment, go, redraw, toast
 from portal.models import Operation
 from portal.permissions import fetch, may
-from portal.progress import address_of_subject, results_of
+from portal.progress import address_of_subject, results_of, told_of
 
 PAGE = 50
 LINES = 200
@@ -33,6 +33,7 @@ FAMILIES = {
     "run": "Evaluations",
     "selection": "Selections",
     "connection": "Connections",
+    "review": "Reviews",
 }
 
 
@@ -82,6 +83,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "lines": lines[::-1],
         "subject": address_of_subject(operation),
         "results": results_of(operation),
+        "told": told_of(operation, request.user),
         "may_cancel": acts and operation.is_live and not operation.cancel_requested,
         "may_hurry": acts and operation.state == State.WAITING,
         "may_retry": acts and operation.state in (State.FAILED, State.CANCELLED),

@@ -1,7 +1,8 @@
 """An operation as people see it: how far, how fast, how long still, and in which words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.apps import apps
 from django.utils import timezone
@@ -43,8 +44,47 @@ def results_of(operation: Operation) -> list[tuple[str, object]]:
     return [
         (_RESULTS[name], "yes" if value is True else value)
         for name, value in found.items()
-        if name in _RESULTS and value not in (None, "", False)
+        if name in _RESULTS and value not in (None, "", False) and not isinstance(value, dict)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that can be done about an operation, by posting to `url`; `question` is asked before."""
+
+    title: str
+    url: str
+    icon: str
+    question: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of an operation in a sentence, why some of it did not, and what can be done about it."""
+
+    text: str
+    whys: Sequence[tuple[str, int]] = ()
+    deeds: Sequence[Deed] = ()
+
+
+Teller = Callable[[Operation, Any], Told | None]
+_tellers: dict[str, Teller] = {}
+
+
+def tells(kind: str) -> Callable[[Teller], Teller]:
+    """Register who tells what came of operations of this kind, to the person who looks at its page."""
+
+    def register(teller: Teller) -> Teller:
+        _tellers[kind] = teller
+        return teller
+
+    return register
+
+
+def told_of(operation: Operation, user: Any) -> Told | None:
+    """What came of it, in words; None if nobody tells, or there is nothing to tell yet."""
+    teller = _tellers.get(operation.kind)
+    return teller(operation, user) if teller is not None else None
 
 
 @dataclass(frozen=True)
