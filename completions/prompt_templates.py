@@ -45,14 +45,14 @@ _VALUE = (
 )
 _TOKEN = re.compile(rf"({_VALUE})|([^\W\d_][^\W_]*(?:['\u2019][^\W\d_]+)*)|(\s+)|(.)", re.DOTALL)
 _MARK = "\x00"  # stands for a value; no word is this
-_CHARS = 60_000
+MOST_CHARS = 60_000  # of a prompt are looked at
 
 
 def units_of(text: str) -> list[str]:
     """The words of a prompt without case, with one mark for every value that programs put into prompts."""
     found = [
         _MARK if value else word.casefold()
-        for value, word, _, _ in _TOKEN.findall(text[:_CHARS])
+        for value, word, _, _ in _TOKEN.findall(text[:MOST_CHARS])
         if value or word
     ]
     if len(found) > MOST_WORDS:
@@ -115,11 +115,14 @@ class Outlines:
     def __len__(self) -> int:
         return len(self._words)
 
-    def add(self, key: str, words: Sequence[int]) -> None:
-        if len(self) < MOST_TEMPLATES:
-            self._words[key] = list(words)
-            for word in set(words):
-                self._by_word.setdefault(word, []).append(key)
+    def add(self, key: str, words: Sequence[int]) -> bool:
+        """Take a template in, if there is room for it."""
+        if len(self) >= MOST_TEMPLATES:
+            return False
+        self._words[key] = list(words)
+        for word in set(words):
+            self._by_word.setdefault(word, []).append(key)
+        return True
 
     def alike(self, words: Sequence[int]) -> str | None:
         """The key of the template that these words belong to: the one with most words in common."""
@@ -201,7 +204,7 @@ def _most(values: Counter[str]) -> list[tuple[str, int]]:
 
 
 def _tokens(text: str) -> list[str]:
-    return [found.group() for found in _TOKEN.finditer(text[:_CHARS])][:MOST_TOKENS]
+    return [found.group() for found in _TOKEN.finditer(text[:MOST_CHARS])][:MOST_TOKENS]
 
 
 def _matched(constant: Sequence[str], tokens: Sequence[str]) -> list[int]:

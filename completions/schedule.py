@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from completions import columns, missing, rederive, sync
+from completions import belonging, columns, missing, rederive, sync
 from completions.models import Mirror, SyncPass
 from portal import audit, operations
 from portal.models import Connection, Operation
@@ -29,6 +29,7 @@ def begin_due() -> int:
                 begun += 1
             if missing.pending(connection.pk).exists() and _rested(connection, missing.KIND):
                 missing.fill_later(connection)
+            belonging.begin_if_due(connection)
         except Exception:  # logged, and asked again in half a minute
             log.exception("The schedule of %s could not be looked at.", connection)
     return begun
