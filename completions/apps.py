@@ -11,17 +11,21 @@ class CompletionsConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing registers what workers can do.
-        from completions import bulk_review, freezing, removal, sync  # noqa: F401
+        from completions import belonging, bulk_review, deleting, freezing, removal, sync  # noqa: F401
+        from completions.importing import run  # noqa: F401
 
         post_migrate.connect(_empty_the_index_of_nothing, sender=self)
 
 
 def _empty_the_index_of_nothing(*, using: str, **_: Any) -> None:
-    """No model owns the text index, so `flush` leaves its words; without completions they mean nothing."""
+    """No model owns the text indexes, so `flush` leaves them; without completions they mean nothing."""
     from completions import search  # models are there only now
     from completions.models import StoredCompletion
+    from completions.search import reviews
 
-    if "completions_textindex" not in connections[using].introspection.table_names():
+    tables = connections[using].introspection.table_names()
+    if "completions_textindex" not in tables or StoredCompletion.objects.using(using).exists():
         return
-    if not StoredCompletion.objects.using(using).exists():
-        search.empty(using=using)
+    search.empty(using=using)
+    if "completions_reviewindex" in tables:
+        reviews.empty(using=using)

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from completions import schedule as due
 from completions import selection
+from completions.importing import run as imports
 
 
 @shared_task(name="completions.tasks.schedule")  # type: ignore[untyped-decorator]  # celery has no types
@@ -15,5 +16,6 @@ def schedule() -> None:
 
 @shared_task(name="completions.tasks.tidy")  # type: ignore[untyped-decorator]  # celery has no types
 def tidy() -> None:
-    """Let go of selections that nobody confirmed."""
+    """Let go of selections that nobody confirmed, and of files that nobody needs any more."""
     selection.expire_unconfirmed()
+    imports.tidy()

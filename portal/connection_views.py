@@ -50,6 +50,8 @@ def index(request: HttpRequest) -> HttpResponse:
         {
             "connections": rows,
             "may_create": may_create(request.user),
+            "may_import": not granted(request.user, "builder")
+            or Connection.objects.actionable_by(request.user).exists(),
             "is_operator": is_operator(request.user),
         },
     )

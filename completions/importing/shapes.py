@@ -54,7 +54,7 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A row to be. `created` is None where the file does not say when; `exact` is the item as it stood there."""
+    """A row to be. `created` is None where the file does not say when; `exact` is the item as it was."""
 
     id: str
     item: Mapping[str, Any]
@@ -198,8 +198,10 @@ def _table(text: str, mapping: Mapping[str, Any]) -> Draft:
     names, roles = mapping["names"], mapping["columns"]
     try:
         fields = next(csv.reader([text], delimiter=mapping["delimiter"], strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise Unusable(f"is no row of a table: {error or 'nothing is in it'}") from None
+    except csv.Error as error:
+        raise Unusable(f"is no row of a table: {error}") from None
+    except StopIteration:
+        raise Unusable("is no row of a table: nothing is in it") from None
     if len(fields) != len(names):
         raise Unusable(f"has {len(fields)} fields where the header has {len(names)}")
     held = {role: field for role, field in zip(roles, fields, strict=True) if role in ONCE}
@@ -308,3 +310,13 @@ def _bytes(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which only its escape can stand for
         return json.dumps(value).encode()
+
+
+def why_not(mapping: Mapping[str, Any]) -> str:
+    """What is wrong with what the columns of a table are said to be; empty if nothing is."""
+    counted = Counter(mapping["columns"])
+    if twice := next((role for role in ONCE if counted[role] > 1), ""):
+        return f"Two columns cannot both be “{ROLES[twice]}”."
+    if not counted["answer"] and not counted["messages"]:
+        return "One column has to be the answer, or the messages with the answer last."
+    return ""

@@ -126,7 +126,7 @@ def _unpacked(packed: BinaryIO, stack: ExitStack) -> BinaryIO:
     size = packed.seek(0, 2)
     packed.seek(0)
     most = settings.IMPORT_MAX_MB * 1024 * 1024
-    made = stack.enter_context(tempfile.TemporaryFile())
+    made = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # the stack closes it
     written = 0
     try:
         with gzip.GzipFile(fileobj=packed, mode="rb") as file:
@@ -162,7 +162,8 @@ def _check_text(head: bytes) -> None:
     if sample.count(0) > 8:
         raise Refused("The file is no text: it holds NUL bytes. Only JSONL and CSV can be imported.")
     good = bad = 0
-    for line in head.splitlines()[:-1] or [head]:
+    every = head.splitlines()[:-1] or [head]
+    for line in every:
         if line.isascii():
             continue
         try:
@@ -170,7 +171,7 @@ def _check_text(head: bytes) -> None:
             good += 1
         except UnicodeDecodeError:
             bad += 1
-    if bad > good:
+    if bad > good and bad * 20 >= len(every):
         raise Refused(
             "The file is not UTF-8; its bytes look like Latin-1 or Windows-1252. Save it as UTF-8 and upload"
             " that."
@@ -178,12 +179,12 @@ def _check_text(head: bytes) -> None:
 
 
 def _is_lines(start: bytes) -> bool:
-    """Whether the first line is a JSON object by itself, or too long to tell; the file is then read as lines."""
+    """Whether the first line is an object by itself, or too long to tell; the file is then read as lines."""
     first, end, _ = start.partition(b"\n")
-    if not end:
+    if not end or _lists(first):
         return not _lists(first)
     try:
-        return isinstance(json.loads(first), dict) and not _lists(first)
+        return isinstance(json.loads(first), dict)
     except (ValueError, RecursionError):
         return first.strip() not in (b"{",)  # a line that is broken, unless it opens a printed object
 
@@ -199,8 +200,8 @@ def _spread(uploaded: BinaryIO, size: int, start: bytes) -> tuple[BinaryIO, int]
         if start.startswith(b"{"):
             return uploaded, size
         raise Refused(
-            f"The file is one JSON list of {size / 2**20:,.0f} MB; up to {LARGEST_ARRAY // 2**20} MB can be read"
-            " at once. Write one object on each line (JSONL), for example with: jq -c '.[]' file.json"
+            f"The file is one JSON list of {size / 2**20:,.0f} MB; up to {LARGEST_ARRAY // 2**20} MB can be"
+            " read at once. Write one object on each line (JSONL), for example with: jq -c '.[]' file.json"
         )
     try:
         text = uploaded.read().removeprefix(BOM).decode()

@@ -1,0 +1,13 @@
+"""Addresses of import and export; included by completions.urls, whose namespace they share."""
+
+from django.urls import path
+
+from completions.views import imports
+
+urlpatterns = [
+    path("import/", imports.index, name="imports"),
+    path("import/new/", imports.new, name="import_new"),
+    path("import/<uuid:pk>/", imports.detail, name="import"),
+    path("import/<uuid:pk>/bad-lines.csv", imports.problems, name="import_problems"),
+    path("import/<uuid:pk>/delete/", imports.delete, name="import_delete"),
+]
