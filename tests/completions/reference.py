@@ -6,7 +6,7 @@ It shares no code with the product but `words`, which says what a word is; that 
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -67,6 +67,17 @@ LANGUAGES = ("en", "de", "und")
 FORMATS = ("", "json_object", "text")
 TOOLS = ("search", "look_up", "a tool")
 FLAGS = ("text_cut", "nul")
+STATES = ("needs_review", "approved", "rejected")
+REVIEWERS = ("alex", "Robin O'Neil", "100%s")
+LABELS: dict[str, tuple[Any, ...]] = {
+    "quality": (-5, 5),
+    "2024": ("formal", "casual", "100%s"),
+    'q"uote': ("a b", "x", "7", ">5", "1..2"),
+    "a b": VALUES[1:6],
+}
+SEVERAL = 'q"uote'  # the label that takes several answers; "quality" is a score
+NOTES = ("wrong tone", "The TONE is naïve", "x", "検索する", "see no. 17/b", "key")
+GROUPS = ("a1", "b2", "c3")
 SLUGS = ("one", "two", "three")
 
 
@@ -99,6 +110,28 @@ class Row:
     prompt: str
     answer: str
     system: str
+    review: str = ""
+    rating: str = ""
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reviewers: tuple[str, ...] = ()
+    reviewed: int | None = None
+    notes: tuple[str, ...] = ()
+    correction: str | None = None
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def disputed(self) -> bool:
+        return any(len({str(word) for word in words.values()}) > 1 for words in self.said.values())
+
+
+@dataclass(frozen=True)
+class Word:
+    """One thing that somebody says: a state, a rating, answers, a note, a correction; None takes it back."""
+
+    kind: str
+    value: Any
+    label: str = ""
 
 
 Holds = Callable[[Row], bool]
@@ -163,6 +196,63 @@ def row_of(made: Any, slug: str, columns: dict[str, Any]) -> Row:
         answer=columns["answer"],
         system=columns["system"],
     )
+
+
+def random_words(random: Random) -> list[Word]:
+    """What one person says at once about one row."""
+    words = [
+        Word("state", random.choice([*STATES, None])),
+        Word("rating", random.choice(["good", "bad", None])),
+        Word("note", random.choice(NOTES)),
+        Word("correction", random.choice([None, *NOTES])),
+        *(Word("label", _random_answers(name, random), name) for name in LABELS),
+    ]
+    return random.sample(words, random.randrange(1, 5))
+
+
+def _random_answers(name: str, random: Random) -> tuple[str, ...] | None:
+    if random.random() < 0.2:
+        return None
+    if name == "quality":
+        low, high = LABELS[name]
+        return (str(random.randrange(low, high + 1)),)
+    if name == SEVERAL:
+        chosen = random.sample(LABELS[name], random.randrange(1, 4))
+        return tuple(each for each in LABELS[name] if each in chosen)
+    return (random.choice(LABELS[name]),)
+
+
+def said_of(row: Row, words: list[Word], author: str, moment: int) -> Row:
+    """The row when somebody has said some things about it: what holds already is said by nobody."""
+    for word in words:
+        about = f"{word.kind} {word.label}"
+        before = {
+            "state": row.review or None,
+            "rating": row.rating or None,
+            "label": row.labels.get(word.label),
+            "correction": row.correction,
+        }.get(word.kind)
+        if word.kind != "note" and before == word.value:
+            continue
+        if word.kind == "state":
+            row = replace(row, review=word.value or "")
+        elif word.kind == "rating":
+            row = replace(row, rating=word.value or "")
+        elif word.kind == "label":
+            kept = {name: answers for name, answers in row.labels.items() if name != word.label}
+            row = replace(row, labels=kept if word.value is None else {**kept, word.label: word.value})
+        elif word.kind == "note":
+            row = replace(row, notes=(*row.notes, word.value))
+        else:
+            row = replace(row, correction=word.value)
+        if word.kind in ("state", "rating", "label"):
+            others = {name: said for name, said in row.said.get(about, {}).items() if name != author}
+            row = replace(
+                row,
+                said={**row.said, about: others if word.value is None else {**others, author: word.value}},
+            )
+        row = replace(row, reviewed=moment, reviewers=(*row.reviewers, author))
+    return row
 
 
 def _is_json(text: str) -> bool | None:
@@ -235,7 +325,15 @@ def _numbers(name: str, of: Callable[[Row], Any], numbers: tuple[Any, ...]) -> s
     return st.builds(one, st.sampled_from(sorted(compare)), some) | st.builds(span, some, some)
 
 
-def _moments() -> st.SearchStrategy[Asked]:
+def _moments(name: str, of: Callable[[Row], int | None]) -> st.SearchStrategy[Asked]:
+    def since(row: Row, moment: int) -> bool:
+        there = of(row)
+        return there is not None and there >= moment
+
+    def before(row: Row, moment: int) -> bool:
+        there = of(row)
+        return there is not None and there < moment
+
     def day(n: int) -> str:
         return datetime.fromtimestamp(NOW - n * DAY, UTC).strftime("%Y-%m-%d")
 
@@ -244,27 +342,33 @@ def _moments() -> st.SearchStrategy[Asked]:
         start -= start % DAY
         return st.sampled_from(
             [
-                (f"created:{n}d", lambda row: row.created >= NOW - n * DAY),
-                (f"created:{day(n)}", lambda row: start <= row.created < start + DAY),
-                (f"created:>{day(n)}", lambda row: row.created >= start + DAY),
-                (f"created:<{day(n)}", lambda row: row.created < start),
-                (f"created:{day(n)}..", lambda row: row.created >= start),
-                (f"created:..{day(n)}", lambda row: row.created < start + DAY),
+                (f"{name}:{n}d", lambda row: since(row, NOW - n * DAY)),
+                (f"{name}:{day(n)}", lambda row: since(row, start) and before(row, start + DAY)),
+                (f"{name}:>{day(n)}", lambda row: since(row, start + DAY)),
+                (f"{name}:<{day(n)}", lambda row: before(row, start)),
+                (f"{name}:{day(n)}..", lambda row: since(row, start)),
+                (f"{name}:..{day(n)}", lambda row: before(row, start + DAY)),
             ]
         )
 
     return st.integers(0, 5).flatmap(spans)
 
 
-_WHERE: dict[str, tuple[str, ...]] = {
-    "": ("prompt", "answer"),
-    "prompt": ("prompt",),
-    "answer": ("answer",),
-    "system": ("system",),
+_WHERE: dict[str, Callable[[Row], tuple[str, ...]]] = {
+    "": lambda row: (row.prompt, row.answer),
+    "prompt": lambda row: (row.prompt,),
+    "answer": lambda row: (row.answer,),
+    "system": lambda row: (row.system,),
+}
+_WRITTEN: dict[str, Callable[[Row], tuple[str, ...]]] = {
+    "note": lambda row: row.notes,
+    "correction": lambda row: (row.correction or "",),
 }
 
 
-def _words() -> st.SearchStrategy[Asked]:
+def _words(
+    where_of: dict[str, Callable[[Row], tuple[str, ...]]], texts: tuple[str, ...]
+) -> st.SearchStrategy[Asked]:
     def build(text: str, begins: bool, where: str) -> Asked:
         asked = words(text)
 
@@ -279,29 +383,22 @@ def _words() -> st.SearchStrategy[Asked]:
 
         return (
             f"{where}:" * bool(where) + quoted(text) + "*" * begins,
-            lambda row: any(within(getattr(row, part)) for part in _WHERE[where]),
+            lambda row: any(within(text) for text in where_of[where](row)),
         )
 
-    texts = [
-        *(text for text in (*PROMPTS, *ANSWERS, *SYSTEMS) if words(text)),
-        "k",
-        "te",
-        "検",
-        "strasse",
-        "key",
-    ]
-    return st.builds(build, st.sampled_from(texts), st.booleans(), st.sampled_from(sorted(_WHERE)))
+    some = [*(text for text in texts if words(text)), "k", "te", "検", "strasse", "key"]
+    return st.builds(build, st.sampled_from(some), st.booleans(), st.sampled_from(sorted(where_of)))
 
 
 def _texts() -> st.SearchStrategy[Asked]:
     def part(text: str, where: str) -> Asked:
         q = f"{where}:" * bool(where) + f"~{quoted(text)}"
-        return q, lambda row: any(text.casefold() in getattr(row, name).casefold() for name in _WHERE[where])
+        return q, lambda row: any(text.casefold() in there.casefold() for there in _WHERE[where](row))
 
     def pattern(text: str, where: str) -> Asked:
         found = re.compile(text, re.IGNORECASE)
         q = f"{where}:" * bool(where) + f"/{text.replace('/', chr(92) + '/')}/"
-        return q, lambda row: any(found.search(getattr(row, name)) for name in _WHERE[where])
+        return q, lambda row: any(found.search(there) for there in _WHERE[where](row))
 
     where = st.sampled_from(sorted(_WHERE))
     return st.builds(
@@ -318,6 +415,9 @@ def _marks() -> st.SearchStrategy[Asked]:
         "is:pending": lambda row: row.pending,
         "has:nul": lambda row: "nul" in row.flags,
         "has:text_cut,image": lambda row: "text_cut" in row.flags or row.image,
+        "has:note": lambda row: bool(row.notes),
+        "has:correction": lambda row: row.correction is not None,
+        "has:disagreement": lambda row: row.disputed,
     }
     return st.sampled_from(sorted(marks.items(), key=lambda entry: entry[0]))
 
@@ -360,9 +460,61 @@ def _columns() -> st.SearchStrategy[Asked]:
     )
 
 
+def _reviews() -> st.SearchStrategy[Asked]:
+    return st.one_of(
+        _values("review", ("unreviewed", *STATES), lambda row: row.review or "unreviewed"),
+        _present("review", lambda row: row.review),
+        _values("rating", ("good", "bad"), lambda row: row.rating),
+        _present("rating", lambda row: row.rating),
+        _values("reviewer", (*REVIEWERS, "nobody"), lambda row: row.reviewers),
+        _part("reviewer", ("ROBIN", "e", "%"), lambda row: row.reviewers),
+        _present("reviewer", lambda row: row.reviewers),
+        _moments("reviewed", lambda row: row.reviewed),
+        _words(_WRITTEN, NOTES),
+    )
+
+
+def _labels() -> st.SearchStrategy[Asked]:
+    def of_name(name: str) -> st.SearchStrategy[Asked]:
+        written = f"label.{quoted(name)}"
+        answers: Callable[[Row], Any] = lambda row: row.labels.get(name, ())  # noqa: E731  # as of_key
+        known = tuple(map(str, LABELS.get(name, ("x",))))
+        return (
+            _values(written, (*known, "0", "nothing"), answers)
+            | _part(written, ("A", "x", "5"), answers)
+            | _present(written, answers)
+            | _numbers(written, lambda row: _number(row.labels.get(name, ())), (-6, -5, -1, 0, 3, 5, 7))
+        )
+
+    return st.sampled_from((*LABELS, "nobody has it")).flatmap(of_name)
+
+
+def _number(answers: tuple[str, ...]) -> int | None:
+    """The one answer that is a number; no label here takes several."""
+    return next((int(each) for each in answers if re.fullmatch("-?[0-9]+", each)), None)
+
+
+def _together() -> st.SearchStrategy[Asked]:
+    def of_kind(kind: str) -> st.SearchStrategy[Asked]:
+        key: Callable[[Row], Any] = lambda row: row.groups.get(kind, "")  # noqa: E731  # as of_key
+        return _values(kind, (*GROUPS, "nothing", ""), key) | _present(kind, key)
+
+    return st.sampled_from(("same", "near", "alike", "thread")).flatmap(of_kind)
+
+
 def conditions() -> st.SearchStrategy[Asked]:
     """One condition, perhaps negated."""
-    one = st.one_of(_columns(), _metadata(), _moments(), _marks(), _words(), _texts())
+    one = st.one_of(
+        _columns(),
+        _metadata(),
+        _moments("created", lambda row: row.created),
+        _marks(),
+        _words(_WHERE, (*PROMPTS, *ANSWERS, *SYSTEMS)),
+        _texts(),
+        _reviews(),
+        _labels(),
+        _together(),
+    )
     return st.builds(_negated, one, st.booleans())
 
 

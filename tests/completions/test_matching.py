@@ -6,19 +6,38 @@ from random import Random
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from completions import columns, matching, selection
+from completions import columns, matching, reviewing, selection
 from completions.facets import Facets
 from completions.filters import Clause, Filter
 from completions.listing import Key, Listing, Sort
-from completions.models import StoredCompletion
+from completions.models import Belonging, Label, ReviewState, StoredCompletion
+from completions.reviewing import Said
+from completions.terms import Change, Dictionary
 from completions.timeline import timeline
 from portal.models import User
 from tests import factories
-from tests.completions.reference import NOW, SLUGS, Asked, Row, filters, random_columns, row_of
+from tests.completions.reference import (
+    DAY,
+    GROUPS,
+    LABELS,
+    NOW,
+    REVIEWERS,
+    SEVERAL,
+    SLUGS,
+    Asked,
+    Row,
+    Word,
+    filters,
+    random_columns,
+    random_words,
+    row_of,
+    said_of,
+)
 from tests.factories import make_completion
 
 pytestmark = [pytest.mark.engines, pytest.mark.django_db(transaction=True)]
@@ -50,6 +69,17 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wo
     hidden = factories.connection(name="hidden", slug="hidden")
     rows: dict[int, Row] = {}
 
+    authors = {name: factories.user(name, "reviewer") for name in REVIEWERS}
+    labels = {connection.slug: vocabulary(connection) for connection in connections}
+
+    def review_some(count: int) -> None:
+        for pk in random.choices(sorted(rows), k=count):
+            author = random.choice(REVIEWERS)
+            some = random_words(random)
+            rows[pk] = review(rows[pk], some, authors[author], labels[rows[pk].connection], random)
+            if random.random() < 0.4:
+                rows[pk] = group(rows[pk], random)
+
     def store_some(count: int) -> None:
         for _ in range(count):
             where = random.choice(connections)
@@ -58,13 +88,16 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wo
             rows[made.pk] = row_of(made, where.slug, made_of)
 
     store_some(30)
+    review_some(30)
     for connection in connections[: random.randrange(4)]:
         columns.pack(connection.pk)
     Listing(reader, Filter()).count()  # from here on only what changes is read
     store_some(20)
     for pk in random.sample(sorted(rows), 8):
         rows[pk] = mark_gone(rows[pk])
+    review_some(30)
     store_some(10)
+    review_some(10)
     make_completion(hidden, **random_columns(random))
     only_three = {each.slug for each in connections}
     reader.grants.all().delete()
@@ -72,6 +105,62 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wo
         factories.grant(reader, "reader", connection)
     assert {row.connection for row in rows.values()} <= only_three
     return World(reader, list(rows.values()))
+
+
+def vocabulary(connection: Any) -> dict[str, Label]:
+    """The labels of a connection, by name."""
+    kinds = {"quality": Label.Kind.SCORE, SEVERAL: Label.Kind.MULTIPLE}
+    return {
+        name: Label.objects.create(
+            connection=connection,
+            name=name,
+            kind=kinds.get(name, Label.Kind.CHOICE),
+            options=list(options),
+        )
+        for name, options in LABELS.items()
+    }
+
+
+def review(row: Row, some: list[Word], author: User, labels: dict[str, Label], random: Random) -> Row:
+    """As a person does, at a moment of these days."""
+    moment = NOW - random.randrange(5 * DAY)
+    said = [
+        reviewing.checked(
+            Said(
+                word.kind,
+                {"text": word.value, "tool_calls": None}
+                if word.kind == "correction" and word.value is not None
+                else word.value,
+                labels.get(word.label),
+            )
+        )
+        for word in some
+    ]
+    expected = said_of(row, some, author.username, moment)
+    with transaction.atomic():
+        connection = StoredCompletion.objects.get(pk=row.id).connection_id
+        written = reviewing.write(connection, {row.id: said}, author)
+        if written.changed:
+            ReviewState.objects.filter(pk=row.id).update(reviewed=moment)
+    assert bool(written.changed) is (expected != row)
+    return expected
+
+
+def group(row: Row, random: Random) -> Row:
+    """As whoever finds duplicates does."""
+    groups = {kind: random.choice(["", *GROUPS]) for kind in ("same", "near", "alike", "thread")}
+    found = StoredCompletion.objects.filter(pk=row.id)
+    with transaction.atomic():
+        connection = found.get().connection_id
+        change, _ = columns.next_change(connection, 1)
+        before = Belonging.objects.filter(pk=row.id).values_list("terms", flat=True).first()
+        names = frozenset((kind, "", key) for kind, key in groups.items() if key)
+        (terms,) = Dictionary(connection).apply([Change(names, bytes(before or b""))])
+        Belonging.objects.update_or_create(
+            pk=row.id, defaults={**groups, "connection_id": connection, "terms": terms}
+        )
+        found.update(change=change)
+    return replace(row, groups=groups)
 
 
 def mark_gone(row: Row) -> Row:
@@ -174,7 +263,7 @@ def check_timeline(world: World, wanted: Filter, expected: list[Row], random: Ra
 
 def check_selection(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
     """What is frozen is what matches, without what was taken out. (Its moment is now, so no spans.)"""
-    if "created" in wanted.names() or Listing(world.reader, wanted).reads:
+    if {"created", "reviewed"} & set(wanted.names()) or Listing(world.reader, wanted).reads:
         return
     left_out = {row.id for row in random.sample(expected, min(2, len(expected)))}
     ids = [row.id for row in expected if row.id not in left_out]
