@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from completions import columns, search
-from completions.models import Belonging, Body, ReviewState, StoredCompletion
+from completions.models import Belonging, Body, QueueItem, ReviewState, StoredCompletion
 from completions.search import reviews
 from completions.terms import NAMED, Change, Dictionary, counted
 
@@ -29,5 +29,7 @@ def forget(connection_id: int, ids: Sequence[int]) -> int:
     Dictionary(connection_id).apply([*(counted(row) for row in rows), *beside])
     search.forget(Body.objects.filter(pk__in=here))
     reviews.remove(here)
+    # Nobody can be given one of them in a review queue from here on, so all that hangs on them is found.
+    list(QueueItem.objects.select_for_update().filter(completion__in=here).values_list("pk", flat=True))
     StoredCompletion.objects.filter(pk__in=here).delete()
     return len(here)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from completions import reviewing
-from completions.models import Label, ReviewEvent, ReviewQueue, ReviewState
+from completions.models import Label, ReviewEvent, ReviewQueue
+from completions.review import RATINGS, STATES, keys_of, offered_by
 from completions.reviewing import Refused, Said
 
 STATE, RATING = ReviewEvent.Kind.STATE.value, ReviewEvent.Kind.RATING.value
@@ -38,6 +39,17 @@ class Question:
         """Whether its answers are numbers that lie nearer to or farther from each other."""
         return self.kind == Label.Kind.SCORE
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The key that chooses each answer."""
+        if self.about == STATE:
+            return {name: key for name, _, _, _, key in STATES}
+        if self.about == RATING:
+            return {name: key for name, _, _, key in RATINGS}
+        return (
+            keys_of(self.label, [value for value, _ in self.options]) if self.label and self.options else {}
+        )
+
     def said(self, value: Any) -> Said:
         """The value in order; raises Refused if it is none of the answers."""
         kind = ReviewEvent.Kind.LABEL.value if self.label is not None else self.about
@@ -61,20 +73,17 @@ class Question:
         return ", ".join(words.get(each, each) for each in (value if isinstance(value, list) else [value]))
 
 
-_STATE = Question(STATE, "State", Label.Kind.CHOICE.value, (
-    (ReviewState.State.APPROVED.value, "Approved"), (ReviewState.State.REJECTED.value, "Rejected"),
-    (ReviewState.State.NEEDS_REVIEW.value, "Needs review"),
-))  # fmt: skip
-_RATING = Question(RATING, "Rating", Label.Kind.CHOICE.value, tuple(ReviewState.Rating.choices))
+_STATE = Question(
+    STATE, "State", Label.Kind.CHOICE.value, tuple((name, word) for name, _, word, _, _ in STATES)
+)
+_RATING = Question(
+    RATING, "Rating", Label.Kind.CHOICE.value, tuple((name, title) for name, title, _, _ in RATINGS)
+)
 
 
 def of_label(label: Label) -> Question:
     """The question that a label asks."""
-    if label.kind == Label.Kind.SCORE:
-        low, high = label.options
-        options = tuple((str(each), str(each)) for each in range(low, high + 1)) if high - low < 11 else ()
-    else:
-        options = tuple((each, each) for each in label.options)
+    options = tuple((each, each) for each in offered_by(label) or ())
     return Question(f"label:{label.pk}", label.name, label.kind, options, label.guideline, label)
 
 

@@ -1,4 +1,4 @@
-"""Review queues: making one, who gets which completion next, and what becomes of the answers.
+"""Review queues: who gets which completion next, and what becomes of the answers.
 
 Whoever changes a task holds the queue's row first, so that two people are never given the last place of the
 same completion and the last of several answers is known to be the last. Answers are no events until an item
@@ -6,7 +6,6 @@ is decided: by its only reviewer, by reviewers who agree, or by an adjudicator.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,129 +14,20 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from completions import bulk, columns, reviewing, sampling, selection
+from completions import columns, reviewing
 from completions.models import (
-    FrozenSelection,
-    Label,
     QueueItem,
     QueueTask,
     ReviewEvent,
     ReviewQueue,
-    StoredCompletion,
 )
-from completions.querysets import holding
 from completions.questions import agreed, questions_of, read_answers, said_of
 from completions.reviewing import Refused, Said
 from portal import audit
-from portal.models import Connection, Grant, User
-from portal.querysets import roles_from
 
-MOST_ITEMS = 50_000
-MOST_OVERLAP = 10
 CLAIM = timedelta(minutes=30)
-MODEL = "model"  # to draw by; a metadata key is written "metadata.KEY"
-METADATA = "metadata."
 
 State, Task = QueueItem.State, QueueTask.State
-
-
-# Making one.
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """How many, by which seed; each group of `by` ("model", "metadata.KEY") has its share."""
-
-    n: int
-    seed: int = 0
-    by: str = ""
-
-
-def make(
-    user: Any,
-    frozen: FrozenSelection,
-    *,
-    name: str,
-    guideline: str = "",
-    asks: Sequence[str] = (),
-    labels: Collection[Label] = (),
-    overlap: int = 1,
-    reviewers: Collection[User] = (),
-    sample: Sample | None = None,
-) -> ReviewQueue:
-    """A queue of what is selected, or of a sample of it. Raises Refused."""
-    if not asks and not labels:
-        raise Refused("Choose at least one question to ask.")
-    if reviewers and len(reviewers) < overlap:
-        raise Refused(f"{overlap} people are to answer each, but only {len(reviewers)} are assigned.")
-    with transaction.atomic():
-        rows = StoredCompletion.objects.actionable_by(user).filter(
-            holding(selection.unpacked(frozen.ids).tolist())
-        )
-        chosen, sources = _members(frozen, rows, sample)
-        if not chosen:
-            raise Refused(selection.NOTHING_LEFT)
-        if len(chosen) > MOST_ITEMS:
-            raise Refused(f"A queue holds at most {MOST_ITEMS:,} completions. Take a sample of them.")
-        drawn = None
-        if sample is not None:
-            drawn = {"n": len(chosen), "of": frozen.count, "seed": sample.seed, "by": sample.by}
-        queue: ReviewQueue = ReviewQueue.objects.create(
-            name=name, guideline=guideline, selection=frozen, sample=drawn, asks=list(asks),
-            overlap=overlap, created_by=user,
-        )  # fmt: skip
-        queue.connections.set(sources)
-        queue.labels.set(label for label in labels if label.connection_id in sources)
-        queue.reviewers.set(reviewers)
-        bulk.insert(
-            QueueItem,
-            [
-                {
-                    "queue": queue.pk, "completion": pk, "connection": connection, "position": position,
-                    "state": State.OPEN, "decision": None, "decided": None, "decided_by": None,
-                }
-                for position, (pk, connection) in enumerate(chosen)
-            ],
-        )  # fmt: skip
-        selection.confirm(frozen)
-        audit.record(user, "review_queue.created", queue, completions=len(chosen), overlap=overlap)
-    return queue
-
-
-def _members(
-    frozen: FrozenSelection, rows: QuerySet[Any], sample: Sample | None
-) -> tuple[list[tuple[int, int]], set[int]]:
-    """The completions in the order in which they are reviewed, with their connections, and these alone."""
-    groups: dict[int, str] | None = None
-    if sample is None or not sample.by:
-        sources = dict(rows.values_list("pk", "connection_id"))
-    elif sample.by == MODEL:
-        sources, groups = {}, {}
-        for pk, connection, model in rows.values_list("pk", "connection_id", "model"):
-            sources[pk], groups[pk] = connection, model
-    else:
-        sources, groups, key = {}, {}, sample.by.removeprefix(METADATA)
-        for pk, connection, metadata in rows.values_list("pk", "connection_id", "metadata").iterator():
-            sources[pk], groups[pk] = connection, (metadata or {}).get(key, "")
-    ids = [pk for pk in selection.ids_of(frozen) if pk in sources]
-    if sample is not None:
-        ids = sampling.draw(ids, sample.n, sample.seed, groups)
-    return [(pk, sources[pk]) for pk in ids], {sources[pk] for pk in ids}
-
-
-def people(connections: Collection[int]) -> QuerySet[User]:
-    """Everybody who may review on all of these connections."""
-    found = User.objects.filter(is_active=True)
-    for each in connections:
-        grants = Grant.objects.filter(
-            Q(connection=each) | Q(connection=None), role__in=roles_from("reviewer")
-        )
-        found = found.filter(
-            Q(is_superuser=True)
-            | Q(pk__in=grants.exclude(user=None).values("user"))
-            | Q(groups__in=grants.exclude(group=None).values("group"))
-        )
-    return found.distinct().order_by("username")
 
 
 # Who may do what, and what is there to do.
@@ -402,15 +292,3 @@ def close(queue: ReviewQueue, user: Any, *, closed: bool) -> None:
             held.closed = timezone.now() if closed else None
             held.save(update_fields=["closed"])
             audit.record(user, "review_queue.closed" if closed else "review_queue.reopened", held)
-
-
-def readable_labels(user: Any, connections: Collection[int]) -> QuerySet[Label]:
-    """The labels that a queue of these connections can ask."""
-    found: QuerySet[Label] = Label.objects.readable_by(user).filter(connection__in=connections, retired=None)
-    return found.select_related("connection").order_by("connection__name", "position", "pk")
-
-
-def sources_of(user: Any, queue: ReviewQueue) -> QuerySet[Connection]:
-    """The connections that its completions come from."""
-    found: QuerySet[Connection] = queue.connections.order_by("name").defer("secret")
-    return found

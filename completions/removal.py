@@ -1,12 +1,16 @@
 """What of the mirror goes when a connection is deleted; importing registers it."""
 
+from django.db.models import Count
+
 from completions.forgetting import forget
 from completions.models import (
     ColumnSegment,
     FrozenSelection,
     Mirror,
     Quarantine,
+    QueueItem,
     Removed,
+    ReviewQueue,
     StoredCompletion,
     SyncState,
     Term,
@@ -51,6 +55,18 @@ def _take_selections(connection: Connection) -> int:
     return len(ids)
 
 
+def _take_queues(connection: Connection) -> int:
+    """Its completions in review queues, and queues that have no others."""
+    ids = list(QueueItem.objects.filter(connection=connection).values_list("pk", flat=True)[:BATCH])
+    if ids:
+        QueueItem.objects.filter(pk__in=ids).delete()
+        return len(ids)
+    others = ReviewQueue.objects.filter(connections=connection).annotate(n=Count("items"))
+    empty = [queue.pk for queue in others if not queue.n]
+    ReviewQueue.objects.filter(pk__in=empty).delete()
+    return len(empty)
+
+
 def _take_marks(connection: Connection) -> int:
     """Where its passes stood, and what could not be stored."""
     SyncState.objects.filter(connection=connection).delete()
@@ -61,6 +77,11 @@ def _take_marks(connection: Connection) -> int:
 
 before_connection_delete(
     Part("quarantined items", lambda c: Quarantine.objects.filter(connection=c).count(), _take_marks)
+)
+before_connection_delete(
+    Part(
+        "completions in review queues", lambda c: QueueItem.objects.filter(connection=c).count(), _take_queues
+    )
 )
 before_connection_delete(
     Part("selections", lambda c: FrozenSelection.objects.filter(connections=c).count(), _take_selections)

@@ -11,10 +11,11 @@ from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
-from completions import queues, sampling
+from completions import queue_making, queues, sampling
 from completions.forgetting import forget
 from completions.models import Label, QueueItem, QueueTask, ReviewEvent, ReviewQueue, ReviewState
-from completions.queues import Refused, Sample
+from completions.queue_making import Sample
+from completions.reviewing import Refused
 from completions.selection import freeze
 from portal.models import Connection, User
 from tests import factories
@@ -48,7 +49,7 @@ def make(boss: User, source: Connection, rows: int = 3, **values: Any) -> Review
     for number in range(rows):
         factories.make_completion(source, prompt=f"question {number}")
     frozen = freeze(boss, everything=True)
-    return queues.make(boss, frozen, **{"name": "First look", "asks": ["rating"]} | values)
+    return queue_making.make(boss, frozen, **{"name": "First look", "asks": ["rating"]} | values)
 
 
 def tone(source: Connection, **values: Any) -> Label:
@@ -132,8 +133,8 @@ def test_remainders_are_given_to_the_largest() -> None:
 def test_many_at_once_never_get_more_places_than_there_are(
     boss: User, source: Connection, overlap: int
 ) -> None:
-    queue = make(boss, source, rows=6, overlap=overlap)
-    crowd = [factories.user(f"person {number}", "reviewer", source) for number in range(8)]
+    queue = make(boss, source, rows=4, overlap=overlap)
+    crowd = [factories.user(f"person {number}", "reviewer", source) for number in range(5)]
     start = Barrier(len(crowd))
 
     def work(person: User) -> list[int]:
@@ -200,8 +201,8 @@ def test_people_who_may_review_every_source_can_be_assigned(
 ) -> None:
     factories.user("reader", "reader", source)
     elsewhere = factories.connection()
-    assert list(queues.people([source.pk])) == [boss, one]
-    assert list(queues.people([source.pk, elsewhere.pk])) == [boss]
+    assert list(queue_making.people([source.pk])) == [boss, one]
+    assert list(queue_making.people([source.pk, elsewhere.pk])) == [boss]
 
 
 # Answers.
