@@ -116,7 +116,7 @@ class Listing:
     @cached_property
     def lanes(self) -> list[Lane]:
         """Segments that may hold matches, the one with the newest row first."""
-        book = Book.look_up(self.wanted, [each.pk for each in self.connections])
+        book = Book.look_up(self.wanted, [each.pk for each in self.connections], self.spent)
         low, high = self.wanted.bounds(self.now)
         found = []
         for connection in self.connections:

@@ -11,14 +11,16 @@ from math import inf
 from typing import Any
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import Func, IntegerField, Q
+from django.db.models.functions import Length
+from django.db.models.lookups import GreaterThan
 from numpy.typing import NDArray
 
 from completions.columns.segment import MARKS, Mask, Places, Segment, known
 from completions.filters import Clause, Filter, Group
 from completions.filters.lookups import AnyOf, Contains, Moments, Numbers, Present, Words
 from completions.models import StoredCompletion, Term
-from completions.scanning import Scan
+from completions.scanning import Scan, Spent
 from completions.search import reviews
 from portal.models import Connection
 
@@ -39,10 +41,11 @@ class Book:
     ids: Mapping[Clause, Ids] = field(default_factory=dict)
 
     @classmethod
-    def look_up(cls, wanted: Filter, connections: Sequence[int]) -> "Book":
+    def look_up(cls, wanted: Filter, connections: Sequence[int], spent: Spent | None = None) -> "Book":
         """At most one query for all terms, and one more for each condition that cannot name them: on a part
-        of a value, a range, an id, words of a note.
+        of a value, a range, an id, words of a note. What such a one has found is remembered in `spent`.
         """
+        spent = spent or Spent()
         leaves = list(dict.fromkeys(wanted.leaves()))
         names = {
             name for clause in leaves if clause.field.how in ("terms", "marks") for name in _names(clause)
@@ -51,8 +54,10 @@ class Book:
         ids: dict[Clause, Ids] = {}
         for clause in leaves:
             if clause.field.how == "terms" and isinstance(clause.lookup, Contains | Numbers):
-                for connection, found in _among(clause, clause.lookup, connections).items():
-                    within[connection, clause] = found
+                asked = (clause.name, clause.lookup, tuple(connections))
+                if asked not in spent.terms:
+                    spent.terms[asked] = _among(clause, clause.lookup, connections)
+                within |= {(connection, clause): found for connection, found in spent.terms[asked].items()}
             elif isinstance(clause.lookup, Words) and clause.field.how == "notes":
                 ids[clause] = reviews.holders(clause.lookup.term((reviews.COLUMNS[clause.field.column],)))
             elif clause.field.how == "lookup" and isinstance(clause.lookup, AnyOf):
@@ -221,10 +226,23 @@ def _among(clause: Clause, lookup: Contains | Numbers, connections: Sequence[int
     holds = _part(lookup.text) if isinstance(lookup, Contains) else _range(lookup)
     found: dict[int, list[int]] = {}
     rows: Any = Term.objects.filter(connection__in=connections, kind=kind, key=key, n__gt=0)
+    if isinstance(lookup, Contains) and lookup.text.isascii():
+        # Only letters beyond ASCII have cases that a database does not know.
+        rows = rows.filter(Q(value__icontains=lookup.text) | Q(GreaterThan(Bytes("value"), Length("value"))))
     for pk, connection, value in rows.values_list("pk", "connection_id", "value").iterator(chunk_size=5_000):
         if holds(value):
             found.setdefault(connection, []).append(pk)
     return {connection: np.array(terms, np.uint32) for connection, terms in found.items()}
+
+
+class Bytes(Func):
+    """How many bytes of UTF-8 a text takes."""
+
+    function = "octet_length"
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="length(CAST(%(expressions)s AS BLOB))", **context)
 
 
 def _part(text: str) -> Callable[[str], bool]:

@@ -32,10 +32,15 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Spent:
-    """What all searches of one request share: seconds of reading texts, and what they know about words."""
+    """What all searches of one request share: seconds of reading texts, what they know about words, and the
+    terms that hold part of a value or lie in a range, by the condition's name, its lookup and connections.
+    """
 
     seconds: float = 0.0
     asked: dict[search.TextQuery, Asked] = field(default_factory=dict)
+    terms: dict[tuple[str, Lookup, tuple[int, ...]], dict[int, NDArray[np.uint32]]] = field(
+        default_factory=dict
+    )
 
 
 class Scan:
