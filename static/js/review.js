@@ -47,9 +47,9 @@ document.addEventListener("keydown", (event) => {
   const field = event.target.closest(FIELDS);
   if (field?.closest("[data-review]")) return inside(event, field);
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || field) return undefined;
+  if (event.key === "?") explain(); // the list opens by the same key, before or after this
   if (document.querySelector("dialog[open]")) return undefined;
-  if (event.key === "?") explain();
-  else if (event.key === "L" && questions().length) { nextLabel(-1); event.preventDefault(); }
+  if (event.key === "L" && questions().length) { nextLabel(-1); event.preventDefault(); }
   else if (panel()?.querySelector("[data-say]") && /^[avrgbneul0-9]$/.test(event.key) && answer(event.key)) event.preventDefault();
   return undefined;
 });
