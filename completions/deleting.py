@@ -12,6 +12,7 @@ from django.utils import timezone
 from completions import absorbing, dependents, ledger, receipts
 from completions.forgetting import forget
 from completions.models import ChangeOrder, FrozenSelection, StoredCompletion, UpstreamChange
+from completions.purposes import purpose
 from completions.sending import Answered, Sender
 from portal import operations
 from portal.crashpoints import crashpoint
@@ -19,12 +20,14 @@ from portal.models import Connection
 from portal.operations import Again, Cancelled, Done, Outcome, Working
 from portal.upstream import Upstream, UpstreamError, connect
 
-KIND = "completions.delete"
+KIND, PURPOSE = "completions.delete", "delete"
 TYPED_ABOVE = 1000  # more than this many is confirmed by typing the number
 FORGOTTEN_AT_ONCE = 500
 Mode = ChangeOrder.Mode
 State = UpstreamChange.State
 DELETED, NOT_FOUND = 200, 404
+
+purpose(PURPOSE, "Delete…", "trash-2", url="completions:delete", needs="builder", order=90, danger=True)
 
 
 def order(user: Any, frozen: FrozenSelection, mode: Mode, typed: str = "") -> ChangeOrder:

@@ -25,7 +25,6 @@ from portal.progress import name_results
 
 KIND = "completions.receipt"
 FORMAT = 1
-READ_BYTES = 1024 * 1024
 State = UpstreamChange.State
 
 name_results(
@@ -105,13 +104,6 @@ def _lines(made: ChangeOrder) -> Iterator[dict[str, Any]]:
         if not made.deletes:
             line |= {"before": row.before, "found": row.found}
         yield line | {name: text for name in ("note", "error") if (text := getattr(row, name))}
-
-
-def pieces(made: ChangeOrder) -> Iterator[bytes]:
-    """The receipt as it was written."""
-    with storages["artifacts"].open(made.receipt, "rb") as file:
-        while piece := file.read(READ_BYTES):
-            yield piece
 
 
 def write_later(operation: Operation) -> None:

@@ -37,8 +37,10 @@ urlpatterns = [
     path("<slug:connection>/labels/<int:pk>/retire/", labels.retire, name="label_retire"),
     path("<slug:connection>/labels/<int:pk>/restore/", labels.restore, name="label_restore"),
     path("", include("completions.bulk_urls")),
+    path("", include("completions.change_urls")),
     path("", include("completions.correct_urls")),
     path("", include("completions.sync_urls")),
+    path("", include("completions.belonging_urls")),
     path("", include("completions.transfer_urls")),
     path("<slug:connection>/by-number/<int:number>/", drawer.by_number, name="by_number"),
     # An id from upstream may hold a slash; what this portal links to is then the number.

@@ -72,6 +72,7 @@ def frozen(person: User, rows: Sequence[StoredCompletion], q: str = "") -> Froze
 def work_off(made: ChangeOrder, seconds: float = 30) -> Operation:
     """Do the order's operation here until it has ended, waits included."""
     made.refresh_from_db()
+    assert made.operation_id is not None
     deadline = monotonic() + seconds
     while (operation := Operation.objects.get(pk=made.operation_id)).is_live:
         assert monotonic() < deadline, f"{operation} {operation.note} {operation.error_text}"

@@ -210,7 +210,7 @@ def test_a_deletion_that_is_cancelled_stops_and_has_a_receipt_of_what_was_done(
     rows = copies(source, sandbox, "azure-v1", 12)
     faults(sandbox, {"kind": "throttle", "method": "DELETE", "after": 4, "retry_after": 60})
     made = deleting.order(builder, frozen(builder, rows), Mode.UPSTREAM)
-    operation = Operation.objects.get(pk=made.operation_id)
+    operation = Operation.objects.get(kind=deleting.KIND)
     assert step(operation).state == Operation.State.WAITING
     assert operations.cancel(operation, builder)
     step(Operation.objects.get(kind="completions.receipt"))
