@@ -121,7 +121,8 @@ def _context(request: HttpRequest, connection: Connection) -> dict[str, Any]:
         "connection": connection,
         "root": connections.shown_root(connection),
         "can_manage": can_manage,
-        "health_url": _health_url(connection) if connection.has_endpoint else "",
+        "health_url": _above("completions:health", connection) if connection.has_endpoint else "",
+        "labels_url": _above("completions:labels", connection),
         "first_url": _first_url(connection) if connection.has_endpoint else "",
         "can_act": may(objects, user, "act", connection),
         "is_live": connection.state in (State.CONNECTED, State.ATTENTION),
@@ -136,10 +137,10 @@ def _context(request: HttpRequest, connection: Connection) -> dict[str, Any]:
     }
 
 
-def _health_url(connection: Connection) -> str:
-    """The sync's own page, which lies in the app above."""
+def _above(name: str, connection: Connection) -> str:
+    """A page about the connection that lies in the app above."""
     try:
-        return reverse("completions:health", args=[connection.slug])
+        return reverse(name, args=[connection.slug])
     except NoReverseMatch:
         return ""
 
