@@ -12,6 +12,7 @@ from completions.conversation import as_json
 from completions.filters import Filter
 from completions.filters.fields import FLAGS
 from completions.highlights import Highlights
+from completions.likeness import Likeness
 from completions.models import Body, StoredCompletion
 from completions.pane import Pane
 from completions.repeating import CannotRepeat, as_curl, as_python
@@ -77,6 +78,11 @@ class Drawer:
         row = self.row
         address = drawer_address(row.connection.slug, row.upstream_id, row.pk, self.pane.query)
         return address + ("&" if "?" in address else "?")
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """What it belongs to."""
+        return Likeness(self.pane, self.row)
 
     # The rows before and after.
 
