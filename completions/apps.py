@@ -11,8 +11,19 @@ class CompletionsConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing registers what workers can do.
-        from completions import belonging, bulk_review, deleting, freezing, one_of_each, removal, sync  # noqa: F401
-        from completions.importing import run  # noqa: F401
+        from completions import (  # noqa: F401
+            belonging,
+            bulk_review,
+            deleting,
+            freezing,
+            one_of_each,
+            queue_making,
+            removal,
+            sync,
+            write_back,
+        )
+        from completions.exporting import run as exports  # noqa: F401
+        from completions.importing import run as imports  # noqa: F401
 
         post_migrate.connect(_empty_the_index_of_nothing, sender=self)
 

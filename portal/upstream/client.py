@@ -137,9 +137,10 @@ class Upstream:
 
         return messages.all_messages(fetch, completion_id)
 
-    def get_stored(self, completion_id: str) -> Item:
+    def get_stored(self, completion_id: str, *, naps: bool = True) -> Item:
+        """One completion as it stands. Without `naps` a 429 is raised at once."""
         path = f"/chat/completions/{quote(completion_id, safe='')}"
-        return self._get(path, {}, cutting.cut_one, action=hints.READ)
+        return self._get(path, {}, cutting.cut_one, action=hints.READ, naps=naps)
 
     def update_metadata(self, completion_id: str, metadata: Mapping[str, str]) -> dict[str, Any]:
         """Set the metadata with one request; services replace or merge, so compare the answer's `metadata`.
