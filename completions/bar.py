@@ -146,7 +146,9 @@ def _told(clause: Clause) -> tuple[str, str, str]:
     """A condition in few words: the field, “not” if it is, and what it is compared with."""
     if isinstance(clause.lookup, Present):
         return clause.title, "", "absent" if clause.negated else "present"
-    text = ", ".join(value or "(empty)" for value in clause.values) or clause.lookup.write()
+    titles = clause.field.choices
+    text = ", ".join(titles.get(value, value) or "(empty)" for value in clause.values)
+    text = text or clause.lookup.write()
     name = "" if clause.field is TEXT else clause.title
     return name, ("is not" if clause.values and clause.field.how != "marks" else "not") * clause.negated, text
 

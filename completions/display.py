@@ -40,7 +40,7 @@ class Column:
     @property
     def links(self) -> bool:
         """Whether its cells are links to filters already, and so cannot open the row."""
-        return self.name == "metadata" or self.key is not None
+        return self.name in ("metadata", "labels") or self.key is not None
 
 
 _NUMBER = "r num"
@@ -61,12 +61,18 @@ COLUMNS: dict[str, Column] = {
         Column("finish", "Finish", ("finish_reason",), 84, "s muted", "opt2"),
         Column("language", "Language", ("language",), 92, "muted"),
         Column("temperature", "Temperature", ("temperature",), 104, _NUMBER),
+        Column("review", "Review", ("review__state",), 124, "s", "slim"),
+        Column("rating", "Rating", ("review__rating",), 76),
+        Column("labels", "Labels", ("review__labels",), 176, filter="label"),
+        Column("notes", "Notes", ("review__notes",), 64, _NUMBER, filter="note"),
+        Column("reviewer", "Reviewer", ("review__reviewers",), 116, "muted"),
+        Column("reviewed", "Reviewed", ("review__reviewed",), 112, "num muted"),
         Column("connection", "Connection", (), 116, "muted", "opt3"),
         Column("state", "State", (), 96, "s", filter="is"),
         Column("id", "Id", (), 220, "id-c"),
     )
 }
-USUAL = ("created", "text", "model", "metadata", "tokens", "finish")
+USUAL = ("created", "text", "model", "metadata", "tokens", "finish", "review")
 
 
 def column_of(name: str) -> Column | None:

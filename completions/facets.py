@@ -11,17 +11,19 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from numpy.typing import NDArray
 
-from completions.filters import Filter
+from completions.filters import FIELDS, Filter
 from completions.filters.language import write_name
 from completions.listing import Listing, Matches
 from completions.models import Term
+from completions.terms import KEYED
 
 VALUES = 8
 FOUND = 50  # values that a search inside one facet shows
 KEYS = 6
+LABELS = 12
 MOST_KEYS = 500
 TAME = 200  # a key with more values than this is a name or a number rather than a kind
 FREQUENT = 40  # values of one connection that are looked at by name
@@ -30,10 +32,14 @@ CANDIDATES = 200  # and so many that a search finds
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of a facet, and where its clicks lead. `share` is of the facet's largest count."""
+    """One value of a facet, and where its clicks lead. `share` is of the facet's largest count.
+
+    `tone` is the mark of a review's state, which stands beside its name.
+    """
 
     text: str
     label: str
+    tone: str
     count: str
     share: float
     chosen: bool
@@ -68,8 +74,20 @@ class _Field:
 
     @property
     def field(self) -> str:
-        return f"metadata.{self.key}" if self.kind == Term.Kind.METADATA else self.kind
+        return f"{self.kind}.{self.key}" if self.kind in KEYED else self.kind
 
+    @property
+    def choices(self) -> Mapping[str, str]:
+        """All values there can be, in the order in which they stand; empty if they are not known."""
+        return FIELDS[self.name].choices if self.name in FIELDS else {}
+
+    @property
+    def nothing(self) -> str:
+        return FIELDS[self.name].nothing if self.name in FIELDS else ""
+
+
+# The marks of what a review came to, wherever they are shown.
+TONES = {"unreviewed": "none", "needs_review": "warn", "approved": "ok", "rejected": "bad"}
 
 # By connection: the terms of a field that matches hold, ascending, and how many hold each.
 Tallies = dict[int, tuple[NDArray[np.uint32], NDArray[np.int64]]]
@@ -77,6 +95,8 @@ Tallies = dict[int, tuple[NDArray[np.uint32], NDArray[np.int64]]]
 MODEL = _Field("model", "Model", "model")
 CONNECTION = _Field("connection", "Connection", "")
 FINISH = _Field("finish", "Finish reason", "finish")
+REVIEW = _Field("review", "Review", "review")
+RATING = _Field("rating", "Rating", "rating")
 
 
 class Facets:
@@ -91,15 +111,18 @@ class Facets:
     def all(self) -> tuple[Facet, ...]:
         if self.wanted.broken:
             return ()
-        fields = [MODEL, *([CONNECTION] if len(self.listing.readable) > 1 else []), FINISH]
-        found = self._facets([*fields, *map(_metadata, self.keys[:KEYS])])
+        fields = [MODEL, *([CONNECTION] if len(self.listing.readable) > 1 else []), FINISH, REVIEW, RATING]
+        labels, keys = map(_label, self.labels[:LABELS]), map(_metadata, self.keys[:KEYS])
+        found = self._facets([*fields, *labels, *keys])
         return tuple(facet for facet in found if facet.values)
 
     def one(self, name: str, find: str = "") -> Facet | None:
         """One facet by the name of its field, with the values that contain a text; None if there is none."""
         if self.wanted.broken:
             return None
-        known = {field.name: field for field in (MODEL, CONNECTION, FINISH, *map(_metadata, self.keys))}
+        fields = (MODEL, CONNECTION, FINISH, REVIEW, RATING)
+        several = (*map(_label, self.labels), *map(_metadata, self.keys))
+        known = {field.name: field for field in (*fields, *several)}
         field = known.get(name)
         return self._facets([field], find=find, most=FOUND)[0] if field else None
 
@@ -112,16 +135,25 @@ class Facets:
     def keys(self) -> list[str]:
         """The metadata keys, the most useful first: filtered by, then few values and many rows."""
         filtered = [clause.key or "" for clause in self.wanted.leaves() if clause.field.name == "meta"]
-        rows: Counter[str] = Counter()
-        for (_, name), (_, n) in self._fields.items():
-            if name.startswith("metadata."):
-                rows[name.removeprefix("metadata.")] += n
-        names = [
-            name for name, _ in sorted(rows.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST_KEYS]
-        ]
+        names = self._keys_of(Term.Kind.METADATA)
         wild = {name for name in names if self._distinct(_metadata(name)) > TAME}
         names.sort(key=lambda name: name in wild)
         return list(dict.fromkeys([*filtered, *names]))
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The labels that have answers or are filtered by, the one with most rows first."""
+        filtered = [clause.key or "" for clause in self.wanted.leaves() if clause.field.name == "label"]
+        return list(dict.fromkeys([*self._keys_of(Term.Kind.LABEL), *filtered]))
+
+    def _keys_of(self, kind: str) -> list[str]:
+        """The keys of a kind that has fields of its own, those of most rows first."""
+        rows: Counter[str] = Counter()
+        for (_, name), (_, n) in self._fields.items():
+            if name.startswith(f"{kind}."):
+                rows[name.removeprefix(f"{kind}.")] += n
+        ordered = sorted(rows.items(), key=lambda entry: (-entry[1], entry[0]))
+        return [name for name, _ in ordered[:MOST_KEYS]]
 
     def _distinct(self, field: _Field) -> int:
         """About how many values a field has: the most in any one segment."""
@@ -137,7 +169,10 @@ class Facets:
     def _fields(self) -> dict[tuple[int, str], tuple[int, int]]:
         """Fields by connection and name: the number of each, and how many rows have any value of it."""
         readable = [each.pk for each in self.listing.readable]
-        rows: Any = Term.objects.filter(connection__in=readable, kind=Term.Kind.FIELD, n__gt=0).order_by("-n")
+        rows: Any = Term.objects.filter(connection__in=readable, kind=Term.Kind.FIELD, n__gt=0)
+        # There may be more metadata keys than are looked at, and of everything else only few.
+        is_key = Case(When(key__startswith="metadata.", then=1), default=0)
+        rows = rows.order_by(is_key, "-n")
         some = rows.values_list("connection_id", "key", "pk", "n")[: MOST_KEYS * max(1, len(readable))]
         return {(connection, key): (pk, n) for connection, key, pk, n in some}
 
@@ -154,6 +189,10 @@ class Facets:
                 counts, distinct = self._by_connection(find)
             else:
                 counts, distinct = _counted(tallies[field], named[field])
+                if field.nothing and find.casefold() in field.choices[field.nothing]:
+                    counts[field.nothing] = self._without_any(field, tallies[field])
+                    counts = +counts
+                    distinct = len(counts)
             made.append(self._facet(field, counts, distinct, kept=not find, most=most))
         return made
 
@@ -162,8 +201,14 @@ class Facets:
         base = self.wanted.without(field.name)
         chosen = self.wanted.values(field.name)
         excluded = self.wanted.values(field.name, negated=True)
-        labels = {each.slug: each.name for each in self.listing.readable} if field is CONNECTION else {}
-        shown = [value for value, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:most]]
+        labels = {value: title.capitalize() for value, title in field.choices.items()}
+        if field is CONNECTION:
+            labels = {each.slug: each.name for each in self.listing.readable}
+        order = {value: at for at, value in enumerate(field.choices)}
+        entries = sorted(
+            counts.items(), key=lambda entry: (order.get(entry[0], len(order)), -entry[1], entry[0])
+        )
+        shown = [value for value, _ in entries[:most]]
         if kept:
             shown += [value for value in (*chosen, *excluded) if value not in shown]
         largest = max(counts.values(), default=0) or 1
@@ -174,6 +219,7 @@ class Facets:
                 Value(
                     text=value,
                     label=labels.get(value) or value or "(empty)",
+                    tone=TONES.get(value, "") if field is REVIEW else "",
                     count=f"{counts[value]:,}",
                     share=counts[value] / largest,
                     chosen=value in chosen,
@@ -197,6 +243,12 @@ class Facets:
             listing = self.listing if base == self.wanted else self.listing.with_filter(base)
             found = self._matches[base] = listing.matches()
         return found
+
+    def _without_any(self, field: _Field, tallies: Tallies) -> int:
+        """How many matches hold no value of a field of which each holds one at most."""
+        matches = self._matched(self.wanted.without(field.name))
+        held = sum(int(counts.sum()) for _, counts in tallies.values())
+        return sum(len(places) for _, places in matches.lanes) - held
 
     def _by_connection(self, find: str) -> tuple[Counter[str], int]:
         counted: Counter[str] = Counter()
@@ -292,6 +344,10 @@ def _summed(
     terms, place = np.unique(np.concatenate([terms for terms, _ in pieces]), return_inverse=True)
     counts = np.bincount(place, np.concatenate([counts for _, counts in pieces]), len(terms))
     return terms, counts.astype(np.int64)
+
+
+def _label(name: str) -> _Field:
+    return _Field(Filter.label(name), f"Label · {name or '(empty)'}", Term.Kind.LABEL, name)
 
 
 def _metadata(key: str) -> _Field:

@@ -3,7 +3,7 @@
 Everything a model or a user wrote is escaped where it is written.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -17,9 +17,11 @@ from django.utils.safestring import SafeString, mark_safe
 
 from completions.addresses import drawer_addresses
 from completions.display import Display, Shown
+from completions.facets import TONES
 from completions.filters import Filter
+from completions.filters.fields import REVIEWS, UNREVIEWED
 from completions.highlights import Highlights, piece
-from completions.models import Body, MessagesState, StoredCompletion
+from completions.models import Body, Label, MessagesState, StoredCompletion
 from completions.models.mirror import PREVIEW_CHARS
 from portal import hidden, wording
 from portal.models import Connection
@@ -62,7 +64,8 @@ class Rows:
         self.connections = {each.pk: each for each in connections}
         self.addresses = {pk: drawer_addresses(each.slug, query) for pk, each in self.connections.items()}
         self.now = time()
-        self._tags: dict[tuple[str, str], str] = {}
+        self._tags: dict[tuple[bool, str, str], str] = {}
+        self._label_names: dict[str, str] = {}
         names = {each.column.name for each in columns}
         self._tells_gone = "state" not in names
         self._marked = bool(marks)
@@ -72,11 +75,17 @@ class Rows:
         self._plan = [(self._open(n, each), self._writer(each)) for n, each in enumerate(columns)]
 
     def read(self, ids: list[int]) -> list[Row]:
-        """The rows of these ids, in their order: one query, and another where matches have to be shown."""
+        """The rows of these ids, in their order: one query, another where matches have to be shown, and one
+        for the names of labels.
+        """
         reads = dict.fromkeys((*_ALWAYS, *(name for each in self.columns for name in each.column.reads)))
         found = {row["pk"]: row for row in StoredCompletion.objects.filter(pk__in=ids).values(*reads)}
         rows = [found[pk] for pk in ids if pk in found and found[pk]["connection_id"] in self.connections]
         pieces = self._pieces(rows) if self._marked else {}
+        if keys := {int(key) for row in rows for key in row.get("review__labels") or ()}:
+            self._label_names = {
+                str(pk): name for pk, name in Label.objects.filter(pk__in=keys).values_list("pk", "name")
+            }
         return [Row(row["pk"], self._row(row | pieces.get(row["pk"], {}))) for row in rows]
 
     # Matches that the beginnings of the texts do not show.
@@ -179,32 +188,59 @@ class Rows:
         return f'<span class="model">{escape(spelled(row["model"]))}</span>'
 
     def _metadata(self, row: Values) -> str:
-        pairs = row["metadata"]
-        made = [self._tag(key, pairs[key]) for key in list(pairs)[:CHIPS]]
+        return self._chips(list(row["metadata"].items()))
+
+    def _chips(self, pairs: Sequence[tuple[str, str]], *, labels: bool = False) -> str:
+        """The first of some pairs of metadata or of labels and answers, and how many more there are."""
+        made = [self._tag(key, value, labels=labels) for key, value in pairs[:CHIPS]]
         if len(pairs) > CHIPS:
-            rest = ", ".join(f"{key}: {value}" for key, value in list(pairs.items())[CHIPS:])
+            rest = ", ".join(f"{key}: {value}" for key, value in pairs[CHIPS:])
             title = escape(spelled(rest[:300]))
             made.append(f'<span class="more" title="{title}">+{len(pairs) - CHIPS}</span>')
         return f'<div class="tags">{"".join(made)}</div>'
 
     def _pair(self, pairs: Mapping[str, str], key: str) -> str:
-        return f'<div class="tags">{self._tag(key, pairs[key])}</div>' if key in pairs else _MUTED_NOTHING
+        return self._chips([(key, pairs[key])]) if key in pairs else _MUTED_NOTHING
 
-    def _tag(self, key: str, value: str) -> str:
-        known = self._tags.get((key, value))
+    def _tag(self, key: str, value: str, *, labels: bool) -> str:
+        known = self._tags.get((labels, key, value))
         if known is None:
-            href = escape(self.only(Filter.key(key), value))
+            href = escape(self.only(Filter.label(key) if labels else Filter.key(key), value))
             colour = COLOURS[crc32(value.encode("utf-8", "replace")) % len(COLOURS)]
             title = escape(spelled(f"{key}: {value}"[:200]))
-            known = self._tags[(key, value)] = (
+            shown = f"{key}: {value}" if labels else value or "(empty)"
+            known = self._tags[(labels, key, value)] = (
                 f'<a class="tag {colour}" href="{href}" hx-get="{href}" {WITHIN} title="{title}"'
-                f' aria-label="Only {title}">{_text(value or "(empty)", 40)}</a>'
+                f' aria-label="Only {title}">{_text(shown, 40)}</a>'
             )
         return known
 
     def _finish(self, row: Values) -> str:
         gone = f" {_GONE}" if row["gone_at"] and self._tells_gone else ""
         return escape(spelled(row["finish_reason"])) + gone
+
+    def _review(self, row: Values) -> str:
+        return _REVIEWS[row["review__state"] or ""]
+
+    def _rating(self, row: Values) -> str:
+        rating = row["review__rating"]
+        return escape(rating.capitalize()) if rating else _MUTED_NOTHING
+
+    def _labels(self, row: Values) -> str:
+        pairs = [
+            (name, answer)
+            for key, answers in (row["review__labels"] or {}).items()
+            if (name := self._label_names.get(key)) is not None
+            for answer in answers
+        ]
+        return self._chips(pairs, labels=True) if pairs else _MUTED_NOTHING
+
+    def _reviewer(self, row: Values) -> str:
+        return _text(", ".join(row["review__reviewers"] or ()) or wording.NOTHING, 200)
+
+    def _reviewed(self, row: Values) -> str:
+        at = row["review__reviewed"]
+        return wording.NOTHING if at is None else told(at, self.now, ago=self.display.times == "ago")
 
     def _language(self, row: Values) -> str:
         return escape(spelled(row["language"] or wording.NOTHING))
@@ -224,6 +260,10 @@ class Rows:
         return f'<span class="id">{escape(spelled(row["upstream_id"]))}</span>'
 
 
+_REVIEWS = {
+    "" if value == UNREVIEWED else value: f'<span class="st {TONES[value]}">{title.capitalize()}</span>'
+    for value, title in REVIEWS.items()
+}
 _GONE = '<span class="st none" title="Gone upstream, kept here">gone</span>'
 _STATES = {
     MessagesState.PENDING: '<span class="st run" title="Its messages are still to come">waiting</span>',

@@ -1,6 +1,7 @@
 """How a list is shown: parameters of an address, columns, orders, rows."""
 
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from django.db import connection as database
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from completions import reviewing
 from completions.addresses import read_day
 from completions.display import (
     COLUMNS,
@@ -25,7 +27,9 @@ from completions.display import (
 )
 from completions.filters import FIELDS, Filter
 from completions.listing import NEWEST, Key, Sort
+from completions.models import Label
 from completions.pane import PAGE, Pane
+from completions.reviewing import Said
 from portal.models import User
 from tests import factories
 from tests.factories import make_completion
@@ -209,19 +213,45 @@ def test_chosen_columns_show_what_rows_hold(reader: User) -> None:
     assert "What does" not in shown.html.replace("Select What does", "")
 
 
+def test_columns_show_what_people_said(reader: User) -> None:
+    row, plain = make_completion(), make_completion()
+    label = Label.objects.create(connection=row.connection, name="tone", kind="text")
+    author = factories.user("alex", "reviewer")
+    said = [
+        Said("state", "needs_review"), Said("rating", "bad"), Said("label", "x<y", label),
+        Said("note", "one"), Said("note", "two"),
+    ]  # fmt: skip
+    reviewing.record(row, said, author)
+    columns = "?columns=review,rating,labels,notes,reviewer,reviewed"
+    found = {each.id: each.html for each in pane(reader, columns).rows}
+    for text in ('class="st warn">Needs review', "Bad", "tone: x&lt;y", ">2<", "alex", "<time"):
+        assert text in found[row.pk], text
+        assert text not in found[plain.pk], text
+    assert 'class="st none">Unreviewed' in found[plain.pk]
+    assert Filter.parse('label.tone:"x<y"').q in unquote_plus(found[row.pk]).replace("&quot;", '"')
+    (usual_row,) = (each.html for each in pane(reader).rows if each.id == row.pk)
+    assert 'class="st warn">Needs review' in usual_row
+
+
 def test_a_page_asks_as_often_for_50_rows_as_for_25_and_its_template_never(
     reader: User, rf: RequestFactory
 ) -> None:
     template = get_template("completions/pane.html#panes")
     request = rf.get("/completions/")
     request.user = reader
-    for query in ("", "q=find", "q=~deep", "q=meta.b:x&sort=-tokens&columns=text,meta.b,connection"):
+    author = factories.user("alex", "reviewer")
+    for query in (
+        "", "q=find", "q=~deep", "q=meta.b:x&sort=-tokens&columns=text,meta.b,connection",
+        "q=review:approved label.tone:x&columns=text,review,rating,labels,notes,reviewer,reviewed",
+    ):  # fmt: skip
         counts = []
         for _ in range(2):
             for n in range(25):
-                factories.make_completion(
+                made = factories.make_completion(
                     prompt="find me", answer=f"{'far ' * 80} deep {n}", metadata={"b": "x", "n": str(n)}
                 )
+                label, _ = Label.objects.get_or_create(connection=made.connection, name="tone", kind="text")
+                reviewing.record(made, [Said("state", "approved"), Said("label", "x", label)], author)
             pane(reader, f"?{query}").prepare()  # new rows are read into memory once
             with CaptureQueriesContext(database) as asked:
                 page = pane(reader, f"?{query}").prepare()

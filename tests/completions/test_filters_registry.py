@@ -17,6 +17,8 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "filters.md").read_text()
 SHOWN_AS = {
     "prompt_preview": ("prompt", "text"), "answer_preview": ("answer", "text"), "metadata": ("meta",),
     "total_tokens": ("tokens",), "answer_length": ("length",), "finish_reason": ("finish",),
+    "review__state": ("review",), "review__rating": ("rating",), "review__labels": ("label",),
+    "review__notes": ("note",), "review__reviewers": ("reviewer",), "review__reviewed": ("reviewed",),
     "upstream_id": ("id",), "gone_at": ("is",), "messages_state": ("is",), "flags": ("has",),
 }  # fmt: skip
 

@@ -221,26 +221,33 @@ def check_orders(world: World, wanted: Filter, expected: list[Row], random: Rand
 def check_facets(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:
     """Each facet counts the filter without its own conditions; few values, so that all are shown."""
     facets = Facets(Listing(world.reader, wanted, now=NOW), lambda each: each.q)
+    shown_of = {facet.name for facet in facets.all}
+    assert ("review" in shown_of) is any(
+        key.id for key in Listing(world.reader, wanted.without("review"), now=NOW).page(1)
+    )
     for facet in facets.all:
         base = wanted.without(facet.name)
         rest = world.rows if base != wanted else expected
         if base != wanted:
             kept = {key.id for key in Listing(world.reader, base, now=NOW).page(100)}
             rest = [row for row in world.rows if row.id in kept]
-        counted = Counter(value for row in rest if (value := _value(facet.name, row)) is not None)
+        counted = Counter(value for row in rest for value in _values(facet.name, row))
         shown = {value.text: int(value.count.replace(",", "")) for value in facet.values}
         assert {value: n for value, n in shown.items() if n} == dict(counted) if len(counted) <= 8 else True
         assert all(counted[value] == n for value, n in shown.items()), (wanted.q, facet.name)
 
 
-def _value(name: str, row: Row) -> str | None:
-    if name == "model":
-        return row.model or None
-    if name == "finish":
-        return row.finish or None
+def _values(name: str, row: Row) -> tuple[str, ...]:
+    """What a facet counts a row under."""
+    if name in ("model", "finish", "rating"):
+        return (value,) if (value := getattr(row, name)) else ()
+    if name == "review":
+        return (row.review or "unreviewed",)
     if name == "connection":
-        return row.connection
-    return next((value for key, value in row.metadata.items() if Filter.key(key) == name), None)
+        return (row.connection,)
+    if name.startswith("label."):
+        return next((answers for key, answers in row.labels.items() if Filter.label(key) == name), ())
+    return tuple(value for key, value in row.metadata.items() if Filter.key(key) == name)
 
 
 def check_timeline(world: World, wanted: Filter, expected: list[Row], random: Random) -> None:

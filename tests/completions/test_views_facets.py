@@ -13,7 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
+from completions import reviewing
 from completions.filters import Filter
+from completions.models import Label, StoredCompletion
+from completions.reviewing import Said
 from completions.timeline_drawing import LAST, Clock, stretch, timeless, within
 from portal.models import User
 from portal.zones import zone_of
@@ -78,6 +81,35 @@ def test_a_long_facet_is_searched_inside(client_of: SignIn, reader: User, rows: 
     assert "No value like this" in fragment(client, "/completions/facet/?facet=meta.user&find=nobody")
     assert "No value like this" in fragment(client, "/completions/facet/?facet=meta.nothing")
     assert "data-value" not in fragment(client, "/completions/facet/?q=modle:x&facet=model")
+
+
+def test_what_people_said_is_counted(client_of: SignIn, reader: User, rows: None) -> None:
+    client, author = client_of(reader), factories.user("alex", "reviewer")
+    assert re.search(
+        r'class="st none" aria-hidden="true"></i><span>Unreviewed</span><em>12', counts_of(client)
+    )
+    assert 'data-facet="rating"' not in counts_of(client)
+    first, second, *_ = StoredCompletion.objects.all()
+    label = Label.objects.create(connection=first.connection, name=NASTY[:60], kind="text")
+    reviewing.record(first, [Said("state", "approved"), Said("label", NASTY, label)], author)
+    reviewing.record(second, [Said("state", "rejected"), Said("rating", "bad")], author)
+    text = counts_of(client)
+    for tone, title, n in (("none", "Unreviewed", 10), ("ok", "Approved", 1), ("bad", "Rejected", 1)):
+        assert f'class="st {tone}" aria-hidden="true"></i><span>{title}</span><em>{n}</em>' in text
+    assert 'data-facet="rating"' in text
+    page = Page(text)
+    names = [str(each["data-facet"]) for each in page.having("data-facet")]
+    assert Filter.label(NASTY[:60]) in names
+    assert page.having("onerror") == []
+    one = fragment(client, f"/completions/facet/?facet={quote_plus(Filter.label(NASTY[:60]))}")
+    assert Page(one).having("onerror") == []
+    left = counts_of(client, "?q=review%3Aunreviewed,approved")
+    assert "Clear Review" in left
+    assert "<span>Rejected</span><em>1</em>" in left
+
+
+def counts_of(client: Client, query: str = "") -> str:
+    return re.sub("</?bdi[^>]*>", "", fragment(client, f"/completions/facets/{query}"))
 
 
 def test_links_of_a_facet_keep_how_the_table_looks(client_of: SignIn, reader: User, rows: None) -> None:

@@ -159,7 +159,7 @@ def test_columns_that_were_chosen_become_an_address(client_of: SignIn, reader: U
     found = client.get(answer["Location"])
     assert "sort=-tokens" in answer["Location"]
     assert ">odd, key<" in found.content.decode()
-    names = ["created", "text", "model", "metadata", "tokens", "finish"]
+    names = ["created", "text", "model", "metadata", "tokens", "finish", "review"]
     usual = client.get("/completions/", {"column": names})
     assert usual["Location"] == "/completions/"
 
