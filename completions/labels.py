@@ -27,7 +27,7 @@ def is_used(label: Label) -> bool:
     """Whether it was ever answered: then its name and its kind stand in filters and in what was said."""
     key, _ = term_of(label.name, "")
     held = Term.objects.filter(connection=label.connection_id, kind=Term.Kind.LABEL, key=key)
-    return label.pk is not None and held.exists()
+    return bool(held.exists())
 
 
 def save(label: Label, actor: Any) -> Label:
@@ -49,8 +49,8 @@ def save(label: Label, actor: Any) -> Label:
             raise Refused("It was answered, so its name and its kind stay as they are.")
         label.save()
         verb = "label.changed" if held else "label.created"
-        details = {"kind": label.kind, "answers": len(label.options)}
-        audit.record(actor, verb, label, connection=label.connection, **details)
+        answers = len(label.options)
+        audit.record(actor, verb, label, connection=label.connection, kind=label.kind, answers=answers)
     return label
 
 

@@ -181,7 +181,7 @@ class ReviewPanel:
         offered = offered_by(label)
         if offered is None:
             typed = self.typed.get(f"label:{label.pk}")
-            return Question(label, (typed,) if typed else held, (), _SHAPES[label.kind], active)
+            return Question(label, (typed,) if typed else held, (), _SHAPES[Label.Kind(label.kind)], active)
         keys = keys_of(label, offered)
         made = [Choice(each, each, each in held, keys.get(each, "")) for each in offered]
         made += [Choice(each, each, True, offered=False) for each in held if each not in offered]

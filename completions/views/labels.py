@@ -48,8 +48,8 @@ class LabelForm(forms.Form):
         widget=forms.Textarea({"rows": 6}),
     )
 
-    def __init__(self, *args: Any, label: Label | None = None, fixed: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, initial=_initial(label), **kwargs)
+    def __init__(self, data: Any = None, *, label: Label | None = None, fixed: bool = False) -> None:
+        super().__init__(data, initial=_initial(label))
         if fixed:
             for name in ("name", "kind"):
                 self.fields[name].disabled = True

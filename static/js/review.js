@@ -60,7 +60,12 @@ function inside(event, field) {
   else if (event.key === "Enter" && (event.ctrlKey || event.metaKey || field.matches("input"))) {
     const form = field.form;
     rest();
-    send(form, form.querySelector("button")).then((kept) => { if (!kept) document.getElementById(field.id)?.focus(); });
+    send(form, form.querySelector("button")).then((kept) => {
+      if (kept) return;
+      const again = document.getElementById(field.id);
+      again?.focus();
+      if (again?.matches("input")) again.select();
+    });
   } else return;
   event.preventDefault();
 }

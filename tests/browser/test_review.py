@@ -138,6 +138,61 @@ def test_a_draft_outlives_what_is_said_beside_it(
     expect(note).to_have_value("")
 
 
+def test_the_row_behind_follows_and_stays_selected(
+    live_site: Site, reviewer: User, rows: list[StoredCompletion]
+) -> None:
+    live_site.sign_in(reviewer)
+    page = live_site.open("/completions/?columns=text,review,rating")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.keyboard.press("Enter")
+    row = page.locator(f"#row-{rows[1].pk}")
+    expect(page.locator("#drawer h2")).to_have_text("Question 8")
+    page.keyboard.press("v")
+    expect(row).to_contain_text("Needs review")
+    page.keyboard.press("g")
+    expect(row).to_contain_text("Good")
+    expect(row).to_contain_class("sel cur")
+    expect(row.locator("input")).to_be_checked()
+    page.keyboard.press("j")
+    expect(page.locator("#drawer h2")).to_have_text("Question 7")
+    page.keyboard.press("x")
+    expect(page.locator("[data-selection-count]")).to_have_text("2")
+
+
+def test_typed_answers_are_reached_and_sent_by_keys(
+    live_site: Site, reviewer: User, rows: list[StoredCompletion]
+) -> None:
+    tone = label(rows[0], "tone", "choice", ["formal", "casual"])
+    reason, cost = label(rows[0], "reason", "text"), label(rows[0], "cost", "score", [0, 100])
+    live_site.sign_in(reviewer)
+    page = live_site.open(rows[0].get_absolute_url())
+    expect(page.locator("[data-active]")).to_contain_text("tone")
+    page.keyboard.press("l")
+    expect(page.locator(f"#answer-{reason.pk}")).to_be_focused()
+    page.keyboard.type("a b 1")
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-active]")).to_contain_text("cost")
+    page.keyboard.press("Shift+L")
+    page.keyboard.press("Escape")
+    page.keyboard.press("l")
+    expect(page.locator(f"#answer-{cost.pk}")).to_be_focused()
+    page.keyboard.type("700")
+    page.keyboard.press("Enter")
+    expect(page.locator("#review [role=alert]")).to_contain_text("“cost” goes from 0 to 100.")
+    expect(page.locator(f"#answer-{cost.pk}")).to_be_focused()
+    page.keyboard.type("70")
+    page.keyboard.press("Enter")
+    expect(page.locator("#review [role=alert]")).to_have_count(0)
+    expect(page.locator("[data-active]")).to_contain_text("tone")
+    page.keyboard.press("1")
+    expect(page.locator(f"#answer-{tone.pk}-1")).to_have_attribute("aria-pressed", "true")
+    assert state(rows[0]).labels == {
+        str(tone.pk): ["formal"], str(reason.pk): ["a b 1"], str(cost.pk): ["70"],
+    }  # fmt: skip
+
+
 def test_keys_are_listed_where_they_work(
     live_site: Site, reviewer: User, rows: list[StoredCompletion]
 ) -> None:
