@@ -4,6 +4,7 @@ from celery import shared_task
 
 from completions import schedule as due
 from completions import selection
+from completions.exporting import run as exports
 from completions.importing import run as imports
 
 
@@ -19,3 +20,4 @@ def tidy() -> None:
     """Let go of selections that nobody confirmed, and of files that nobody needs any more."""
     selection.expire_unconfirmed()
     imports.tidy()
+    exports.tidy()

@@ -79,7 +79,8 @@ def imported(data: bytes, owner: User, into: Connection | None = None, name: str
 def test_of_ten_thousand_lines_the_hundred_bad_ones_are_named_and_all_others_are_rows(builder: User) -> None:
     bad = {
         0: b"{not json}\n", 1: b'"a text"\n', 2: b'{"id": "x"}\n', 3: b"\xff\xfe broken\n",
-        4: b'{"a\x00b": 1}\n', 5: jsonl([stored(1, created="yesterday")]), 6: jsonl([stored(1, id=["no"])]), 7: b"[" * 5000 + b"\n",
+        4: b'{"a\x00b": 1}\n', 5: jsonl([stored(1, created="yesterday")]),
+        6: jsonl([stored(1, id=["no"])]), 7: b"[" * 5000 + b"\n",
         8: jsonl([stored(1, messages="none")]), 9: b'{"id": "cut", "choices": [\n',
     }  # fmt: skip
     every: list[Any] = [stored(number) for number in range(10_000)]
