@@ -13,6 +13,7 @@ from completions import arguments, reviewing
 from completions.conversation import Conversation, Message, parse, pick, read_message
 from completions.models import ReviewEvent, ReviewState, StoredCompletion
 from completions.reviewing import Said, Written
+from portal.hidden import count_hidden
 
 LONGEST: Final = 500_000
 
@@ -32,6 +33,11 @@ class Field:
     @property
     def shown(self) -> str:
         return as_typed(self.text)
+
+    @property
+    def hidden(self) -> int:
+        """How many characters of it nobody sees in a field."""
+        return count_hidden(self.shown)
 
 
 class Flawed(ValueError):

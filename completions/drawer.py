@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.utils.safestring import SafeString
 
 from completions.addresses import drawer_address
+from completions.answer_html import Answer
 from completions.conversation import as_json
 from completions.filters import Filter
 from completions.filters.fields import FLAGS
@@ -51,8 +52,10 @@ class Drawer:
         raw: bool = False,
         flat: bool = False,
         full: str = "",
+        answer: str = "",
     ) -> None:
         self.pane, self.row, self.raw, self.flat, self.full = pane, row, raw, flat, full
+        self._answer_asked = answer
         self.cannot_repeat = ""
         self.tab = tab if tab in dict(TABS) else TABS[0][0]
 
@@ -64,6 +67,18 @@ class Drawer:
     def review(self) -> ReviewPanel:
         """What is said about it."""
         return ReviewPanel(self.pane.user, self.row, self.pane.query)
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What was answered, and how it was corrected."""
+        return Answer(
+            self.review.now,
+            self.talk,
+            asked=self._answer_asked,
+            here=self.here,
+            query=self.pane.query,
+            may_correct=self.review.may_review,
+        )
 
     # Where things are.
 
@@ -78,6 +93,11 @@ class Drawer:
         row = self.row
         address = drawer_address(row.connection.slug, row.upstream_id, row.pk, self.pane.query)
         return address + ("&" if "?" in address else "?")
+
+    @property
+    def back(self) -> str:
+        """Its address within the result."""
+        return self.here.rstrip("?&")
 
     @cached_property
     def likeness(self) -> Likeness:
@@ -119,7 +139,10 @@ class Drawer:
 
     @cached_property
     def conversation(self) -> SafeString:
-        return Writer(self.here, raw=self.raw, whole=self.full == "all").conversation(self.talk)
+        return self._writer(whole=self.full == "all").conversation(self.talk)
+
+    def _writer(self, *, whole: bool) -> Writer:
+        return Writer(self.here, raw=self.raw, whole=whole, answer=self.answer)
 
     def message(self, name: str) -> SafeString | None:
         """One message in full, by the id that it has on the page."""
@@ -127,7 +150,7 @@ class Drawer:
         if not index.isascii() or not index.isdigit() or len(index) > 9:
             return None
         speech = self.talk.speech(int(index))
-        return None if speech is None else Writer(self.here, raw=self.raw, whole=True).speech(speech)
+        return None if speech is None else self._writer(whole=True).speech(speech)
 
     @cached_property
     def words(self) -> str:
@@ -211,6 +234,8 @@ class Drawer:
             return as_json(self.document(name))
         if name == "answer":
             return talk.answer_text
+        if name == "correction":
+            return self.answer.correction_text
         if name == "conversation":
             return talk.whole_text
         index = name.removeprefix("m")

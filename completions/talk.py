@@ -169,6 +169,10 @@ class Talk:
                 return self._speech(message, "")
         return None
 
+    def spoken(self, message: Message, note: str) -> Speech:
+        """Another message than those of the conversation, such as a corrected answer."""
+        return self._speech(message, note)
+
     def _answer(self, message: Message) -> Speech:
         choices = self.conversation.choices
         choice = next(each for each in choices if each.message is message)

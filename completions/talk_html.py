@@ -8,6 +8,7 @@ from typing import Final
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from completions.answer_html import Answer
 from completions.talk import Call, Piece, Speech, Talk
 from portal.hidden import count_hidden
 from portal.json_rendering import json_text, json_tree, load_json
@@ -24,9 +25,9 @@ MOST_CALLS: Final = 500
 class Writer:
     """Writes messages; `address` ends where parameters are added to the drawer's own address."""
 
-    def __init__(self, address: str, *, raw: bool, whole: bool = False) -> None:
-        self.address = escape(address)
-        self.raw, self.whole = raw, whole
+    def __init__(self, address: str, *, raw: bool, whole: bool = False, answer: Answer | None = None) -> None:
+        self.address = escape(address + (answer.kept if answer is not None else ""))
+        self.raw, self.whole, self.answer = raw, whole, answer
         self.room = FORMATTED
         self._icons: dict[str, str] = {}
 
@@ -44,10 +45,14 @@ class Writer:
 
     def speech(self, speech: Speech) -> SafeString:
         """One message with its calls and their results."""
+        answer = self.answer if self.answer is not None and self.answer.id == speech.id else None
+        if answer is not None:
+            speech = answer.spoken(speech)
         note = f"<span>{line(speech.note, 120)}</span>" if speech.note else ""
-        body = "".join(self.piece(piece, speech.id) for piece in speech.pieces)
-        body += self._calls(speech)
-        if speech.is_silent:
+        body = answer.body if answer is not None else ""
+        compared = bool(body)
+        body = body or "".join(self.piece(piece, speech.id) for piece in speech.pieces) + self._calls(speech)
+        if speech.is_silent and not compared:
             said = (
                 "Only spaces were said."
                 if any(piece.text for piece in speech.pieces)
@@ -55,12 +60,14 @@ class Writer:
             )
             body = f'<div class="bubble muted">{said}</div>'
         name = escape(speech.title[:60])
+        copied = speech.id if answer is None else answer.copied
         html = (
             f'<div class="msg {speech.role}" id="{speech.id}">'
             f'<span class="role">{self._icon(speech.icon)}</span><div>'
             f'<div class="who"><b>{line(speech.title, 60)}</b>{note}{self._hidden(speech)}'
-            f'<button class="ib" type="button" data-copy-url="{self.address}copy={speech.id}"'
-            f' aria-label="Copy the message of {name}">{self._icon("copy")}</button></div>{body}</div></div>'
+            f'<button class="ib" type="button" data-copy-url="{self.address}copy={copied}"'
+            f' aria-label="Copy the message of {name}">{self._icon("copy")}</button></div>'
+            f"{answer.controls if answer is not None else ''}{body}</div></div>"
         )
         return mark_safe(html)  # noqa: S308  # as above
 

@@ -47,6 +47,7 @@ def _opened(request: HttpRequest, **lookup: Any) -> HttpResponse:
         raw=reads_raw(request),
         flat=asked.get("as") == "text",
         full=asked.get("full", ""),
+        answer=asked.get("answer", ""),
     )
     if "copy" in asked:
         return _plain(opened.copied(asked["copy"]))

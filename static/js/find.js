@@ -13,7 +13,7 @@ let waiting = 0;
 
 function pieces(root) {
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT, (node) =>
-    node.parentElement.closest("button, [hidden], .treebar") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+    node.parentElement.closest("button, [hidden], .treebar, .sr") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
   const found = [];
   let text = "";
   let block = null;
