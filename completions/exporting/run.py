@@ -103,10 +103,11 @@ def run(work: Working) -> Outcome:
         work.advance(cursor=cursor, done=0, total=len(ids))
     if cursor["at"] < len(ids):
         cursor = _write(work, export, ids, cursor)
-    if work.cancelled():
-        raise Cancelled
-    if cursor["at"] < len(ids) or not work.time_left(margin=5):
-        return Again()
+        if work.cancelled():
+            raise Cancelled
+        # Joining the parts of a large file takes a step of its own.
+        if cursor["at"] < len(ids) or not work.time_left(margin=settings.OPERATION_STEP_SECONDS / 2):
+            return Again()
     return _finish(work, export, cursor)
 
 

@@ -18,6 +18,7 @@ from completions.importing import run as importing
 from completions.importing import taking
 from completions.models import Export, FrozenSelection, Label, StoredCompletion
 from completions.reviewing import Said
+from portal import deletion
 from portal.models import AuditEntry, Connection, Kind, Operation, User
 from tests import factories
 from tests.completions import mirroring
@@ -285,7 +286,9 @@ def test_who_lost_a_right_gets_no_file(builder: User, client_of: ClientOf) -> No
     assert (export.operation.state, export.operation.error_code) == (Operation.State.FAILED, "no_right")
     done = finish(run.begin(every(builder), builder, "stored", {}))
     address = f"/completions/exports/{done.pk}/download/"
-    assert client_of(builder).get(address).status_code == 200
+    mine = client_of(builder).get(address)
+    assert mine.status_code == 200
+    assert len(read(b"".join(mine.streaming_content))) == 3  # type: ignore[attr-defined]  # it streams
     assert client_of(person).get(address).status_code == 404
 
 
@@ -342,8 +345,6 @@ def test_files_of_a_connection_go_with_it(builder: User) -> None:
     factories.make_completion(connection)
     export = finish(run.begin(every(builder), builder, "stored", {}))
     Operation.objects.all().delete()
-    from portal import deletion
-
     deletion.begin(connection, builder)
     for operation in Operation.objects.live():
         for _ in range(10):
