@@ -261,7 +261,9 @@ class Rows:
 
 
 _REVIEWS = {
-    "" if value == UNREVIEWED else value: f'<span class="st {TONES[value]}">{title.capitalize()}</span>'
+    "" if value == UNREVIEWED else value: (
+        f'<span class="st {TONES[value]}" title="{title.capitalize()}">{title.capitalize()}</span>'
+    )
     for value, title in REVIEWS.items()
 }
 _GONE = '<span class="st none" title="Gone upstream, kept here">gone</span>'

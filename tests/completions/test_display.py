@@ -224,13 +224,20 @@ def test_columns_show_what_people_said(reader: User) -> None:
     reviewing.record(row, said, author)
     columns = "?columns=review,rating,labels,notes,reviewer,reviewed"
     found = {each.id: each.html for each in pane(reader, columns).rows}
-    for text in ('class="st warn">Needs review', "Bad", "tone: x&lt;y", ">2<", "alex", "<time"):
+    for text in (
+        'class="st warn" title="Needs review">Needs review',
+        "Bad",
+        "tone: x&lt;y",
+        ">2<",
+        "alex",
+        "<time",
+    ):
         assert text in found[row.pk], text
         assert text not in found[plain.pk], text
-    assert 'class="st none">Unreviewed' in found[plain.pk]
+    assert 'class="st none" title="Unreviewed">Unreviewed' in found[plain.pk]
     assert Filter.parse('label.tone:"x<y"').q in unquote_plus(found[row.pk]).replace("&quot;", '"')
     (usual_row,) = (each.html for each in pane(reader).rows if each.id == row.pk)
-    assert 'class="st warn">Needs review' in usual_row
+    assert 'class="st warn" title="Needs review">Needs review' in usual_row
 
 
 def test_a_page_asks_as_often_for_50_rows_as_for_25_and_its_template_never(
