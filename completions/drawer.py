@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from completions.addresses import drawer_address
@@ -22,6 +23,7 @@ from completions.talk import Talk
 from completions.talk_html import Writer
 from portal.json_folding import folding_tree
 from portal.json_rendering import json_text
+from portal.permissions import may
 from portal.rendering import code
 from portal.wording import NOTHING
 
@@ -182,6 +184,13 @@ class Drawer:
     @property
     def flags(self) -> str:
         return ", ".join(FLAGS.get(flag, flag) for flag in self.row.flags)
+
+    @property
+    def metadata_form(self) -> str:
+        """Where its metadata is edited; nothing for whoever may not, or when it is gone upstream."""
+        if self.row.gone_at or not may(StoredCompletion.objects.all(), self.pane.user, "act", self.row):
+            return ""
+        return reverse("completions:metadata_of_row", args=[self.row.pk])
 
     @property
     def metadata_links(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_POST, require_safe
 
-from completions import deleting, ledger
+from completions import deleting, ledger, write_back
 from completions.models import ChangeOrder, UpstreamChange
 from portal.htmx import fragment, go, toast
 from portal.permissions import fetch
@@ -30,11 +30,12 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
     counts = ledger.counts(made)
     rows = made.changes.select_related("connection").defer("connection__secret").order_by("id")
     failed = counts.get(State.FAILED, 0) + counts.get(State.UNKNOWN, 0)
+    sources = list(made.connections.order_by("name").defer("secret"))
     context = {
         "made": made,
         "operation": made.operation,
         "live": made.operation is not None and made.operation.is_live,
-        "sources": made.connections.order_by("name").defer("secret"),
+        "sources": sources,
         "done": counts.get(State.DONE, 0),
         "open": counts.get(State.PLANNED, 0) + counts.get(State.SENT, 0),
         "gone": made.changes.filter(state=State.DONE, status=deleting.NOT_FOUND).count()
@@ -42,16 +43,38 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
         else 0,
         "failed": failed,
         "failures": rows.filter(state__in=UpstreamChange.LEFT)[:SHOWN],
+        "in_conflict": counts.get(State.CONFLICT, 0),
+        "conflicts": [] if made.deletes else _conflicts(made, rows),
+        "does": [(source.name, made.does.get(str(source.pk), "")) for source in sources],
+        "only": rows.select_related("completion__connection").first() if made.count == 1 else None,
         "shown": SHOWN,
     }
     return render(request, fragment(request, "completions/change.html", {"change"}), context)
 
 
+def _conflicts(made: ChangeOrder, rows: Any) -> list[tuple[UpstreamChange, list[tuple[str, Any, Any, Any]]]]:
+    """Rows that somebody else has changed; of each key what stood here, stands there, was asked for."""
+    wish = write_back.wish_of(made)
+    return [
+        (
+            row,
+            [
+                (key, (row.before or {}).get(key), (row.found or {}).get(key), wish.set.get(key))
+                for key in write_back.clashes(row.found or {}, row.before or {}, wish)
+            ],
+        )
+        for row in rows.filter(state=State.CONFLICT)[:SHOWN]
+    ]
+
+
 @require_POST
 def again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Try again just those that failed."""
+    """Try again just those that failed, or overwrite what somebody else wrote, as the person says."""
     made = _fetch(request, pk)
-    begun = deleting.try_again(made, request.user)
+    if made.deletes:
+        begun = deleting.try_again(made, request.user)
+    else:
+        begun = write_back.try_again(made, request.user, overwrite="overwrite" in request.POST)
     response = go(request, made.get_absolute_url())
     if not begun:
         return toast(request, response, "There is nothing to try again.", "info")
