@@ -70,7 +70,8 @@ class Question:
         if value is None:
             return "none" if self.kind == Label.Kind.MULTIPLE else ""
         words = dict(self.options)
-        return ", ".join(words.get(each, each) for each in (value if isinstance(value, list) else [value]))
+        given: list[str] = value if isinstance(value, list) else [value]
+        return ", ".join(words.get(each, each) for each in given)
 
 
 _STATE = Question(

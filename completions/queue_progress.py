@@ -78,10 +78,17 @@ def people_at(queue: ReviewQueue, user: Any = None) -> list[Person]:
     if user is not None:
         tasks, assigned = tasks.filter(reviewer=user.pk), assigned.none()
     live = Q(state=Task.CLAIMED, item__state=State.OPEN, claimed_until__gt=timezone.now())
-    found = tasks.order_by().values_list("reviewer__username").annotate(
-        Count("pk", Q(state=Task.SUBMITTED)), Count("pk", Q(state=Task.SKIPPED)),
-        Count("pk", Q(state=Task.RETURNED)), Count("pk", live), Max("submitted"),
-    )  # fmt: skip
+    found = (
+        tasks.order_by()
+        .values_list("reviewer__username")
+        .annotate(
+            n_submitted=Count("pk", Q(state=Task.SUBMITTED)),
+            n_skipped=Count("pk", Q(state=Task.SKIPPED)),
+            n_returned=Count("pk", Q(state=Task.RETURNED)),
+            n_at_hand=Count("pk", live),
+            last=Max("submitted"),
+        )
+    )
     made = [Person(name or "somebody who has left", *rest) for name, *rest in found]
     begun = {each.name for each in made}
     made += [Person(name) for name in assigned.values_list("username", flat=True) if name not in begun]

@@ -125,9 +125,9 @@ def _taken(some: QuerySet[QueueItem], user: Any, now: datetime) -> QueueTask | N
         item = QueueItem.objects.select_for_update(of=("self",), no_key=True).filter(pk=pk).first()
         if item is None:
             continue
-        task, _ = QueueTask.objects.update_or_create(
+        task: QueueTask = QueueTask.objects.update_or_create(
             item=item, reviewer=user, defaults={"state": Task.CLAIMED, "claimed_until": now + CLAIM}
-        )
+        )[0]
         return task
     return None
 

@@ -39,6 +39,7 @@ urlpatterns = [
     path("", include("completions.bulk_urls")),
     path("", include("completions.change_urls")),
     path("", include("completions.correct_urls")),
+    path("", include("completions.queue_urls")),
     path("", include("completions.sync_urls")),
     path("", include("completions.belonging_urls")),
     path("", include("completions.transfer_urls")),

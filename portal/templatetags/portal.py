@@ -1,7 +1,7 @@
 """Display words for templates: icons, fields, moments, amounts, and untrusted text."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django import template
@@ -62,6 +62,7 @@ class Place:
 
 _EVERYBODY = (
     Place("Completions", "messages-square", "completions:pane"),
+    Place("Review", "users", "completions:queues"),
     Place("Datasets", "database", "datasets:list"),
     Place("Fine-tunes", "graduation-cap", "datasets:finetunes"),
     Place("Evaluations", "flask-conical", "datasets:evaluations"),
@@ -80,7 +81,10 @@ def rail(context: template.Context) -> dict[str, Any]:
     if request is None or not user.is_authenticated:
         return {"places": []}
     wanted = _EVERYBODY + (_OPERATORS if is_operator(user) else ()) + (_STAFF if user.is_staff else ())
-    return {"places": [place for item in wanted if (place := _located(item, request.path))]}
+    places = [place for item in wanted if (place := _located(item, request.path))]
+    # Of two that hold the address the longer one is where the person is.
+    here = max((place for place in places if place.current), key=lambda place: len(place.href), default=None)
+    return {"places": [place if place is here else replace(place, current=False) for place in places]}
 
 
 def _located(place: Place, path: str) -> Place | None:
