@@ -30,6 +30,7 @@ from completions.duplicates import (
     chain,
     exact_key,
     jaccard,
+    keys_of,
     shape_of,
     shingles,
     thread_roots,
@@ -245,7 +246,7 @@ class Reader:
                     "completion": pk, "connection": self.connection_id, "version": VERSION,
                     "digest": digest, "state": state, "same": seen.same, "shape": shape,
                     "bands": bands.astype("<u4").tobytes(), "near": near, "outline": key,
-                    "alike": self._alike(key, seen.system, templates) if key else "",
+                    "alike": self.alike(key, seen.system, templates) if key else "",
                     "whole": seen.whole, "earlier": np.array(seen.earlier, "<i8").tobytes(),
                 }
             )  # fmt: skip
@@ -273,7 +274,8 @@ class Reader:
             self._runs.popitem(last=False)
         return runs
 
-    def _alike(self, key: str, system: str, templates: list[Any]) -> str:
+    def alike(self, key: str, system: str, templates: list[Any]) -> str:
+        """The template that a system prompt belongs to, by its outline; a new one is added."""
         found = self.known.get(key)
         if found is None:
             words = words_of(system)
@@ -288,15 +290,16 @@ class Reader:
 
 
 def _look(body: Any) -> _Seen:
-    conversation = _conversation(body)
-    whole, earlier = chain(conversation)
+    conversation = conversation_of(body)
+    keys = keys_of(conversation)
+    whole, earlier = chain(conversation, keys)
     texts = Texts(body.system_text, body.prompt_text, body.answer_text)
-    here = conversation.messages is not None and conversation.answer is not None
-    runs = shingles(texts.prompt, texts.answer) if here else np.empty(0, np.uint64)
-    return _Seen(exact_key(conversation), runs, texts.system, whole, earlier)
+    runs = shingles(texts.prompt, texts.answer) if keys else np.empty(0, np.uint64)
+    return _Seen(exact_key(conversation, keys), runs, texts.system, whole, earlier)
 
 
-def _conversation(body: Any) -> Conversation:
+def conversation_of(body: Any) -> Conversation:
+    """The conversation that a body's bytes hold; one without messages if they cannot be read."""
     try:
         return parse(*raw.read(raw.unpack(bytes(body.raw))))
     except (raw.Unreadable, ValueError, KeyError):

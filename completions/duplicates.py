@@ -58,16 +58,21 @@ _PLACE = _odd[3 * BANDS * ROWS :][:SHINGLE]
 # Exact duplicates.
 
 
-def exact_key(conversation: Conversation) -> str:
+def keys_of(conversation: Conversation) -> list[bytes]:
+    """What each message says, and the answer last; empty where either is missing."""
+    if conversation.answer is None or conversation.messages is None:
+        return []
+    return [message_key(message) for message in (*conversation.messages, conversation.answer)]
+
+
+def exact_key(conversation: Conversation, keys: Sequence[bytes] | None = None) -> str:
     """The same of two conversations that say the same, whatever model answered; "" if nothing is said.
 
-    Spaces and line breaks do not count, nor do ids of tool calls and the order of a call's arguments.
+    Spaces and line breaks do not count, nor do ids of tool calls and the order of a call's arguments. `keys`
+    are those of `keys_of`, if they are at hand.
     """
-    answer = conversation.answer
-    if answer is None or conversation.messages is None:
-        return ""
-    keys = [message_key(message) for message in conversation.messages]
-    return key_of(b"".join([*keys, b"answer", message_key(answer)]))
+    keys = keys_of(conversation) if keys is None else keys
+    return key_of(b"".join(keys)) if keys else ""
 
 
 def key_of(data: bytes) -> str:
@@ -125,7 +130,7 @@ def hashed_runs(some: Sequence[str]) -> Hashes:
 
 def hashed(some: Sequence[str]) -> NDArray[np.uint32]:
     """Each word as a number."""
-    return np.fromiter((crc32(word.encode("utf-8", "surrogatepass")) for word in some), np.uint32, len(some))
+    return np.fromiter(map(crc32, map(str.encode, some)), np.uint32, len(some))
 
 
 def bands_of(runs: Hashes) -> Bands:
@@ -260,24 +265,23 @@ class Firsts:
 # Conversations that go on.
 
 
-def chain(conversation: Conversation) -> tuple[int, list[int]]:
+def chain(conversation: Conversation, keys: Sequence[bytes] | None = None) -> tuple[int, list[int]]:
     """What a conversation has come to with its answer, and what it had come to after each earlier answer.
 
     One that goes on from another has the other's first number among its own second ones. System prompts do
     not count, as they may tell the time. 0 stands for a conversation of which nothing can be known.
     """
-    if conversation.messages is None or conversation.answer is None:
-        return 0, []
+    keys = keys_of(conversation) if keys is None else keys
     said, earlier = b"", []
-    for message in conversation.messages:
+    for message, key in zip(conversation.messages or (), keys, strict=False):
         if message.role in _SYSTEM:
             continue
-        said = blake2b(said + message_key(message), digest_size=16).digest()
+        said = blake2b(said + key, digest_size=16).digest()
         if message.role == "assistant":
             earlier.append(_number(said))
     if not said:
         return 0, []
-    said = blake2b(said + message_key(conversation.answer), digest_size=16).digest()
+    said = blake2b(said + keys[-1], digest_size=16).digest()
     return _number(said), earlier[-MOST_PREFIXES:]
 
 

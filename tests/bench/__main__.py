@@ -1,18 +1,18 @@
-"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …` and `… peers
-…` with options of their own; `make bench` runs the first three parts and the pane. 1 if what must hold
-does not.
+"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …`, `… peers …`
+and `… alike …` with options of their own; `make bench` runs the first three parts and the pane. 1 if what
+must hold does not.
 """
 
 import argparse
 import sys
 
-from tests.bench import kills, memory, pane, peers, render, sync
+from tests.bench import alike, kills, memory, pane, peers, render, sync
 
 
 def main(arguments: list[str]) -> int:
-    if arguments and arguments[0] in ("pane", "peers"):
-        part = pane if arguments[0] == "pane" else peers
-        return 0 if part.main(arguments[1:]) else 1
+    alone = {"pane": pane.main, "peers": peers.main, "alike": alike.main}
+    if arguments and arguments[0] in alone:
+        return 0 if alone[arguments[0]](arguments[1:]) else 1
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help="sync, memory, kills, pane; all without")
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds, for a first look")

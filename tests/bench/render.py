@@ -246,6 +246,42 @@ def peers(home: Path) -> list[str]:
     return [*about, *missing, *([""] if missing else []), *table(header, lines)]
 
 
+def alike(home: Path) -> list[str]:
+    """What it costs to find what belongs together, at the largest number of rows that was tried."""
+    every = (home / "results").glob("alike-sqlite-*.json")
+    files = sorted(every, key=lambda file: int(file.stem.split("-")[2]))
+    if not files:
+        return []
+    found = json.loads(files[-1].read_text())
+    titles = {
+        "read": "reading and parsing alone", "same": "exact duplicates", "near": "near-duplicates",
+        "alike": "system prompts", "thread": "conversations",
+    }  # fmt: skip
+    lines = [
+        [titles[each["kind"]], f"{each['seconds']:,.0f}", f"{each['memory']:,.0f} MB",
+         *([f"{each['groups']:,}", f"{each['rows']:,}"] if each["kind"] != "read" else ["", ""])]
+        for each in found["kinds"]
+    ]  # fmt: skip
+    for title, name in (
+        ("the operation, all of them, with its writing", "whole"),
+        ("again, nothing has come", "again"),
+        ("again, 1,000 have come", "later"),
+    ):
+        each = found[name]
+        groups = f"{sum(each['found'].values()):,}"
+        lines.append(
+            [title, f"{each['seconds']:,.0f}", f"{each['memory']:,.0f} MB", groups, f"{each['grouped']:,}"]
+        )
+    machine, planted = found["machine"], found["planted"]
+    made = ", ".join(f"{n:,} {titles[kind]}" for kind, n in planted.items())
+    return [
+        f"Machine: {machine['processor']}, {machine['cores']} cores, SQLite; commit {machine['commit']};"
+        f" {machine['when'][:10]}. Planted: {made}.",
+        "",
+        *table([f"{found['rows']:,} rows", "seconds", "peak memory", "groups", "rows in groups"], lines),
+    ]
+
+
 def write(document: Path, home: Path) -> list[str]:
     """Fill every place of the document that has results; the names of those filled."""
     found = results(home)
@@ -259,6 +295,7 @@ def write(document: Path, home: Path) -> list[str]:
         "pane-ingest": lambda: ingest(found),
         "pane-sizes": lambda: sizes(found),
         "peers": lambda: peers(home),
+        "alike": lambda: alike(home),
     }
     text, filled = document.read_text(), []
     for name, make in parts.items():
