@@ -1,9 +1,10 @@
-"""Addresses below /completions/ of corrections."""
+"""Addresses below /completions/ of corrections and comparisons."""
 
 from django.urls import path
 
-from completions.views import correcting
+from completions.views import comparing, correcting
 
 urlpatterns = [
     path("correct/<int:pk>/", correcting.correct, name="correct"),
+    path("compare/", comparing.compare, name="compare"),
 ]

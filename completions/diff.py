@@ -50,9 +50,12 @@ class Run:
     length: int
 
 
-def diff(before: str, after: str, *, steps: int = STEPS) -> list[Piece]:
-    """The pieces of both texts in order, of a change what was deleted first; none of them is empty."""
-    room = [steps]
+def diff(before: str, after: str, room: list[int] | None = None) -> list[Piece]:
+    """The pieces of both texts in order, of a change what was deleted first; none of them is empty.
+
+    `room[0]` comparisons may be made and are taken off, so that several calls can share them.
+    """
+    room = [STEPS] if room is None else room
     first, second = _TOKENS.findall(before), _TOKENS.findall(after)
     if len(first) + len(second) <= SMALL:
         runs = _in_characters(matching(first, second, room), first, second)

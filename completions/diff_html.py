@@ -22,9 +22,9 @@ def changes(before: str, after: str) -> SafeString:
     return write(diff(before, after))
 
 
-def sides(before: str, after: str) -> tuple[SafeString, SafeString]:
-    """Each text by itself, marked where it is not as the other."""
-    pieces = diff(before, after)
+def sides(before: str, after: str, room: list[int] | None = None) -> tuple[SafeString, SafeString]:
+    """Each text by itself, marked where it is not as the other; `room` as `diff` takes it."""
+    pieces = diff(before, after, room)
     return write(pieces, ("same", "del")), write(pieces, ("same", "add"))
 
 

@@ -38,7 +38,7 @@ def test_the_pieces_make_both_texts(before: str, after: str) -> None:
 def test_the_pieces_make_both_texts_however_little_may_be_compared(
     before: str, after: str, steps: int
 ) -> None:
-    check_whole(before, after, diff(before, after, steps=steps))
+    check_whole(before, after, diff(before, after, [steps]))
 
 
 @given(TEXTS)
