@@ -15,6 +15,9 @@ from completions.search.tokens import TextQuery
 WIDE = 2**26  # ids that lie so near each other are marked in an array rather than sorted
 NEAR = 64  # and those of one range
 DIRECTLY = 1_000  # so many documents are looked at one by one rather than found through the index
+APART = 256  # ids that lie so far apart, on average, are asked about in many ranges if the words are common:
+MANY = 1_000  # so many at most,
+TASTE = 16  # which as many documents tell
 RARE = 30  # words that fewer than one of so many documents hold are asked about once, in the whole index
 
 
@@ -56,12 +59,31 @@ def holders(
         return np.empty(0, np.int64)
     if connections[using].vendor == "postgresql":
         return _holders_in_postgres(ids, query, asked or Asked(), using)
-    text, found = sqlite.expression(query), list[NDArray[np.int64]]()
     with connections[using].cursor() as cursor:
-        for first, last in _ranges(ids):
+        return _holders_in_sqlite(cursor, ids, query, asked or Asked())
+
+
+def _holders_in_sqlite(
+    cursor: Any, ids: NDArray[np.int64], query: TextQuery, asked: Asked
+) -> NDArray[np.int64]:
+    """A range costs a seek, and everybody in it who holds the words."""
+    text = sqlite.expression(query)
+
+    def look(ranges: list[tuple[int, int]]) -> NDArray[np.int64]:
+        found = []
+        for first, last in ranges:
             cursor.execute(sqlite.IDS_BETWEEN, [text, first, last])
             found.append(_first(cursor.fetchall()))
-    return np.sort(np.concatenate(found))
+        return np.sort(np.concatenate(found))
+
+    ranges = _ranges(ids)
+    if sum(last - first for first, last in ranges) > APART * len(ids):
+        if not asked.documents:
+            some = np.sort(ids)[:: -(-len(ids) // TASTE)]
+            asked.count(len(some), look([(pk, pk) for pk in some.tolist()]))
+        if not asked.are_rare:
+            ranges = _ranges(ids, most=MANY)
+    return look(ranges)
 
 
 def _holders_in_postgres(

@@ -62,6 +62,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Wo
     monkeypatch.setattr("completions.lanes.GROUPS", (11, 20))
     monkeypatch.setattr("completions.search.index.DIRECTLY", 8)
     monkeypatch.setattr("completions.search.index.RARE", (1, 3, 10, 30)[request.param])
+    monkeypatch.setattr("completions.search.index.APART", (0, 1, 3, 256)[request.param])
     for name in ("COUNTING", "DRAWING"):
         monkeypatch.setattr(f"completions.listing.{name}", 600)
     connections = [factories.connection(name=slug, slug=slug) for slug in SLUGS]

@@ -170,6 +170,19 @@ def test_many_ids_with_holes_between_them_are_probed_rightly() -> None:
     assert all(a < b for a, b in pairwise(rows))
 
 
+@pytest.mark.parametrize("word", ["odd", "number", "rare", "none"])
+def test_documents_that_lie_far_apart_are_found_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.setattr(search_index, "APART", 0)
+    monkeypatch.setattr(search_index, "NEAR", 1)
+    texts = [f"number {n} {'odd' if n % 2 else 'even'} {'rare' if n in (3, 33) else ''}" for n in range(60)]
+    rows = index(*(Texts("", text, "x") for text in texts))
+    asked = rows[::3]
+    expected = {row for row, text in zip(rows, texts, strict=True) if row in asked and word in text.split()}
+    assert among(asked, query(term(word))) == expected
+
+
 def test_many_documents_from_before_there_were_blocks_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_index, "DIRECTLY", 4)
     rows = index(*(Texts("", f"number {n} {'odd' if n % 2 else 'even'}", "x") for n in range(11)))
