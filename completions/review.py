@@ -146,6 +146,13 @@ class ReviewPanel:
         )
 
     @property
+    def told(self) -> str:
+        """What holds in one line, for who hears it."""
+        said = [self.state[0], *(each.title for each in self.ratings if each.chosen)]
+        said += [f"{name}: {text}" for name, text in self.answers]
+        return ". ".join([*said, f"{len(self.notes)} notes"] if self.notes else said) + "."
+
+    @property
     def states(self) -> list[Choice]:
         held = self.now.state
         return [Choice(name, verb, name == held, key, mark) for name, verb, _, mark, key in STATES]

@@ -46,7 +46,7 @@ function answer(key) {
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest(FIELDS);
   if (field?.closest("[data-review]")) return inside(event, field);
-  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || field) return undefined;
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.repeat || field) return undefined;
   if (event.key === "?") explain(); // the list opens by the same key, before or after this
   if (document.querySelector("dialog[open]")) return undefined;
   if (event.key === "L" && questions().length) { nextLabel(-1); event.preventDefault(); }

@@ -6,6 +6,7 @@ const FAILED = "That was not kept: the portal cannot be reached. Check the netwo
 const drafts = new Map(); // "row field" → text
 let waiting = Promise.resolve();
 let open = 0;
+let behind = false; // an answer was not drawn because another was on its way
 
 export const panel = () => document.querySelector("[data-review]");
 const nameOf = (field) => `${field.closest("[data-review]").dataset.review} ${field.id}`;
@@ -22,10 +23,17 @@ function restore() {
 }
 
 function draw(html) {
+  behind = false;
+  const inside = panel().contains(document.activeElement);
   const spec = { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0, ignoreTitle: true };
   htmx.swap(panel(), html, spec, { eventInfo: { target: panel(), elt: panel() } });
   restore();
+  if (inside && document.activeElement === document.body) document.querySelector("#drawer .db")?.focus({ preventScroll: true });
+  const told = document.getElementById("told");
+  if (told) told.textContent = panel().dataset.told;
 }
+
+const why = (html) => new DOMParser().parseFromString(html, "text/html").querySelector("[role=alert]")?.textContent.trim();
 
 // The row in the table as it is now.
 function follow(id) {
@@ -54,9 +62,19 @@ async function ask(address, id, request, field) {
   }
   const html = await answer.text();
   if (answer.ok && field) drafts.delete(field);
-  if (panel()?.dataset.review === id && open <= 1) draw(html);
-  else if (answer.status === 422) tell("What you said about another completion could not be kept. Go back to it and say it again.");
+  const shown = panel()?.dataset.review === id;
+  if (shown && open <= 1) draw(html);
+  else {
+    behind ||= shown;
+    if (answer.status === 422) tell(`${shown ? "" : "About another completion: "}${why(html) ?? "That was not kept."}`);
+  }
   return answer.ok;
+}
+
+// The panel as it is now.
+function read() {
+  behind = false;
+  if (panel()) ask(panel().dataset.reviewPanel, panel().dataset.review, { method: "GET" });
 }
 
 export function send(form, button) {
@@ -71,6 +89,7 @@ export function send(form, button) {
     open -= 1;
     if (kept) document.body.dispatchEvent(new CustomEvent("reviewed", { bubbles: true, detail: { id: Number(id), drawn: true } }));
     if (!open) panel()?.removeAttribute("aria-busy");
+    if (!open && behind) read();
     return kept;
   });
   return waiting;
@@ -88,7 +107,7 @@ document.addEventListener("reviewed", (event) => {
   const { id, drawn } = event.detail ?? {};
   if (!id) return;
   follow(id);
-  if (!drawn && panel()?.dataset.review === String(id)) ask(panel().dataset.reviewPanel, String(id), { method: "GET" });
+  if (!drawn && panel()?.dataset.review === String(id)) read();
 });
 
 document.addEventListener("input", (event) => {
