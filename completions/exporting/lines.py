@@ -12,7 +12,7 @@ from completions.models import Export
 
 Form = Export.Form
 # Legal inside a JSON string, but readers that split with str.splitlines() take them for line ends.
-_LINE_ENDS = {0x2028: "\\u2028", 0x2029: "\\u2029", 0x85: "\\u0085"}
+_LINE_ENDS = (("\u2028", "\\u2028"), ("\u2029", "\\u2029"), ("\x85", "\\u0085"))
 
 
 class LeftOut(Exception):
@@ -57,8 +57,9 @@ def as_line(data: Mapping[str, Any]) -> bytes:
     """One line of JSONL, whatever is in it: half characters stay escapes, what is no number becomes null."""
     try:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        if not text.isascii():
-            text = text.translate(_LINE_ENDS)
+        for end, escaped in _LINE_ENDS:
+            if end in text:
+                text = text.replace(end, escaped)
         return text.encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(_finite(data), separators=(",", ":")).encode() + b"\n"
@@ -196,6 +197,7 @@ def needs_of(form: str, options: Mapping[str, Any]) -> Needs:
     reviews, corrected = bool(options.get("reviews")), bool(options.get("corrections"))
     names = {name for name, _ in columns_of(options)} if table else set()
     return Needs(
+        light=table,
         raw=not table or (corrected and "answer" in names),
         texts=bool(names & {"system", "prompt", "answer"}),
         reviews=reviews,

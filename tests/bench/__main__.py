@@ -1,16 +1,16 @@
-"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …`, `… peers …`
-and `… alike …` with options of their own; `make bench` runs the first three parts and the pane. 1 if what
-must hold does not.
+"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …`, `… peers …`,
+`… alike …` and `… transfer …` with options of their own; `make bench` runs the first three parts and the
+pane. 1 if what must hold does not.
 """
 
 import argparse
 import sys
 
-from tests.bench import alike, kills, memory, pane, peers, render, sync
+from tests.bench import alike, kills, memory, pane, peers, render, sync, transfer
 
 
 def main(arguments: list[str]) -> int:
-    alone = {"pane": pane.main, "peers": peers.main, "alike": alike.main}
+    alone = {"pane": pane.main, "peers": peers.main, "alike": alike.main, "transfer": transfer.main}
     if arguments and arguments[0] in alone:
         return 0 if alone[arguments[0]](arguments[1:]) else 1
     parser = argparse.ArgumentParser(description=__doc__)

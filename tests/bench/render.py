@@ -282,6 +282,37 @@ def alike(home: Path) -> list[str]:
     ]
 
 
+def transfer(home: Path) -> list[str]:
+    """Export beside a bare loop, and import, at the largest number of rows that was tried."""
+    every = (home / "results").glob("transfer-sqlite-*.json")
+    files = sorted(every, key=lambda file: int(file.stem.split("-")[2]))
+    if not files:
+        return []
+    found = json.loads(files[-1].read_text())
+    machine, bare = found["machine"], found["bare"]["rate"]
+    titles = {
+        "bare": "bare loop: fetch, make JSON, write", "stored": "export: stored completions (JSONL)",
+        "chat": "export: chat examples (JSONL)", "table": "export: table (CSV)",
+        "import": "import: all lines new", "again": "import of the same file again",
+    }  # fmt: skip
+    lines = []
+    for name, title in titles.items():
+        each = found[name]
+        share = f"{each['rate'] / bare:.0%}" if name in ("stored", "chat", "table") else ""
+        note = " (aim 60%)" if name == "stored" else ""
+        missed = " **missed**" if name == "stored" and each["rate"] < 0.6 * bare else ""
+        lines.append(
+            [title, f"{each['rate']:,.0f}", f"{each['bytes'] / 1e6:,.0f} MB", f"{each['memory']:,.0f} MB",
+             f"{share}{note}{missed}"]
+        )  # fmt: skip
+    return [
+        f"Machine: {machine['processor']}, {machine['cores']} cores, SQLite; commit {machine['commit']};"
+        f" {machine['when'][:10]}.",
+        "",
+        *table([f"{found['rows']:,} rows", "rows/s", "file", "peak memory", "of the bare loop"], lines),
+    ]
+
+
 def write(document: Path, home: Path) -> list[str]:
     """Fill every place of the document that has results; the names of those filled."""
     found = results(home)
@@ -296,6 +327,7 @@ def write(document: Path, home: Path) -> list[str]:
         "pane-sizes": lambda: sizes(found),
         "peers": lambda: peers(home),
         "alike": lambda: alike(home),
+        "transfer": lambda: transfer(home),
     }
     text, filled = document.read_text(), []
     for name, make in parts.items():

@@ -84,7 +84,7 @@ def some(number: int = 5, **more: Any) -> Connection:
 @pytest.mark.django_db(transaction=True)
 def test_what_is_exported_can_be_imported_and_is_the_same(builder: User) -> None:
     connection = some(7)
-    odd = {"messages": [{"role": "user", "content": "line\u2028end \ud83d and \x85"}], "answer": "Ω"}
+    odd: dict[str, Any] = {"messages": [{"role": "user", "content": "line\u2028end \ud83d and \x85"}], "answer": "Ω"}
     factories.make_completion(connection, **odd)
     data = exported(builder, "stored")
     assert len(data.splitlines()) == 8
