@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from completions import observed
 from completions.filters import FIELDS, Field, suggest
 from completions.filters.language import write_name, write_value
-from completions.models import Term
+from completions.models import Label, Term
+from completions.observed import Observed
 from portal.models import Connection
 
 MOST = 12
+MOST_LABELS = 200
 LONGEST = 8_000  # what is longer is not looked into
 _SPANS = (("24h", "the last 24 hours"), ("7d", "the last 7 days"), ("30d", "the last 30 days"))
 
@@ -47,7 +49,7 @@ def proposals(
     if at.kind == "key":
         found = [
             Proposal(suggest.key(key), key or "(empty key)", count=f"{n:,}")
-            for key, n in observed.keys(on, at.typed, MOST, FIELDS[at.field].column)
+            for key, n in _known_keys(on, at.typed, MOST, FIELDS[at.field])
         ]
     elif at.kind == "value":
         found = [
@@ -96,7 +98,7 @@ def values(
         return Proposals()
     if field.keyed and not key:
         on = [each.pk for each in readable]
-        return Proposals(0, len(typed), tuple(_plain_keys(on, typed, field.column)))
+        return Proposals(0, len(typed), tuple(_plain_keys(on, typed, field)))
     found = _values(readable, field, key, typed, now or datetime.now(UTC))
     return Proposals(0, len(typed), tuple(found[:MOST]))
 
@@ -106,14 +108,14 @@ def _values(
 ) -> list[Proposal]:
     on = [each.pk for each in readable]
     if field.how == "marks" or field.choices:
-        found = suggest.names(field.name, typed)
-        return [Proposal(each.insert.strip(), each.insert.strip(), each.title, done=True) for each in found]
+        named = suggest.names(field.name, typed)
+        return [Proposal(each.insert.strip(), each.insert.strip(), each.title, done=True) for each in named]
     if field.how == "terms":
         kind = Term.Kind(field.column)
-        return [
-            Proposal(text, text or "(empty)", count=f"{n:,}", done=True)
-            for text, n in observed.values(on, kind, key, typed, MOST)
-        ]
+        found = observed.values(on, kind, key, typed, MOST)
+        if kind == Term.Kind.LABEL:
+            found = _with(found, _answers(on, key), typed)
+        return [Proposal(text, text or "(empty)", count=f"{n:,}", done=True) for text, n in found]
     if field.how == "connection":
         return [Proposal(slug, slug, name, done=True) for slug, name in _near(_slugs(readable), typed)]
     if field.how == "moments":
@@ -129,15 +131,47 @@ def _values(
 def _keys(on: Iterable[int], typed: str, limit: int, field: Field) -> list[Proposal]:
     return [
         Proposal(f"{write_name(field.name, key)}:", write_name(field.name, key), count=f"{n:,}")
-        for key, n in observed.keys(on, typed, limit, field.column)
+        for key, n in _known_keys(on, typed, limit, field)
     ]
 
 
-def _plain_keys(on: Iterable[int], typed: str, kind: str) -> list[Proposal]:
+def _plain_keys(on: Iterable[int], typed: str, field: Field) -> list[Proposal]:
     return [
         Proposal(key, key or "(empty key)", count=f"{n:,}", done=True)
-        for key, n in observed.keys(on, typed, MOST, kind)
+        for key, n in _known_keys(on, typed, MOST, field)
     ]
+
+
+def _known_keys(on: Iterable[int], typed: str, limit: int, field: Field) -> list[Observed]:
+    """The keys that completions have; and labels that nobody has answered yet."""
+    found = observed.keys(on, typed, limit, field.column)
+    if field.column == Term.Kind.LABEL and len(found) < limit:
+        asked = Label.objects.filter(connection__in=on, retired=None)
+        found = _with(found, asked.values_list("name", flat=True)[:MOST_LABELS], typed)
+    return found[:limit]
+
+
+def _answers(on: Iterable[int], name: str) -> list[str]:
+    """The answers that a label offers."""
+    if "\x00" in name:  # nothing that is stored holds it, and PostgreSQL cannot be asked about it
+        return []
+    labels = Label.objects.filter(connection__in=on, name=name, retired=None)[:MOST_LABELS]
+    found: list[str] = []
+    for label in labels:
+        if label.kind == Label.Kind.SCORE:
+            low, high = label.options
+            found += map(str, range(low, min(high, low + MOST) + 1))
+        else:
+            found += label.options
+    return found
+
+
+def _with(found: list[Observed], others: Iterable[str], typed: str) -> list[Observed]:
+    """Those with others that hold what is typed and that no completion has."""
+    known = {each.text for each in found}
+    wanted = typed.casefold()
+    some = [text for text in dict.fromkeys(others) if text not in known and wanted in text.casefold()]
+    return [*found, *(Observed(text, 0) for text in some)]
 
 
 def _named(on: Sequence[int], typed: str) -> list[Proposal]:

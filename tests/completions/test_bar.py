@@ -10,15 +10,17 @@ from django.db import connection as database
 from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from completions import observed
+from completions import observed, reviewing
 from completions.bar import joined, typed
 from completions.filters import Filter
-from completions.models import Term
+from completions.models import Label, Term
 from completions.pane import Pane
 from completions.proposals import Proposals, proposals, values
+from completions.reviewing import Said
 from portal.models import Connection, User
 from tests import factories
 from tests.factories import make_completion
@@ -179,6 +181,26 @@ def test_values_alone_come_as_they_are(mirror: list[Connection]) -> None:
     assert written(values(mirror, "nothing", "x")) == written(values(mirror, "tokens", "x")) == []
 
 
+def test_labels_and_their_answers_are_proposed(reader: User) -> None:
+    row = make_completion()
+    on = [row.connection]
+    make = Label.objects.create
+    quality = make(connection=row.connection, name="quality", kind="score", options=[-1, 3])
+    make(connection=row.connection, name="quiet one", options=["yes", "no"])
+    make(connection=row.connection, name="quite old", options=["yes"], retired=timezone.now())
+    make(connection=factories.connection(), name="quick", options=["hidden"])
+    reviewing.record(row, [Said("label", "3", quality)], factories.user("alex", "reviewer"))
+    assert written(proposals(on, "label.qu", 8)) == ["quality:", '"quiet one":']
+    assert written(proposals(on, "-label.quality:", 15)) == ["3", "-1", "0", "1", "2", "*"]
+    assert written(proposals(on, 'label."quiet one":n', 19)) == ["no"]
+    assert written(proposals(on, "quali", 5))[:1] == ["label.quality:"]
+    assert written(values(on, "label.", "qui")) == ["quiet one"]
+    assert written(values(on, "label.quality", "1")) == ["-1", "1"]
+    assert written(proposals(on, "appr", 4)) == ["review:approved"]
+    assert written(proposals(on, "review:", 7)) == ["unreviewed", "needs_review", "approved", "rejected", "*"]
+    assert written(proposals(on, "reviewer:", 9)) == ["alex", "*"]
+
+
 def test_asking_costs_the_same_however_many_values_there_are(mirror: list[Connection]) -> None:
     where = mirror[0].pk
     on = [each.pk for each in mirror]
@@ -242,6 +264,18 @@ def test_a_key_that_nobody_has_is_found_in_groups(reader: User) -> None:
     ((unknown, href),) = pane(reader, "(meta.categry:x OR is:gone)").bar.unknown_keys
     assert unknown.near == "category"
     assert q_of(href) == "(meta.category:x OR is:gone)"
+
+
+def test_a_label_that_nobody_has_is_named_with_the_one_meant(reader: User) -> None:
+    row = make_completion(metadata={"quality": "x"})
+    Label.objects.create(connection=row.connection, name="quality", kind="score", options=[1, 5])
+    ((unknown, href),) = pane(reader, "label.qualty:>=4 meta.quality:x").bar.unknown_keys
+    assert (unknown.what, unknown.near) == ("label", "quality")
+    assert q_of(href) == "label.quality:>=4 meta.quality:x"
+    # One that nobody has answered yet is none that was misspelt.
+    assert pane(reader, "label.quality:>=4").bar.unknown_keys == []
+    ((unknown, href),) = pane(reader, "meta.qualit:x label.quality:5").bar.unknown_keys
+    assert q_of(href) == "meta.quality:x label.quality:5"
 
 
 def test_what_cannot_be_read_shows_no_rows_and_both_ways_on(client_of: SignIn, reader: User) -> None:

@@ -8,6 +8,9 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
+from completions import reviewing
+from completions.models import Label
+from completions.reviewing import Said
 from portal.models import User
 from tests import factories
 from tests.factories import make_completion
@@ -71,3 +74,22 @@ def test_a_broken_filter_ends_with_its_reason() -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert "“tokens:many” cannot be read" in done.stderr
+
+
+@pytest.mark.engines
+def test_what_people_said_is_found() -> None:
+    where, author = factories.connection(slug="lab"), factories.user("alex", "reviewer")
+    row = make_completion(where, upstream_id="odd")
+    make_completion(where, upstream_id="even", created=1)
+    quality = Label.objects.create(connection=where, name="quality", kind="score", options=[1, 5])
+    said = [Said("state", "approved"), Said("label", "4", quality), Said("note", "wrong tone")]
+    reviewing.record(row, said, author)
+    for query in (
+        "review:approved",
+        "label.quality:>=4",
+        "note:wrong*",
+        "has:note reviewer:alex reviewed:1d",
+    ):
+        assert find(query, "--ids") == ["lab/odd"], query
+    assert find("review:unreviewed", "--ids") == ["lab/even"]
+    assert find("review:unreviewed")[0].endswith(": review is unreviewed")

@@ -8,8 +8,9 @@ from urllib.parse import quote
 import pytest
 from django.test import Client
 
-from completions import palette, saved
-from completions.models import DefaultView, SavedView
+from completions import palette, reviewing, saved
+from completions.models import DefaultView, Label, SavedView, StoredCompletion
+from completions.reviewing import Said
 from portal.models import AuditEntry, Connection, User
 from tests import factories
 from tests.factories import make_completion
@@ -272,6 +273,20 @@ def test_counts_leave_out_what_has_to_be_read(rows: None, reader: User, client_o
     assert [(pk, str(count)) for pk, count in saved.counts(reader)] == [(docs.pk, "4"), (words.pk, "6")]
     page = client_of(reader).get("/completions/view-counts/").content.decode()
     assert f'hx-swap-oob="innerHTML:#view-count-{docs.pk}">4<' in page
+
+
+def test_a_view_of_what_people_said_is_counted_and_opened(
+    rows: None, east: Connection, reader: User, client_of: ClientOf
+) -> None:
+    quality = Label.objects.create(connection=east, name="quality", kind="score", options=[1, 5])
+    said = [Said("state", "approved"), Said("label", "4", quality), Said("note", "wrong tone")]
+    row = StoredCompletion.objects.filter(connection=east)[0]
+    reviewing.record(row, said, factories.user("alex", "reviewer"))
+    query = f"q={quote('review:approved label.quality:3..5 note:wrong*')}"
+    view = saved.save(reader, "Good ones", query)
+    todo = saved.save(reader, "To do", "q=review%3Aunreviewed")
+    assert {pk: count.n for pk, count in saved.counts(reader)} == {view.pk: 1, todo.pk: 5}
+    assert total_of(page_of(client_of(reader), f"?view={view.pk}")) == 1
 
 
 def test_more_views_cost_no_more_queries(

@@ -12,8 +12,10 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from completions import reviewing
 from completions.listing import Listing
 from completions.models import FrozenSelection
+from completions.reviewing import Said
 from completions.selection import (
     MOST_EXCLUDED,
     Refused,
@@ -44,6 +46,18 @@ def test_ids_are_unpacked_as_they_were_packed(ids: list[int]) -> None:
 
 def test_a_hundred_thousand_ids_take_little_room() -> None:
     assert len(pack(range(100_000, 0, -1))) < 1_000
+
+
+@pytest.mark.engines
+@pytest.mark.django_db
+def test_what_people_said_chooses_what_is_frozen(reader: User) -> None:
+    first, second, third = (make_completion(created=at) for at in (10, 30, 20))
+    author = factories.user("alex", "reviewer")
+    for row in (first, second):
+        reviewing.record(row, [Said("state", "rejected"), Said("note", "wrong tone")], author)
+    frozen = freeze(reader, q="review:rejected note:wrong*", everything=True)
+    assert list(ids_of(frozen)) == [second.pk, first.pk]
+    assert list(ids_of(freeze(reader, q="-has:note", everything=True))) == [third.pk]
 
 
 @pytest.mark.engines
