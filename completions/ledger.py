@@ -85,7 +85,7 @@ def in_words(frozen: FrozenSelection) -> str:
     """A selection as a sentence of a receipt."""
     if not frozen.everything:
         return "Chosen one by one"
-    words = Filter.parse(frozen.q).describe() if frozen.q else "All stored completions that they could read"
+    words = Filter.parse(frozen.q).describe() if frozen.q else f"All completions that {frozen.owner} may read"
     return f"{words}, except {len(frozen.excluded):,}" if frozen.excluded else words
 
 
