@@ -46,7 +46,7 @@ def dialog(request: HttpRequest, selection: UUID) -> HttpResponse:
     refused = ""
     if request.method == "POST" and not lacking:
         try:
-            made = run.begin(frozen, request.user, request.POST.get("form", ""), _options(request))
+            made = run.begin(frozen, request.user, request.POST.get("format", ""), _options(request))
         except run.Refused as why:
             refused = str(why)
         else:
@@ -62,7 +62,7 @@ def dialog(request: HttpRequest, selection: UUID) -> HttpResponse:
         "sources": list(frozen.connections.order_by("name").defer("secret")),
         "lacking": lacking,
         "forms": [(value, label, ABOUT[value], value in ready) for value, label in Export.Form.choices],
-        "form": given.get("form", "") if given else "stored",
+        "form": given.get("format", "") if given else "stored",
         "columns": [(name, title) for name, (title, _) in lines.COLUMNS.items()],
         "picked": given.getlist("column") if given else lines.FIRST_CHOICE,
         "reviews": bool(given.get("reviews")) if given else True,
@@ -80,7 +80,7 @@ def _options(request: HttpRequest) -> dict[str, Any]:
         "reviews": bool(request.POST.get("reviews")),
         "corrections": bool(request.POST.get("corrections")),
     }
-    if request.POST.get("form") in (Export.Form.TABLE, Export.Form.PARQUET):
+    if request.POST.get("format") in (Export.Form.TABLE, Export.Form.PARQUET):
         made["columns"] = [name for name in lines.COLUMNS if name in request.POST.getlist("column")]
     return made
 

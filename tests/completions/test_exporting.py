@@ -301,7 +301,7 @@ def test_the_dialog_asks_and_the_list_hands_out(
     frozen = every(builder)
     address = f"/completions/export/{frozen.pk}/"
     assert "Export 3 completions" in client.get(address).content.decode()
-    answer = client.post(address, {"form": "table", "column": ["id", "answer", "__proto__"], "reviews": "1"})
+    answer = client.post(address, {"format": "table", "column": ["id", "answer", "__proto__"], "reviews": "1"})
     assert (answer.status_code, answer["Location"]) == (303, "/completions/exports/")
     export = finish(Export.objects.get())
     assert export.options == {"reviews": True, "corrections": False, "columns": ["id", "answer"]}
@@ -319,8 +319,8 @@ def test_the_dialog_asks_and_the_list_hands_out(
     theirs = every(reader)
     barred = client_of(reader).get(f"/completions/export/{theirs.pk}/")
     assert "You may look, but not export" in barred.content.decode()
-    assert client_of(reader).post(f"/completions/export/{theirs.pk}/", {"form": "stored"}).status_code == 403
-    assert client.post(address, {"form": "xml"}).status_code == 422
+    assert client_of(reader).post(f"/completions/export/{theirs.pk}/", {"format": "stored"}).status_code == 403
+    assert client.post(address, {"format": "xml"}).status_code == 422
     assert Export.objects.count() == 1
 
 
