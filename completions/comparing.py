@@ -12,6 +12,7 @@ from completions.addresses import drawer_address
 from completions.conversation import Message
 from completions.models import Body, ReviewEvent, StoredCompletion
 from completions.talk import Talk, plain_text
+from portal.rendering import plain
 from portal.wording import NOTHING
 
 MOST: Final = 200  # pairs and groups of messages on one page
@@ -150,12 +151,13 @@ class Comparison:
             a, b = run.a + run.length, run.b + run.length
 
     def _pair(self, one: Message | None, other: Message | None, title: str) -> Pair:
-        texts = ["" if each is None else plain_text(each) for each in (one, other)]
-        left, right = diff_html.sides(texts[0], texts[1], self._room)
-        note = ""
-        if one is not None and other is not None and _others(one) != _others(other):
-            note = "Pictures, sound or files differ"
-        return Pair(title, left if one is not None else None, right if other is not None else None, note)
+        if one is None or other is None:  # nothing to compare with, so nothing is marked
+            left, right = (None if each is None else plain(plain_text(each)) for each in (one, other))
+            return Pair(title, left, right)
+        marked = diff_html.sides(plain_text(one), plain_text(other), self._room)
+        return Pair(
+            title, *marked, "Pictures, sound or files differ" if _others(one) != _others(other) else ""
+        )
 
 
 def _title(message: Message) -> str:

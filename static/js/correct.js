@@ -13,6 +13,7 @@ function begin() {
   if (!now || begun?.form === now) return;
   begun = { form: now, texts: fields().map((field) => field.value), again: Boolean(now.querySelector("[role=alert], [aria-invalid]")) };
   fields().forEach(grow);
+  now.querySelector("[role=alert]")?.scrollIntoView({ block: "start" });
 }
 
 function changed() {

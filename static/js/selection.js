@@ -67,6 +67,12 @@ function draw() {
   bar.querySelector("[data-selection-count]").textContent = number.format(count()) + (state.mode === "all" ? more() : "");
   bar.querySelector("[data-selection-all]").hidden = state.mode === "all" || total() <= state.ids.size;
   for (const text of bar.querySelectorAll("[data-selection-total]")) text.textContent = number.format(total()) + more();
+  const pair = bar.querySelector("[data-selection-two]"); // a link that compares exactly two
+  if (pair) {
+    const [a, b] = state.ids;
+    pair.hidden = state.mode !== "ids" || state.ids.size !== 2;
+    pair.href = `${pair.pathname}?${new URLSearchParams({ a, b })}`;
+  }
   bar.hidden = count() === 0;
   keep();
 }
