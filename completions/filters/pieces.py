@@ -104,7 +104,8 @@ def _unknown_field(piece: Piece) -> Unread:
     rest = piece.source.removeprefix("-")[len(piece.name) :]
     near = SYNONYMS.get(piece.name) or next(iter(get_close_matches(piece.name, FIELDS, 1, 0.6)), "")
     suggestions = [f"{_minus(piece)}{near}{rest}"] if near and near != piece.name else []
-    if not near and "/" not in rest:
+    # A field of few values is called by names that are keys as well: `status:open`.
+    if (not near or FIELDS[near].choices) and "/" not in rest:
         suggestions.append(f"{_minus(piece)}meta.{piece.name}{rest}")
     return Unread(f"There is no field “{piece.name}”.", (*suggestions, quoted(piece)))
 

@@ -172,6 +172,20 @@ def test_no_two_filters_are_told_alike(one: str, other: str) -> None:
         ("has:gone", "is:gone"),
         ("is:image,gone", "has:image"),
         ("-is:gon", "-is:gone"),
+        ("-state:approved", "-review:approved"),
+        ("status:open", "meta.status:open"),
+        ("review:aproved", "review:approved"),
+        ("is:unreviewed", "review:unreviewed"),
+        ("review:good", "rating:good"),
+        ("labels.tone:formal", "label.tone:formal"),
+        ("label:tone:formal", "label.tone:formal"),
+        ("label.quality>=4", "label.quality:>=4"),
+        ("label.quality:≥4", "label.quality:>=4"),
+        ("label.quality:5..3", "label.quality:3..5"),
+        ("reviewed:today", "reviewed:1d"),
+        ("note:~wron", "note:wron*"),
+        ("notes:wrong", "note:wrong"),
+        ("duplicates:*", "same:*"),
         ("https://example.org/x", '"https://example.org/x"'),
         ("/v1/chat", '"/v1/chat"'),
         ("/v1/chat/x", '"/v1/chat/x"'),
@@ -338,6 +352,7 @@ def test_a_filter_knows_its_conditions_however_deep() -> None:
     assert isinstance(wanted.clauses[1], Group)
     assert wanted.bounds(0) == (1798761600, None)
     assert Filter.parse("(created:2026 OR a)").bounds(0) == (None, None)
+    assert Filter.parse("reviewed:2026").bounds(0) == (None, None)
     assert (
         Filter.parse("meta.a:1 (meta.a:2 OR x)").renamed("meta.a", "meta.b").q == "meta.b:1 (meta.b:2 OR x)"
     )
@@ -355,6 +370,33 @@ def test_decimals_are_compared_to_the_last_digit() -> None:
         low, high = -inf if low is None else low, inf if high is None else high
         assert low <= inside <= high
         assert not low <= outside <= high
+
+
+def test_absence_of_a_review_has_a_name() -> None:
+    (clause,) = Filter.parse("review:unreviewed,approved").leaves()
+    assert clause.asks_for_nothing
+    assert clause.term_names() == (("review", "", "approved"),)
+    assert clause.describe() == "review is one of unreviewed, approved"
+    for q in ("review:approved", "-review:rejected", 'meta.a:""', 'label.a:""'):
+        assert not next(Filter.parse(q).leaves()).asks_for_nothing, q
+
+
+def test_answers_are_values_or_numbers_as_they_are_written() -> None:
+    for q, written, told in (
+        ("label.q:4", "label.q:4", "label q is 4"),
+        ("label.q:-3..4", "label.q:-3..4", "label q is from -3 to 4"),
+        ("label.q:<=-2", "label.q:<=-2", "label q is at most -2"),
+        ('label.q:"3..4"', 'label.q:"3..4"', "label q is 3..4"),
+        ('label.q:">4",x', 'label.q:">4",x', "label q is one of “>4”, x"),
+        ('LABEL."a b":y', 'label."a b":y', "label “a b” is y"),
+    ):
+        wanted = Filter.parse(q)
+        assert (wanted.broken, wanted.q, wanted.describe()) == ((), written, told)
+        assert Filter.parse(written) == wanted
+    mixed = Filter.parse("label.a:1 meta.a:1")
+    assert mixed.renamed("label.a", "label.b").q == "label.b:1 meta.a:1"
+    assert mixed.without("label.a").q == "meta.a:1"
+    assert mixed.toggle(Filter.label("a"), "2").q == "label.a:1,2 meta.a:1"
 
 
 def test_a_key_called_like_a_field_is_still_metadata() -> None:
