@@ -95,6 +95,7 @@ def test_another_connection_may_ask_the_same(client_of: SignIn, builder: User, r
     assert client_of(builder).post(f"{root(row)}new/", TONE).status_code == 303
 
 
+@pytest.mark.engines
 def test_what_was_answered_keeps_its_name_and_every_answer(
     client_of: SignIn, builder: User, row: StoredCompletion
 ) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils.html import escape
 
 from completions import reviewing
 from completions.models import Label, ReviewEvent, ReviewState, StoredCompletion
@@ -72,6 +71,7 @@ def test_a_button_that_holds_takes_it_away(client_of: SignIn, reviewer: User, ro
     assert now(row).state == ""
 
 
+@pytest.mark.engines
 def test_several_answers_are_given_and_taken_one_by_one(
     client_of: SignIn, reviewer: User, row: StoredCompletion
 ) -> None:
@@ -216,6 +216,7 @@ def test_only_what_holds_can_be_taken_back_and_only_once(
     assert now(row).state == "approved"
 
 
+@pytest.mark.engines
 def test_every_undo_that_is_offered_is_taken(
     client_of: SignIn, reviewer: User, builder: User, row: StoredCompletion
 ) -> None:
@@ -304,7 +305,6 @@ def test_what_people_write_is_never_markup(
     ):
         if "<" in payload:
             assert payload not in text
-        assert escape(payload) or text
         assert "<script>alert" not in text
         assert "<img" not in text
 
