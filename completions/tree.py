@@ -89,9 +89,13 @@ class Line:
 
     @property
     def is_number(self) -> bool:
-        return (
-            self.about.how == "numbers" or self.is_range or self.lookup.endswith((" than", " least", " most"))
-        )
+        return self.about.how == "numbers"
+
+    @property
+    def is_score(self) -> bool:
+        """Whether values that may be any text are compared as numbers, with a minus perhaps."""
+        compares = self.is_range or self.lookup.endswith((" than", "at least", "at most"))
+        return self.about.how == "terms" and compares
 
     @property
     def proposes(self) -> bool:
@@ -99,7 +103,7 @@ class Line:
         how = self.about.how
         if how == "moments":
             return self.lookup.endswith("the last")
-        return how in ("terms", "connection", "marks") and not self.is_number
+        return how in ("terms", "connection", "marks") and not self.is_score
 
     @property
     def of(self) -> str:
@@ -111,7 +115,9 @@ class Line:
         how = self.about.how
         if how == "moments":
             return "7d" if self.lookup.endswith("the last") else "2026-11-20"
-        return "number" if self.is_number else "text" if how in ("words", "notes") else "value"
+        if self.is_number or self.is_score:
+            return "number"
+        return "text" if how in ("words", "notes") else "value"
 
     @property
     def key_title(self) -> str:

@@ -33,6 +33,10 @@ CONDITIONS = st.sampled_from(
         'created:"2026-11-01 10:00"',
         "word", "begin*", '"two words"', '"two wor"*', "-word", '~"part of"', "/reg ex\\/p/", "prompt:/a|b/",
         "has:tools,image", "is:gone", "id:a/b", "request:*",
+        "review:unreviewed", "-review:approved,rejected", "review:*", "-rating:bad", "-same:*", "near:a1,b2",
+        "label.q:4,5", "label.q:-3..4", "-label.q:<=-2", 'label.q:"3..4"', 'label."odd name":~"a b"',
+        "-label.q:*",
+        "reviewed:24h", "reviewed:2026-01..2026-03", "note:begin*", '-correction:"two words"',
     ]
 )  # fmt: skip
 FILTERS = st.recursive(
@@ -171,3 +175,15 @@ def test_counts_are_of_what_the_person_may_read(client_of: SignIn) -> None:
 )  # fmt: skip
 def test_any_form_gets_an_answer(client_of: SignIn, reader: User, form: dict[str, str]) -> None:
     assert client_of(reader).post(ADDRESS, form).status_code == 200
+
+
+def test_each_row_says_what_may_be_typed() -> None:
+    def shown(q: str) -> tuple[str, bool, bool]:
+        (line,) = tree_of(Filter.parse(q)).lines()
+        return line.hint, line.proposes, line.is_number
+
+    assert shown("tokens:1..2") == ("number", False, True)
+    assert shown("label.q:1..2") == shown("-label.q:>=4") == ("number", False, False)
+    assert shown("label.q:4") == shown("review:approved") == ("value", True, False)
+    assert shown("reviewed:2026-01..2026-03") == ("2026-11-20", False, False)
+    assert shown("note:wrong") == ("text", False, False)

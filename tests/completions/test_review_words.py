@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection as database
+from django.db import transaction
 
 from completions import reviewing
 from completions.filters import Filter
@@ -87,7 +88,8 @@ def test_what_people_wrote_leaves_with_the_row(row: StoredCompletion, one: User)
     other = factories.make_completion(row.connection)
     for each in (row, other):
         say(each, one, Kind.NOTE, "wrong tone")
-    forget(row.connection_id, [row.pk])
+    with transaction.atomic():
+        forget(row.connection_id, [row.pk])
     assert found(one, "note:wrong") == [other.pk]
     assert indexed() == 1
 
