@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from completions import absorbing, selection
-from completions.exporting import files, lines, tables
+from completions.exporting import files, lines, parquet, tables
 from completions.exporting.rows import Entry, entries
 from completions.models import Export, FrozenSelection
 from completions.purposes import purpose
@@ -39,6 +39,10 @@ def begin(frozen: FrozenSelection, user: Any, form: str, options: Mapping[str, A
     """Begin to write a selection into a file. The same asked for twice is one export. Raises Refused."""
     if form not in Form.values or form not in available():
         raise Refused("Choose a format.")
+    if form == Form.PARQUET and frozen.count > parquet.MOST_ROWS:
+        raise Refused(
+            f"A Parquet file takes {parquet.MOST_ROWS:,} rows at most. Select fewer, or choose CSV."
+        )
     with transaction.atomic():
         FrozenSelection.objects.select_for_update().get(pk=frozen.pk)
         wanted = dict(options)
@@ -82,7 +86,7 @@ def begin(frozen: FrozenSelection, user: Any, form: str, options: Mapping[str, A
 
 def available() -> list[str]:
     """The forms that this installation can write."""
-    return [form for form in Form.values if form != Form.PARQUET]
+    return [form for form in Form.values if form != Form.PARQUET or parquet.installed()]
 
 
 @operations.handler(KIND, queue="dataset")
@@ -171,6 +175,9 @@ def _writer(export: Export) -> Any:
     if export.form == Form.CHAT:
         return lambda entry: lines.chat(entry, reviews=reviews)
     columns = lines.columns_of(export.options)
+    if export.form == Form.PARQUET:
+        names = [name for name, _ in columns]
+        return lambda entry: parquet.row(names, [cell(entry) for _, cell in columns])
 
     def row(entry: Entry) -> bytes:
         return tables.rows([[cell(entry) for _, cell in columns]])
@@ -189,9 +196,13 @@ def _finish(work: Working, export: Export, cursor: dict[str, Any]) -> Outcome:
     """Join the parts into the artifact, once and for all."""
     path = files.whole(export, files.part_name(work.operation))
     try:
+        pieces = files.pieces(export, cursor["parts"])
         with files.write_anew(path) as file:
-            for chunk in files.pieces(export, cursor["parts"]):
-                file.write(chunk)
+            if export.form == Form.PARQUET:
+                parquet.write(path, [name for name, _ in lines.columns_of(export.options)], pieces)
+            else:
+                for chunk in pieces:
+                    file.write(chunk)
             files.keep(file)
     except files.Missing:
         files.discard_parts(export.pk)

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 from completions import reviewing, selection
-from completions.exporting import files, run, tables
+from completions.exporting import files, parquet, run, tables
 from completions.forgetting import forget
 from completions.importing import run as importing
 from completions.importing import taking
@@ -84,7 +84,10 @@ def some(number: int = 5, **more: Any) -> Connection:
 @pytest.mark.django_db(transaction=True)
 def test_what_is_exported_can_be_imported_and_is_the_same(builder: User) -> None:
     connection = some(7)
-    odd: dict[str, Any] = {"messages": [{"role": "user", "content": "line\u2028end \ud83d and \x85"}], "answer": "Ω"}
+    odd: dict[str, Any] = {
+        "messages": [{"role": "user", "content": "line\u2028end \ud83d and \x85"}],
+        "answer": "Ω",
+    }
     factories.make_completion(connection, **odd)
     data = exported(builder, "stored")
     assert len(data.splitlines()) == 8
@@ -301,7 +304,9 @@ def test_the_dialog_asks_and_the_list_hands_out(
     frozen = every(builder)
     address = f"/completions/export/{frozen.pk}/"
     assert "Export 3 completions" in client.get(address).content.decode()
-    answer = client.post(address, {"format": "table", "column": ["id", "answer", "__proto__"], "reviews": "1"})
+    answer = client.post(
+        address, {"format": "table", "column": ["id", "answer", "__proto__"], "reviews": "1"}
+    )
     assert (answer.status_code, answer["Location"]) == (303, "/completions/exports/")
     export = finish(Export.objects.get())
     assert export.options == {"reviews": True, "corrections": False, "columns": ["id", "answer"]}
@@ -319,7 +324,9 @@ def test_the_dialog_asks_and_the_list_hands_out(
     theirs = every(reader)
     barred = client_of(reader).get(f"/completions/export/{theirs.pk}/")
     assert "You may look, but not export" in barred.content.decode()
-    assert client_of(reader).post(f"/completions/export/{theirs.pk}/", {"format": "stored"}).status_code == 403
+    assert (
+        client_of(reader).post(f"/completions/export/{theirs.pk}/", {"format": "stored"}).status_code == 403
+    )
     assert client.post(address, {"format": "xml"}).status_code == 422
     assert Export.objects.count() == 1
 
@@ -352,3 +359,33 @@ def test_files_of_a_connection_go_with_it(builder: User) -> None:
     assert not Connection.objects.filter(pk=connection.pk).exists()
     assert not Export.objects.exists()
     assert not files.artifacts().exists(export.path)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_parquet_has_types_where_it_is_installed(
+    builder: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet_of = pytest.importorskip("pyarrow.parquet")
+    connection = some(5)
+    factories.make_completion(connection, prompt="=1+1", answer="lone \ud83d", total_tokens=None)
+    monkeypatch.setattr(parquet, "ROWS_AT_ONCE", 2)
+    data = exported(builder, "parquet", reviews=True, columns=["id", "prompt", "answer", "total_tokens"])
+    found = parquet_of.read_table(io.BytesIO(data))
+    assert found.column_names[:4] == ["id", "prompt", "answer", "total_tokens"]
+    assert str(found.schema.field("total_tokens").type) == "int64"
+    rows = found.to_pylist()
+    assert len(rows) == 6
+    assert (rows[0]["prompt"], rows[0]["total_tokens"], rows[1]["total_tokens"]) == ("=1+1", None, 30)
+    assert rows[0]["review"] == "unreviewed"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_pyarrow_the_dialog_says_so(
+    builder: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some(1)
+    monkeypatch.setattr(parquet, "find_spec", lambda name: None)
+    address = f"/completions/export/{every(builder).pk}/"
+    assert "Not installed here" in client_of(builder).get(address).content.decode()
+    assert client_of(builder).post(address, {"format": "parquet"}).status_code == 422
+    assert not Export.objects.exists()
