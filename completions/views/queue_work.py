@@ -13,8 +13,9 @@ from completions.questions import questions_of
 from completions.queue_progress import people_at, progress_of
 from completions.reviewing import Refused
 from completions.views.drawer import reads_raw
-from completions.views.queues import asked_of, queue_of
+from completions.views.queues import asked_of, queue_of, tells
 from portal.htmx import toast
+from portal.permissions import may
 
 LEFT = 50  # skipped and put back, on one page
 
@@ -23,7 +24,7 @@ LEFT = 50  # skipped and put back, on one page
 def work(request: HttpRequest, pk: int) -> HttpResponse:
     """What the person has at hand; if nothing, the way to the next or a word of thanks."""
     found = queue_of(request, pk, "review")
-    return _page(request, found, queues.at_hand(found, request.user))
+    return _page(request, found, None if found.closed else queues.at_hand(found, request.user))
 
 
 def _page(
@@ -37,6 +38,7 @@ def _page(
         "mine": mine[0] if mine else None,
         "left": queues.left_for(request.user, [found]).get(found.pk, 0),
         "workable": queues.workable_by(request.user).filter(pk=found.pk).exists(),
+        "open": tells(found, builds=may(ReviewQueue.objects, request.user, "act", found)),
         "problem": problem,
     }
     if task is None:

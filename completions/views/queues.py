@@ -98,6 +98,11 @@ class QueueForm(forms.Form):
         return Sample(given["size"], given["seed"] or 0, given["by"])
 
 
+def tells(queue: ReviewQueue, *, builds: bool) -> bool:
+    """Whether a person may know how many are decided: who has just answered would learn what others said."""
+    return builds or queue.overlap == 1
+
+
 @require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """Every queue that the person may see, those with something for them first."""
@@ -107,9 +112,10 @@ def index(request: HttpRequest) -> HttpResponse:
         for queue in queues.workable_by(request.user).filter(pk__in=[queue.pk for queue in found])
     }
     left, progress = queues.left_for(request.user, list(workable.values())), progress_of(found)
+    builds = set(ReviewQueue.objects.actionable_by(request.user).values_list("pk", flat=True))
     entries = [
         {"queue": queue, "progress": progress[queue.pk], "left": left.get(queue.pk, 0),
-         "workable": queue.pk in workable}
+         "workable": queue.pk in workable, "open": tells(queue, builds=queue.pk in builds)}
         for queue in found
     ]  # fmt: skip
     entries.sort(key=lambda entry: (not entry["left"], entry["queue"].closed is not None))
@@ -174,6 +180,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "sources": found.connections.order_by("name").defer("secret"),
         "assigned": list(found.reviewers.order_by("username")),
         "builds": builds,
+        "open": tells(found, builds=builds),
         "workable": workable and found.closed is None,
         "left": queues.left_for(request.user, [found]).get(found.pk, 0) if workable else 0,
         "mine": mine[0] if mine else None,

@@ -220,7 +220,10 @@ def test_who_is_not_assigned_is_told(client_of: SignIn, builder: User, reviewer:
 
 def test_a_closed_queue_can_be_opened_again(client_of: SignIn, builder: User, reviewer: User) -> None:
     queue = queue_by(builder)
+    task = begin(client_of(reviewer), queue)
     client_of(builder).post(address(queue, "close/"), {"to": "closed"})
+    refused = client_of(reviewer).post(address(queue, f"tasks/{task.pk}/"), {"rating": "good"})
+    assert refused.status_code == 422
     assert "This queue is closed" in text_of(client_of(reviewer), address(queue, "work/"))
     client_of(builder).post(address(queue, "close/"), {"to": "open"})
     assert begin(client_of(reviewer), queue).item.queue_id == queue.pk
@@ -280,6 +283,16 @@ def test_nobody_but_who_decides_sees_answers_before_the_decision(
         for q in UNANSWERED:
             assert "question 0" not in text_of(person, f"/completions/?q={q}"), q
     assert not ReviewState.objects.exists()
+    # Numbers tell nothing either: whose answer was the last would learn whether the others' are the same.
+    answer(client, queue, "good")
+    answer(client_of(factories.user("third", "reviewer")), queue, "good")
+    assert queue.items.get().state == QueueItem.State.DISPUTED
+    for tail in ("", "work/"):
+        assert (
+            "decided" not in text_of(client, address(queue, tail)).replace("before it is decided", "").lower()
+        )
+    assert 'data-label="To decide"><a' not in text_of(client, "/completions/queues/")
+    assert 'data-label="To decide"><a' in text_of(client_of(builder), "/completions/queues/")
     assert client.get(address(queue, f"tasks/{task.pk}/")).status_code == 405
     assert client.post(address(queue, f"tasks/{task.pk}/"), {"rating": "good"}).status_code == 404
     seen = text_of(client_of(builder), address(queue, f"items/{item.pk}/"))
