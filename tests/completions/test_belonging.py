@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.utils import timezone
 
@@ -222,3 +223,14 @@ def test_it_begins_by_itself_only_where_somebody_began_it_and_rows_have_come(
     assert again is not None
     assert again.pk != operation.pk
     assert belonging.begin_if_due(connection) is None  # under way
+
+
+def test_it_can_be_begun_from_a_shell(connection: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    made = fill(connection)
+    call_command("compare", connection=connection.slug)
+    assert "5 groups, 11 completions in groups" in capsys.readouterr().out
+    check_found(connection, made)
+    call_command("compare", begin=True)
+    assert Operation.objects.live().filter(kind=belonging.KIND).count() == 1
+    with pytest.raises(CommandError, match="no connection"):
+        call_command("compare", connection="other")
