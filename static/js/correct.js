@@ -5,7 +5,6 @@ const fields = () => [...(form()?.querySelectorAll("textarea") ?? [])];
 const grows = CSS.supports("field-sizing", "content");
 const QUESTION = "Leave what you typed?";
 let begun = null; // the form whose texts are remembered, and those texts
-let leaving = false;
 
 // An editor that came back because of somebody else holds what was typed, so it counts as changed.
 function begin() {
@@ -56,8 +55,7 @@ document.addEventListener("click", (event) => {
   form().querySelector("[data-correct-cancel]").click();
 }, true);
 
-document.addEventListener("submit", (event) => { leaving = event.target === form(); }, true);
-addEventListener("beforeunload", (event) => { if (!leaving && changed()) event.preventDefault(); });
+addEventListener("beforeunload", (event) => { if (changed()) event.preventDefault(); });
 
 // What somebody said elsewhere on the page, or took back, may be the correction.
 document.addEventListener("reviewed", (event) => {
@@ -67,5 +65,5 @@ document.addEventListener("reviewed", (event) => {
   htmx.ajax("GET", versions.dataset.answerRedraw, { source: message, target: message, swap: "outerHTML" });
 });
 
-document.addEventListener("htmx:afterSettle", () => { leaving = false; begin(); });
+document.addEventListener("htmx:afterSettle", begin);
 begin();

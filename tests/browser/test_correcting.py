@@ -102,6 +102,8 @@ def test_the_second_of_two_is_told_and_saves_knowingly(visit: Visit, made: Store
     second.keyboard.press("Control+Enter")
     told = second.locator("#m1 [role=alert]")
     expect(told).to_contain_text("ada corrected it meanwhile")
+    expect(told).to_be_in_viewport()
+    expect(second.locator("header.top")).to_be_in_viewport()
     expect(second.locator("#m1 .theirs")).to_contain_text("I look the weather up.")
     expect(second.locator("#correct-text")).to_have_value("Looking the weather up.")
     other.check_accessibility("#drawer")
