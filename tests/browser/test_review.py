@@ -71,6 +71,13 @@ def test_ten_rows_are_reviewed_without_a_mouse(
             pressed(page, "needs_review")
             page.keyboard.press("u")
             expect(page.locator("#review-needs_review")).to_have_attribute("aria-pressed", "false")
+        if n == 6:
+            page.keyboard.press("e")
+            expect(page.locator("#correct-text")).to_be_focused()
+            page.keyboard.press("Control+a")
+            page.keyboard.type("It gives back the sum.")
+            page.keyboard.press("Control+Enter")
+            expect(page.locator("#talk")).to_contain_text("by reviewer")
         pressed(page, "rejected" if n % 3 == 2 else "approved")
         page.keyboard.press("j")
     for n, row in enumerate(rows):
@@ -79,6 +86,7 @@ def test_ten_rows_are_reviewed_without_a_mouse(
         assert held.rating == ("good" if n % 2 else "bad")
         assert held.labels == {str(tone.pk): ["casual" if n % 2 else "formal"], str(score.pk): ["4"]}
         assert held.notes == (1 if n == 4 else 0)
+        assert (held.correction is not None) == (n == 6)
     assert ReviewEvent.objects.filter(undoes__isnull=False).count() == 1
     assert set(ReviewEvent.objects.values_list("author__username", flat=True)) == {"reviewer"}
 
