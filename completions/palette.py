@@ -180,6 +180,7 @@ def pages(asked: Asked) -> Iterable[Entry]:
     """The sections of the site, as in the rail, and what can be done anywhere."""
     yield Entry("All completions", "Page", "inbox", pane_address("", view=saved.EVERYTHING))
     for title, icon, name in (
+        ("Review queues", "users", "completions:queues"),
         ("What belongs together", "copy", "completions:alike"),
         ("Datasets", "database", "datasets:list"),
         ("Fine-tunes", "graduation-cap", "datasets:finetunes"),
