@@ -105,7 +105,7 @@ def run(work: Working) -> Outcome:
     dictionary = Dictionary(source.connection_id)
     cursor = work.operation.cursor or {"offset": 0, "line": 1}
     if work.operation.total is None:
-        work.advance(cursor=cursor, done=0, total=source.size, step="bytes")
+        work.advance(cursor=cursor, done=0, total=taking.count_lines(source), step="lines")
     with taking.open_file(source) as file:
         batches = _batches(source, file, cursor)
         while work.time_left() and not work.cancelled():
@@ -116,7 +116,7 @@ def run(work: Working) -> Outcome:
             try:
                 with transaction.atomic():
                     unpacked = _take(source, batch, dictionary)
-                    work.advance(cursor=cursor, done=cursor["offset"], note=_told(source.counts))
+                    work.advance(cursor=cursor, done=cursor["line"] - 1, note=_told(source.counts))
                     crashpoint("import.before_commit")
             except BaseException:
                 dictionary.forget()
@@ -132,7 +132,7 @@ def run(work: Working) -> Outcome:
 def _end(work: Working, source: Import) -> Done:
     result = {WORDS[name]: n for name, n in source.counts.items() if n and name in WORDS}
     with transaction.atomic():
-        work.advance(done=source.size, total=source.size)
+        work.advance(done=work.operation.total)
         taking.drop_file(source)
         audit.record(
             work.operation.requested_by,
