@@ -4,6 +4,7 @@ A facet is counted on the filter without its own conditions, from the arrays; on
 that are shown are asked of the database.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ class _Field:
         return FIELDS[self.name].nothing if self.name in FIELDS else ""
 
 
+_SCORE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 # The marks of what a review came to, wherever they are shown.
 TONES = {"unreviewed": "none", "needs_review": "warn", "approved": "ok", "rejected": "bad"}
 
@@ -209,6 +211,8 @@ class Facets:
             counts.items(), key=lambda entry: (order.get(entry[0], len(order)), -entry[1], entry[0])
         )
         shown = [value for value, _ in entries[:most]]
+        if field.kind == Term.Kind.LABEL and all(_SCORE.fullmatch(value) for value in shown):
+            shown.sort(key=int)
         if kept:
             shown += [value for value in (*chosen, *excluded) if value not in shown]
         largest = max(counts.values(), default=0) or 1

@@ -28,7 +28,7 @@ def rows(db: None) -> None:
         row = make_completion(where, prompt=f"Question {n}", metadata={"category": "docs"})
         said = [
             *([Said("state", ("approved", "needs_review", "rejected")[n % 3])] if n < 8 else []),
-            *([Said("label", str(n % 5 + 1), quality), Said("label", "formal", tone)] if n < 5 else []),
+            *([Said("label", str(5 - n % 5), quality), Said("label", "formal", tone)] if n < 6 else []),
             *([Said("rating", "bad"), Said("note", "wrong tone")] if n == 2 else []),
         ]
         if said:
@@ -47,6 +47,8 @@ def test_reviews_are_filtered_from_the_facets(live_site: Site, builder: User, ro
     live_site.sign_in(builder)
     page = live_site.open("/completions/")
     review = page.locator('[data-facet="review"]')
+    scores = page.locator('[data-facet="label.quality"] .value')
+    expect(scores).to_have_text(["1 1", "2 1", "3 1", "4 1", "5 2"], use_inner_text=True)
     expect(review.locator(".value")).to_have_text(
         ["Unreviewed 4", "Needs review 3", "Approved 3", "Rejected 2"], use_inner_text=True
     )
@@ -55,9 +57,9 @@ def test_reviews_are_filtered_from_the_facets(live_site: Site, builder: User, ro
     assert q_of(page) == "review:needs_review"
     expect(page.locator("#results tbody .st.warn")).to_have_count(3)
     expect(page.locator('[data-facet="label.quality"] .value-line')).to_have_count(2)
-    page.locator('[data-facet="label.quality"] .value', has_text="5").click()
+    page.locator('[data-facet="label.quality"] .value', has_text="4").click()
     expect_total(page, 1)
-    assert q_of(page) == "review:needs_review label.quality:5"
+    assert q_of(page) == "review:needs_review label.quality:4"
 
 
 def test_a_score_is_compared_in_the_editor(live_site: Site, builder: User, rows: None) -> None:
@@ -71,9 +73,9 @@ def test_a_score_is_compared_in_the_editor(live_site: Site, builder: User, rows:
     expect(editor.get_by_label("Label", exact=True)).to_have_value("quality")
     editor.get_by_label("Comparison").select_option("at least")
     editor.get_by_label("Value").fill("4")
-    expect(editor.locator("#outcome")).to_contain_text("2 completions")
+    expect(editor.locator("#outcome")).to_contain_text("3 completions")
     page.keyboard.press("Enter")
-    expect_total(page, 2)
+    expect_total(page, 3)
     assert q_of(page) == "label.quality:>=4"
 
 
