@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload, TemporaryFileUploadHandler
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -25,6 +26,7 @@ from portal.permissions import fetch
 SHOWN = 100
 PROBLEMS = 50
 NEW = "new"
+TAKEN = "This name is taken."
 
 
 class Bounded(FileUploadHandler):
@@ -59,15 +61,14 @@ class TargetForm(forms.Form):
         self.user = user
         known = [(str(each.pk), each.name) for each in run.targets(user)]
         self.fields["target"] = forms.ChoiceField(label="Into", choices=[(NEW, "A new connection"), *known])
+        self.use_required_attribute = False  # a browser would ask for it where a connection is chosen too
+        self.fields["name"].required = not self.is_bound or self.data.get("target") == NEW
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         name = " ".join((data.get("name") or "").split())
-        if data.get("target") == NEW:
-            if not name:
-                self.add_error("name", "Give the new connection a name.")
-            elif Connection.objects.filter(name=name).exists():
-                self.add_error("name", "This name is taken.")
+        if data.get("target") == NEW and name and Connection.objects.filter(name=name).exists():
+            self.add_error("name", TAKEN)
         return {**data, "name": name}
 
     def chosen(self) -> Connection | None:
@@ -139,8 +140,12 @@ def _preview(request: HttpRequest, source: Import) -> HttpResponse:
         if request.POST.get("do") == "begin" and not problem:
             form = TargetForm(request.POST, user=request.user)
             if form.is_valid():
-                run.begin(source, request.user, into=form.chosen(), name=form.cleaned_data["name"])
-                return go(request, source.get_absolute_url())
+                try:
+                    run.begin(source, request.user, into=form.chosen(), name=form.cleaned_data["name"])
+                except IntegrityError:  # somebody took it between our look and our insert
+                    form.add_error("name", TAKEN)
+                else:
+                    return go(request, source.get_absolute_url())
         status = 422 if problem or form.errors else 200
     look = preview.look(source)
     context = {
