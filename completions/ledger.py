@@ -20,6 +20,7 @@ from completions.querysets import holding
 from completions.sending import Answered
 from portal import audit, operations
 from portal.crashpoints import crashpoint
+from portal.deletion import Part, before_connection_delete
 from portal.models import Connection
 from portal.operations import Cancelled, Failed, Wait, Working
 from portal.upstream import UpstreamError
@@ -290,6 +291,19 @@ def pause(rows: Sequence[UpstreamChange], error: UpstreamError | None, ended: in
         seconds = settings.OPERATION_BACKOFF_SECONDS * 2.0 ** (min(failed) - 1)
         return Wait(min(seconds, LONGEST_PAUSE), "The provider does not answer; trying again.")
     return None
+
+
+def _take_changes(connection: Connection) -> int:
+    """Some rows of a connection that is deleted; the orders and their receipts stay."""
+    rows = UpstreamChange.objects.filter(connection=connection).order_by("pk")
+    some = list(rows.values_list("pk", flat=True)[:PLANNED_AT_ONCE])
+    UpstreamChange.objects.filter(pk__in=some).delete()
+    return len(some)
+
+
+before_connection_delete(
+    Part("changes upstream", lambda c: UpstreamChange.objects.filter(connection=c).count(), _take_changes)
+)
 
 
 def counts(made: ChangeOrder) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import storages
+from django.db import transaction
 
 from completions import selection
 from completions.models import ChangeOrder, FrozenSelection, StoredCompletion
@@ -44,15 +45,14 @@ def own_folder(told: Any, folder: Path) -> None:
     told.STORAGES = told.STORAGES | {"artifacts": told.STORAGES["artifacts"] | {"OPTIONS": options}}
 
 
-def copies(connection: Connection, sandbox: Sandbox, personality: str, count: int) -> list[StoredCompletion]:
+def copies(
+    connection: Connection, sandbox: Sandbox, personality: str, count: int, *, metadata: bool = True
+) -> list[StoredCompletion]:
     """The newest rows upstream as rows here, without reading them all."""
     ids = control(sandbox, "GET", f"/state?resource={personality}&ids=1")["ids"][-count:]
-    return [
-        factories.make_completion(
-            connection, upstream_id=name, metadata=metadata_of(sandbox, name, personality)
-        )
-        for name in ids
-    ]
+    held = {name: metadata_of(sandbox, name, personality) if metadata else {} for name in ids}
+    with transaction.atomic():
+        return [factories.make_completion(connection, upstream_id=name, metadata=held[name]) for name in ids]
 
 
 def metadata_of(sandbox: Sandbox, upstream_id: str, personality: str = "azure-v1") -> dict[str, str]:
