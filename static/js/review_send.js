@@ -1,7 +1,7 @@
 // What is said about a completion: forms with data-say are sent one after the other, so that quick keys are all
 // kept in order, and the panel (data-review, its row's number) is drawn anew if it still shows that completion.
 // What is typed and not sent yet (data-draft) outlives every redraw, and the way to another row and back.
-// The body then hears "reviewed" with {id}: the row in the table follows, and whatever else listens for it.
+// The body then hears "reviewed" with {id}: the row in the table and the history (data-said) follow.
 const FAILED = "That was not kept: the portal cannot be reached. Check the network, then say it again.";
 const drafts = new Map(); // "row field" → text
 let waiting = Promise.resolve();
@@ -42,6 +42,15 @@ function follow(id) {
   if (!address || !here || !document.getElementById(`row-${id}`)) return;
   const row = address.replace(/\/\d+\//, `/${id}/`) + new URL(here, location.href).search;
   htmx.ajax("GET", row, { source: `#row-${id}`, target: `#row-${id}`, swap: "outerHTML" });
+}
+
+// The history; what was pressed in it is gone then, and with it the focus.
+async function retell(id) {
+  const history = document.querySelector(`[data-said="${Number(id)}"]`);
+  if (!history) return;
+  const around = history.contains(document.activeElement) && history.closest("[tabindex]");
+  await htmx.ajax("GET", history.dataset.saidAddress, { source: history, target: history, swap: "outerHTML" });
+  if (around && document.activeElement === document.body) around.focus({ preventScroll: true });
 }
 
 async function ask(address, id, request, field) {
@@ -107,6 +116,7 @@ document.addEventListener("reviewed", (event) => {
   const { id, drawn } = event.detail ?? {};
   if (!id) return;
   follow(id);
+  retell(id);
   if (!drawn && panel()?.dataset.review === String(id)) read();
 });
 

@@ -110,6 +110,26 @@ def test_quick_keys_are_all_kept_in_order(
     assert state(rows[1]).state == "approved"
 
 
+def test_what_was_fetched_ahead_is_shown_after_an_answer_too(
+    live_site: Site, reviewer: User, rows: list[StoredCompletion]
+) -> None:
+    live_site.sign_in(reviewer)
+    page = live_site.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    address = f"/completions/review/{rows[1].pk}/"
+    with page.expect_response(lambda answer: address in answer.url):
+        live_site.open(f"/completions/review/{rows[0].pk}/")
+    page.keyboard.press("a")
+    page.keyboard.press("j")
+    expect(page.locator("#drawer h2")).to_have_text("Question 8")
+    pressed_now = page.locator("#review [aria-pressed=true]")
+    expect(pressed_now).to_have_count(0)
+    assert [url for url in asked if address in url] == [live_site.address + address]
+    page.keyboard.press("k")
+    pressed(page, "approved")
+
+
 def test_nothing_is_said_while_somebody_types(
     live_site: Site, reviewer: User, rows: list[StoredCompletion]
 ) -> None:
@@ -257,9 +277,10 @@ def test_a_page_of_its_own_has_the_same_keys_and_the_history(
     page.keyboard.press("k")
     expect(page.locator("#drawer h2")).to_have_text("Question 9")
     expect(history).to_contain_text("answered tone: casual")
-    history.get_by_role("button", name="Undo Approved of reviewer").click()
+    history.get_by_role("button", name="Undo Approved of reviewer").press("Enter")
     expect(page.locator("#review-approved")).to_have_attribute("aria-pressed", "false")
     expect(history).to_contain_text("taken back")
+    expect(page.locator("#drawer .beside")).to_be_focused()
     assert state(rows[0]).state == ""
 
 
