@@ -186,6 +186,8 @@ def pages(asked: Asked) -> Iterable[Entry]:
         ("Fine-tunes", "graduation-cap", "datasets:finetunes"),
         ("Evaluations", "flask-conical", "datasets:evaluations"),
         ("Connections", "plug", "connections:list"),
+        ("Imports", "upload", "completions:imports"),
+        ("Exports", "download", "completions:exports"),
         ("Operations", "activity", "operations:list"),
         ("Account and roles", "user", "account"),
     ):

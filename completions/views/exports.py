@@ -50,7 +50,7 @@ def dialog(request: HttpRequest, selection: UUID) -> HttpResponse:
         except run.Refused as why:
             refused = str(why)
         else:
-            text = f"Exporting {made.selected:,} completions."
+            text = f"Exporting {made.selected:,} completion{'' if made.selected == 1 else 's'}."
             return toast(request, go(request, reverse("completions:exports")), text)
     given = request.POST if request.method == "POST" else None
     ready = run.available()
