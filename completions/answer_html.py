@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from completions import correcting, diff_html
 from completions.correcting import Value
+from completions.diff import STEPS
 from completions.models import ReviewEvent, ReviewState
 from completions.talk import Speech, Talk, plain_text
 from portal.rendering import line
@@ -22,6 +23,8 @@ WAYS: Final = (
     ("diff", "Diff"),
     ("history", "History"),
 )
+
+MOST: Final = 20  # versions of a history
 
 
 class Answer:
@@ -156,12 +159,14 @@ class Answer:
         return self._history() if self.shown == "history" else ""
 
     def _history(self) -> str:
-        events = correcting.versions(self.row)
-        items = "".join(self._version(event) for event in events)
+        events, room = correcting.versions(self.row, MOST + 1), [2 * STEPS]
+        items = "".join(self._version(event, room) for event in events[:MOST])
+        if len(events) > MOST:
+            items += '<li><p class="muted">Earlier versions are kept, and not shown here.</p></li>'
         begin = self._begin("original", "Start from the original")
         return f'<ol class="revisions">{items}<li><p><b>As it was answered</b>{begin}</p></li></ol>'
 
-    def _version(self, event: ReviewEvent) -> str:
+    def _version(self, event: ReviewEvent, room: list[int]) -> str:
         assert self.first is not None, "nothing can be said about an answer that is not there"
         before, after = event.before or self.first, event.value or self.first
         verb = "wrote" if event.value is not None else "went back to the original"
@@ -171,7 +176,7 @@ class Answer:
         begin = self._begin(str(event.pk), "Start from this") if event.value is not None else ""
         return (
             f"<li><p><b>{line(who(event), 60)}</b> {verb} <span>{ago(event.at)}</span>{holds}{begin}</p>"
-            f"{compared(before, after)}</li>"
+            f"{compared(before, after, room)}</li>"
         )
 
     def _begin(self, version: str, words: str) -> str:
@@ -189,11 +194,12 @@ def who(event: ReviewEvent) -> str:
     return str(event.author) if event.author is not None else "somebody who is gone"
 
 
-def compared(before: Value, after: Value) -> SafeString:
-    """What one version of an answer became, its text and the arguments of each call."""
+def compared(before: Value, after: Value, room: list[int] | None = None) -> SafeString:
+    """What one version of an answer became: its text, the arguments of each call. `room` as `diff` takes it."""
+    room = [STEPS] if room is None else room
     html = ""
     if before["text"] is not None or after["text"] is not None:
-        said = diff_html.changes(before["text"] or "", after["text"] or "")
+        said = diff_html.changes(before["text"] or "", after["text"] or "", room)
         html = f'<div class="bubble">{said}</div>'
     nothing = {"name": "", "arguments": ""}
     # A call that a version says nothing about stays as it was.
@@ -204,6 +210,6 @@ def compared(before: Value, after: Value) -> SafeString:
     for old, new in zip_longest(*calls, fillvalue=nothing):
         html += (
             f'<div class="call"><p class="name">{icon("wrench")}{line(new["name"] or old["name"], 80)}</p>'
-            f"{diff_html.changes(old['arguments'], new['arguments'])}</div>"
+            f"{diff_html.changes(old['arguments'], new['arguments'], room)}</div>"
         )
     return mark_safe(html)  # noqa: S308  # each part escapes what it holds

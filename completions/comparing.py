@@ -16,6 +16,8 @@ from portal.rendering import plain
 from portal.wording import NOTHING
 
 MOST: Final = 200  # pairs and groups of messages on one page
+CHARACTERS: Final = 2_000_000  # of their texts; then the rest is left out
+SHARED: Final = 50  # messages that are the same, of one group
 ROLES: Final = {"system": "System", "developer": "Developer", "user": "User", "assistant": "Assistant"}
 
 
@@ -32,12 +34,25 @@ class Pair:
     def sides(self) -> tuple[tuple[str, SafeString | None], ...]:
         return ("A", self.left), ("B", self.right)
 
+    @property
+    def length(self) -> int:
+        return len(self.left or "") + len(self.right or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Messages that are the same on both sides, as titles and texts."""
+    """Messages that are the same on both sides: how many, and the first ones as titles and texts."""
 
+    count: int
     messages: tuple[tuple[str, str], ...]
+
+    @property
+    def rest(self) -> int:
+        return self.count - len(self.messages)
+
+    @property
+    def length(self) -> int:
+        return sum(len(text) for _, text in self.messages)
 
 
 class Side:
@@ -95,6 +110,7 @@ class Comparison:
     def __init__(self, first: StoredCompletion, second: StoredCompletion) -> None:
         self.a, self.b = Side("A", first), Side("B", second)
         self.sides = (self.a, self.b)
+        self.is_cut = False
         self._room = [2 * diff.STEPS]  # for all texts of the page together
 
     @cached_property
@@ -108,11 +124,15 @@ class Comparison:
     @cached_property
     def prompts(self) -> list[Pair | Shared]:
         """The messages before the answers, those that both share together."""
-        return list(self._prompts())[:MOST]
-
-    @property
-    def is_cut(self) -> bool:
-        return len(self.prompts) == MOST
+        made: list[Pair | Shared] = []
+        room = CHARACTERS
+        for part in self._prompts():
+            if len(made) == MOST or room <= 0:
+                self.is_cut = True
+                break
+            made.append(part)
+            room -= part.length
+        return made
 
     @cached_property
     def answers(self) -> Pair:
@@ -135,7 +155,8 @@ class Comparison:
             yield from self._changed(left[a : run.a], right[b : run.b])
             same = left[run.a : run.a + run.length]
             if same:
-                yield Shared(tuple((_title(each), plain_text(each)) for each in same))
+                shown = tuple((_title(each), plain_text(each)) for each in same[:SHARED])
+                yield Shared(len(same), shown)
             a, b = run.a + run.length, run.b + run.length
 
     def _changed(self, left: Sequence[Message], right: Sequence[Message]) -> Iterator[Pair]:

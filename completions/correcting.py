@@ -143,7 +143,7 @@ def holding(row: StoredCompletion) -> ReviewEvent | None:
     return None if state is None else state.correction
 
 
-def versions(row: StoredCompletion, most: int = 50) -> list[ReviewEvent]:
+def versions(row: StoredCompletion, most: int) -> list[ReviewEvent]:
     """What was written and taken away, the newest first."""
     events = ReviewEvent.objects.filter(completion=row, kind=ReviewEvent.Kind.CORRECTION)
     return list(events.select_related("author").order_by("-pk")[:most])

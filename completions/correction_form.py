@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from completions import correcting, diff_html
+from completions import correcting, diff, diff_html
 from completions.answer_html import Answer, who
 from completions.correcting import Field, Flawed, Value
 from completions.models import ReviewEvent
@@ -119,13 +119,13 @@ class CorrectionForm:
         theirs = {each.name: each for each in held}
         mine = {each.name: each for each in self.fields}
         names = [*mine, *(name for name in theirs if name not in mine)]
-        made = []
+        made, room = [], [diff.STEPS]
         for name in names:
             one, other = theirs.get(name), mine.get(name)
             title = one.title if one is not None else mine[name].title
             before, after = one.shown if one else "", other.shown if other else ""
             if before != after:
-                made.append((title, before, diff_html.changes(before, after)))
+                made.append((title, before, diff_html.changes(before, after, room)))
         return made
 
 

@@ -17,13 +17,13 @@ EVERY: Final[Collection[Kind]] = ("same", "del", "add")
 _TOLD = {"del": "deleted", "add": "added"}
 
 
-def changes(before: str, after: str) -> SafeString:
-    """What one text became, in one."""
-    return write(diff(before, after))
+def changes(before: str, after: str, room: list[int] | None = None) -> SafeString:
+    """What one text became, in one; `room` as `diff` takes it."""
+    return write(diff(before, after, room))
 
 
 def sides(before: str, after: str, room: list[int] | None = None) -> tuple[SafeString, SafeString]:
-    """Each text by itself, marked where it is not as the other; `room` as `diff` takes it."""
+    """Each text by itself, marked where it is not as the other."""
     pieces = diff(before, after, room)
     return write(pieces, ("same", "del")), write(pieces, ("same", "add"))
 

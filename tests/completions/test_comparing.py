@@ -38,7 +38,7 @@ def shape(compared: Comparison) -> list[Any]:
     made: list[Any] = []
     for part in compared.prompts:
         if isinstance(part, Shared):
-            made.append(len(part.messages))
+            made.append(part.count)
         else:
             assert isinstance(part, Pair)
             made.append(tuple(None if side is None else text(side) for _, side in part.sides))
@@ -111,6 +111,20 @@ def test_messages_of_one_role_stand_beside_each_other() -> None:
     ]
 
 
+def test_a_conversation_without_end_is_cut_and_it_is_said(client_of: SignIn, reader: User) -> None:
+    talks = [
+        [turn(("user", "system")[n % 2], f"{side} {n} {'word ' * 40}") for n in range(1_000)] for side in "ab"
+    ]
+    same = [turn("user", f"same {n}") for n in range(120)]
+    first, second = (make_completion(messages=same + each) for each in talks)
+    page = text(client_of(reader).get(address(first, second)).content.decode())
+    assert "120 messages are the same" in page
+    assert "70 more are not shown here." in page
+    assert "same 49" in page
+    assert "same 50" not in page
+    assert "More messages than these are not compared here." in page
+
+
 def test_pictures_that_differ_under_the_same_text_are_told_of() -> None:
     def picture(name: str) -> list[dict[str, Any]]:
         part = {"type": "image_url", "image_url": {"url": f"https://example.org/{name}.png"}}
@@ -149,7 +163,7 @@ def test_text_is_never_markup(client_of: SignIn, reader: User, payload: str) -> 
         set(re.findall(r"<(\w+)", client_of(reader).get(address(one, other)).content.decode()))
         for one, other in (
             (
-                make_completion(prompt=before, answer=before, metadata={"key": before}),
+                make_completion(prompt=before, answer=before, metadata={"key": before.replace("\0", "")}),
                 make_completion(prompt="x", answer="x"),
             )
             for before in ("plain", payload)
