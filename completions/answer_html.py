@@ -195,7 +195,7 @@ def who(event: ReviewEvent) -> str:
 
 
 def compared(before: Value, after: Value, room: list[int] | None = None) -> SafeString:
-    """What one version of an answer became: its text, the arguments of each call. `room` as `diff` takes it."""
+    """What one version of an answer became: its text and its calls. `room` as `diff` takes it."""
     room = [STEPS] if room is None else room
     html = ""
     if before["text"] is not None or after["text"] is not None:
