@@ -450,13 +450,12 @@ def _print(work: Working, connection_id: int) -> bool:
     while _goes_on(work):
         key = work.operation.cursor["key"]
         groups = Term.objects.filter(connection=connection_id, kind=Term.Kind.ALIKE, n__gt=1, value__gt=key)
-        some = list(groups.order_by("value").values_list("value", "n")[:20])
-        if not some:
+        following = groups.order_by("value").values_list("value", "n").first()
+        if following is None:
             return _turn_to(work, "done", "")
         with transaction.atomic():
-            for name, count in some:
-                _print_one(connection_id, name, count)
-            work.advance(cursor={**work.operation.cursor, "key": some[-1][0]})
+            _print_one(connection_id, *following)
+            work.advance(cursor={**work.operation.cursor, "key": following[0]})
     return False
 
 

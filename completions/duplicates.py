@@ -204,7 +204,10 @@ class Firsts:
     """
 
     FRESH = 4096  # firsts that are looked up one by one before they are sorted in
-    MOST_COMPARED = 32  # firsts that one text is compared with, those that share most bands
+    MOST_COMPARED = 8  # firsts that one text is compared with, those that share most bands
+    # Firsts that are looked at for one band. Where texts have much in common without being near, some bands
+    # are shared by very many; what is near shares others, too.
+    MOST_IN_BAND = 64
 
     def __init__(self, ids: NDArray[np.int64], shapes: NDArray[np.int64], bands: NDArray[np.uint32]) -> None:
         self._ids, self._shapes, self._bands = ids, shapes, bands.reshape(-1, BANDS)
@@ -218,7 +221,9 @@ class Firsts:
         at = len(self)
         self._fresh.append((pk, shape, bands))
         for band, number in enumerate(bands.tolist()):
-            self._places.setdefault((band, number), []).append(at)
+            some = self._places.setdefault((band, number), [])
+            if len(some) < self.MOST_IN_BAND:
+                some.append(at)
         if len(self._fresh) >= self.FRESH:
             self._take_in()
 
@@ -227,12 +232,10 @@ class Firsts:
         shared: dict[int, int] = {}
         for band, number in enumerate(bands.tolist()):
             order, ascending = self._order[band], self._ascending[band]
-            low = int(np.searchsorted(ascending, np.uint32(number)))
-            while low < len(ascending) and ascending[low] == number:
-                at = int(order[low])
-                shared[at] = shared.get(at, 0) + 1
-                low += 1
-            for at in self._places.get((band, number), ()):
+            low = int(np.searchsorted(ascending, np.uint32(number), "left"))
+            high = int(np.searchsorted(ascending, np.uint32(number), "right"))
+            known = order[low : min(high, low + self.MOST_IN_BAND)].tolist()
+            for at in (*known, *self._places.get((band, number), ())):
                 shared[at] = shared.get(at, 0) + 1
         likely = sorted(shared, key=lambda at: (-shared[at], at))[: self.MOST_COMPARED]
         for at in likely:

@@ -4,10 +4,12 @@ Pure. What two prompts have in common is found word by word; what differs is whe
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,14 @@ MOST_TEMPLATES = (
     2_000  # of one mirror are compared with; further prompts are alike only if equal but for values
 )
 
+TELLING = 64  # words by which templates are looked up: those that fewest templates have
+
 SAMPLED = 60  # prompts that a template is made of
 MOST_TOKENS = 3_000  # of each
+MOST_ALIGNED = (
+    40_000  # pairs of tokens between two that stand once in each; more are not looked at one by one
+)
+ROUNDS = 12  # in which what is constant is narrowed down
 VALUES = 8  # of a varying part are kept, the most frequent
 
 _DAYS = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
@@ -127,8 +135,9 @@ class Outlines:
     def alike(self, words: Sequence[int]) -> str | None:
         """The key of the template that these words belong to: the one with most words in common."""
         shared: Counter[str] = Counter()
-        for word in set(words):
-            shared.update(self._by_word.get(word, ()))
+        known = [held for word in set(words) if (held := self._by_word.get(word))]
+        for held in sorted(known, key=len)[:TELLING]:
+            shared.update(held)
         likely = sorted(shared.items(), key=lambda each: (-each[1], each[0]))[:20]
         return next((key for key, _ in likely if is_alike(self._words[key], words)), None)
 
@@ -221,12 +230,55 @@ def _aligned(constant: Sequence[str], tokens: Sequence[str]) -> list[tuple[int, 
     end = 0
     while end < short - start and constant[-1 - end] == tokens[-1 - end]:
         end += 1
-    one, other = constant[start : len(constant) - end], tokens[start : len(tokens) - end]
     found = [(at, at) for at in range(start)]
-    for block in SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks():
-        found += [(start + block.a + n, start + block.b + n) for n in range(block.size)]
+    found += _between(constant, tokens, start, len(constant) - end, start, len(tokens) - end)
     found += [(len(constant) - n, len(tokens) - n) for n in range(end, 0, -1)]
     return found
+
+
+def _between(
+    one: Sequence[str], other: Sequence[str], first: int, last: int, start: int, end: int
+) -> list[tuple[int, int]]:
+    """The same within one[first:last] and other[start:end]: around words that stand once in each."""
+    if (last - first) * (end - start) <= MOST_ALIGNED:
+        made: list[tuple[int, int]] = []
+        matcher = SequenceMatcher(None, one[first:last], other[start:end], autojunk=False)
+        for block in matcher.get_matching_blocks():
+            made += [(first + block.a + n, start + block.b + n) for n in range(block.size)]
+        return made
+    found, at, place = list[tuple[int, int]](), first, start
+    for anchor, beside in [*_anchors(one, other, first, last, start, end), (last, end)]:
+        if (anchor - at) * (beside - place) <= MOST_ALIGNED:
+            found += _between(one, other, at, anchor, place, beside)
+        if anchor < last:
+            found.append((anchor, beside))
+        at, place = anchor + 1, beside + 1
+    return found
+
+
+def _anchors(
+    one: Sequence[str], other: Sequence[str], first: int, last: int, start: int, end: int
+) -> list[tuple[int, int]]:
+    """The longest run of places, ascending in both, of tokens that stand once in each."""
+    counts, others = Counter(one[first:last]), Counter(other[start:end])
+    where = {token: at for at, token in enumerate(other[start:end], start) if others[token] == 1}
+    pairs = [
+        (at, where[token]) for at, token in enumerate(one[first:last], first)
+        if counts[token] == 1 and token in where
+    ]  # fmt: skip
+    ends: list[int] = []  # the smallest place that a run of each length ends with
+    runs: list[int] = []  # which pair that is
+    before: list[int] = []
+    for number, (_, place) in enumerate(pairs):
+        length = bisect_left(ends, place)
+        ends[length : length + 1] = [place]
+        runs[length : length + 1] = [number]
+        before.append(runs[length - 1] if length else -1)
+    found, number = list[tuple[int, int]](), runs[-1] if runs else -1
+    while number >= 0:
+        found.append(pairs[number])
+        number = before[number]
+    return found[::-1]
 
 
 def _gaps(
@@ -236,7 +288,9 @@ def _gaps(
 
     What is constant is left out where it cannot be found again in every text.
     """
-    while True:
+    for tried in count():
+        if tried == ROUNDS:
+            constant = []
         aligned = [_aligned(constant, tokens) for tokens, _ in texts]
         everywhere = set(range(len(constant))).intersection(*({at for at, _ in each} for each in aligned))
         if len(everywhere) == len(constant):

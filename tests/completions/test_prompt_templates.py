@@ -91,6 +91,21 @@ def test_every_prompt_can_be_made_from_its_template(texts: list[str]) -> None:
             assert sum(times for _, times in part.values) == len(texts)
 
 
+def test_long_prompts_with_documents_and_several_names_are_printed_too() -> None:
+    chance = Random(3)
+    steady = [" ".join(chance.choices([f"w{n}" for n in range(900)], k=250)) for _ in range(3)]
+    texts = []
+    for name in ("Ann", "Bo Lee", "Cy", "Dee"):
+        document = " ".join(chance.choices([f"d{n}" for n in range(5000)], k=700))
+        texts.append(f"For {name}: {steady[0]} {document} {steady[1]} Ask {name} first. {steady[2]}")
+    made = template_of([(text, 1) for text in texts])
+    # Each name, and what there is of a document: nearly all of the rest is constant.
+    constant = "".join(part for part in made.parts if isinstance(part, str))
+    assert all(len(text) > 100 and text in constant for text in (steady[1][9:-9], steady[2][9:-9]))
+    names = {value for part in made.parts if isinstance(part, Slot) for value, _ in part.values}
+    assert {"Ann", "Bo Lee", "Cy", "Dee"} <= names
+
+
 @given(st.lists(st.integers(0, 4), max_size=12), st.lists(st.integers(0, 4), max_size=12))
 def test_words_in_common_are_the_longest_common_sequence(one: list[int], other: list[int]) -> None:
     row = [0] * (len(other) + 1)
