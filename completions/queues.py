@@ -104,13 +104,19 @@ def claim(queue: ReviewQueue, user: Any, item: int | None = None) -> QueueTask |
             if found is None:
                 raise Refused("This completion is decided, or others are at it.")
             return found
+        begun = QueueTask.objects.filter(item__queue=queue.pk, item__state=State.OPEN, reviewer=user.pk)
+        held = list(
+            begun.filter(state__in=(Task.CLAIMED, Task.RETURNED)).values_list("item", "state", "returned_by")
+        )
+        at_hand = [item for item, state, _ in held if state == Task.CLAIMED]
+        put_back = [item for item, state, by in held if state == Task.RETURNED and by == user.pk]
+        asked_again = [item for item, *_ in held if item not in at_hand and item not in put_back]
         mine = QueueTask.objects.filter(item=OuterRef("pk"), reviewer=user.pk)
-        back = mine.filter(state=Task.RETURNED)
         for some in (
-            free.filter(Exists(mine.filter(state=Task.CLAIMED))),
-            free.filter(Exists(back.exclude(returned_by=user.pk))),
+            free.filter(pk__in=at_hand),
+            free.filter(pk__in=asked_again),
             free.filter(~Exists(mine)),
-            free.filter(Exists(back.filter(returned_by=user.pk))),
+            free.filter(pk__in=put_back),
         ):
             found = _taken(some, user, now)
             if found is not None:
