@@ -8,6 +8,7 @@ urlpatterns = [
     path("delete/<uuid:selection>/", deleting.delete, name="delete"),
     path("metadata/<uuid:selection>/", write_back.many, name="metadata"),
     path("metadata/row/<int:pk>/", write_back.one, name="metadata_of_row"),
+    path("changes/", changes.index, name="changes"),
     path("changes/<int:pk>/", changes.change, name="change"),
     path("changes/<int:pk>/again/", changes.again, name="change_again"),
     path("changes/<int:pk>/receipt.jsonl", changes.receipt, name="receipt"),

@@ -32,6 +32,8 @@ purpose(PURPOSE, "Delete…", "trash-2", url="completions:delete", needs="builde
 
 def order(user: Any, frozen: FrozenSelection, mode: Mode, typed: str = "") -> ChangeOrder:
     """Delete a selection. Raises ledger.Refused if the number is not typed, or if something forbids it."""
+    if mode != Mode.HERE:
+        ledger.check_askable(frozen.connections.defer("secret"))
     if frozen.count > TYPED_ABOVE and typed.strip().replace(",", "") != str(frozen.count):
         raise ledger.Refused(f"Type the number {frozen.count:,} to delete that many.")
     if blocked := dependents.blocking(list(ledger.ids_of(frozen))):

@@ -188,7 +188,12 @@ class Drawer:
     @property
     def metadata_form(self) -> str:
         """Where its metadata is edited; nothing for whoever may not, or when it is gone upstream."""
-        if self.row.gone_at or not may(StoredCompletion.objects.all(), self.pane.user, "act", self.row):
+        source = self.row.connection
+        if (
+            self.row.gone_at
+            or not source.has_endpoint
+            or not may(StoredCompletion.objects.all(), self.pane.user, "act", self.row)
+        ):
             return ""
         return reverse("completions:metadata_of_row", args=[self.row.pk])
 

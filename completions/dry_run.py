@@ -45,6 +45,11 @@ class DryRun:
         return self.selected - self.rows
 
     @property
+    def askable(self) -> bool:
+        """Whether any of them has a provider."""
+        return any(source.connection.has_endpoint for source in self.sources)
+
+    @property
     def blocked(self) -> bool:
         return any(found.blocks for found in self.dependents)
 

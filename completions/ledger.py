@@ -77,6 +77,12 @@ def order_for_row(
         return given
 
 
+def check_askable(sources: Iterable[Connection]) -> None:
+    """Rows of files alone have no provider that could be asked. Raises Refused."""
+    if not any(source.has_endpoint for source in sources):
+        raise Refused("These completions were imported from files: there is no provider to ask.")
+
+
 def ids_of(frozen: FrozenSelection) -> list[int]:
     """The ids of a frozen selection, to be asked about."""
     return [int(pk) for pk in selection.unpacked(frozen.ids)]

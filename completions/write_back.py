@@ -30,7 +30,7 @@ from portal import operations
 from portal.crashpoints import crashpoint
 from portal.models import Connection
 from portal.operations import Again, Cancelled, Done, Outcome, Working
-from portal.upstream import Item, Upstream, UpstreamError
+from portal.upstream import Item, Upstream, UpstreamError, connect
 
 KIND, PURPOSE = "completions.metadata", "metadata"
 # https://platform.openai.com/docs/api-reference/chat/update
@@ -92,11 +92,13 @@ def beyond(pairs: Mapping[str, str]) -> str:
 
 def order(user: Any, frozen: FrozenSelection, wish: Wish) -> ChangeOrder:
     """Change the metadata of a selection."""
+    ledger.check_askable(frozen.connections.defer("secret"))
     return ledger.order(_asked(wish, frozen.count), user, frozen)
 
 
 def order_for_row(user: Any, row: StoredCompletion, seen: Pairs, pairs: Pairs) -> ChangeOrder:
     """Change the metadata of one completion from what the person saw to `pairs`. Raises Refused."""
+    ledger.check_askable([row.connection])
     if problem := beyond(pairs):
         raise Refused(problem)
     changed = {key: value for key, value in pairs.items() if seen.get(key) != value}
@@ -201,7 +203,7 @@ def run(work: Working) -> Outcome:
         connection = Connection.objects.get(pk=rows[0].connection_id)
         try:
             with (
-                Upstream(connection, tries=1, seconds=ANSWER_SECONDS) as upstream,
+                connect(connection, tries=1, seconds=ANSWER_SECONDS) as upstream,
                 Sender(upstream, lambda: not work.time_left()) as sender,
             ):
                 ended = _on(work, made, connection, sender)

@@ -11,9 +11,11 @@ from django.views.decorators.http import require_POST, require_safe
 from completions import deleting, ledger, write_back
 from completions.models import ChangeOrder, UpstreamChange
 from portal.htmx import fragment, go, toast
+from portal.models import Connection
 from portal.permissions import fetch
 
 SHOWN = 100
+PAGE = 50
 State = UpstreamChange.State
 
 
@@ -21,6 +23,20 @@ def _fetch(request: HttpRequest, pk: int) -> ChangeOrder:
     rows = ChangeOrder.objects.select_related("operation", "requested_by")
     made: ChangeOrder = fetch(rows, request.user, "act", pk=pk)
     return made
+
+
+@require_safe
+def index(request: HttpRequest) -> HttpResponse:
+    """Deletions and changes of metadata, newest first, each with its receipt."""
+    before = request.GET.get("before", "")
+    found = ChangeOrder.objects.actionable_by(request.user).select_related("operation").order_by("-id")
+    if before.isdecimal() and len(before) < 19:
+        found = found.filter(pk__lt=int(before))
+    rows = list(found[: PAGE + 1])
+    acts = Connection.objects.actionable_by(request.user).exists()
+    older = rows[PAGE - 1].pk if len(rows) > PAGE else None
+    context = {"rows": rows[:PAGE], "older": older, "first": not before, "may": acts}
+    return render(request, "completions/changes.html", context)
 
 
 @require_safe

@@ -23,7 +23,7 @@ def delete(request: HttpRequest, selection: UUID) -> HttpResponse:
     purpose = purpose_of(deleting.PURPOSE)
     assert purpose is not None, "it is registered beside its handler"
     missing, refused = purpose.lacking(request.user, frozen), ""
-    mode = request.POST.get("mode", Mode.UPSTREAM)
+    mode = request.POST.get("mode", "")
     if request.method == "POST" and not missing:
         try:
             if mode not in Mode.values:
@@ -32,14 +32,15 @@ def delete(request: HttpRequest, selection: UUID) -> HttpResponse:
             return go(request, made.get_absolute_url())
         except Refused as why:
             refused = str(why)
+    dry = dry_run.of(frozen)
     context = {
         "frozen": frozen,
         "purpose": purpose,
         "missing": missing,
         "refused": refused,
-        "dry": dry_run.of(frozen),
+        "dry": dry,
         "selection": in_words(frozen),
-        "mode": mode,
+        "mode": mode or (Mode.UPSTREAM if dry.askable else Mode.HERE),
         "typed": request.POST.get("number", ""),
         "types": frozen.count > deleting.TYPED_ABOVE,
         "back": pane_address(frozen.q),

@@ -8,6 +8,7 @@ from portal.models import Connection
 from portal.upstream.checkup import Finding, test_connection
 from portal.upstream.client import Upstream
 from portal.upstream.errors import UpstreamError
+from portal.upstream.patience import READ_SECONDS, READ_TRIES
 from portal.upstream.records import (
     ChatAnswer,
     CheckpointInfo,
@@ -40,8 +41,8 @@ __all__ = [
 ]
 
 
-def connect(connection: Connection) -> Upstream:
-    """The endpoint of `connection`; nothing is sent yet.
+def connect(connection: Connection, *, tries: int = READ_TRIES, seconds: float = READ_SECONDS) -> Upstream:
+    """The endpoint of `connection`; nothing is sent yet. A read is tried so often, and may last so long.
 
     Raises UpstreamError with kind "credentials" if the connection lacks what it needs to sign in, "blocked"
     if its address is not one that this server may call or if it has none.
@@ -53,4 +54,4 @@ def connect(connection: Connection) -> Upstream:
             code="no_endpoint",
             hint="Choose a connection with an endpoint.",
         )
-    return Upstream(connection)
+    return Upstream(connection, tries=tries, seconds=seconds)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from completions import deleting, reviewing
 from completions.models import ChangeOrder, StoredCompletion
 from completions.reviewing import Said
-from portal.models import Connection, User
+from portal.models import Connection, Kind, User
 from portal.sandbox import Sandbox
 from tests import factories
 from tests.completions.changing import answers, copies, frozen, own_folder, work_off
@@ -169,3 +169,55 @@ def test_only_a_builder_of_every_source_deletes(
             found.close()
         again = client_of(person).post(reverse("completions:change_again", args=[made.pk]))
         assert again.status_code == (303 if status == 200 else status)
+
+
+def test_imported_rows_are_deleted_here_as_there_is_nobody_to_ask(
+    sandbox: Sandbox, source: Connection, builder: User, client_of: SignIn
+) -> None:
+    files = factories.connection("Files", kind=Kind.FILES, base_url="", secret="")
+    imported = [factories.make_completion(files) for _ in range(2)]
+    client = client_of(builder)
+    text = client.get(asked(builder, imported)).content.decode()
+    assert "imported, no provider" in text
+    assert 'value="here" checked' in text
+    assert text.count(" disabled>") == 2
+    for mode in ("upstream", "both"):
+        refused = client.post(asked(builder, imported), {"mode": mode})
+        assert refused.status_code == 422
+        assert "there is no provider to ask" in refused.content.decode()
+    assert not ChangeOrder.objects.exists()
+    mixed = [imported[0], *copies(source, sandbox, "azure-v1", 1)]
+    client.post(asked(builder, mixed), {"mode": "both"})
+    made = ChangeOrder.objects.get()
+    work_off(made)
+    assert {row.error.split(" was")[0] for row in made.changes.filter(state="failed")} == {"Files"}
+    client.post(asked(builder, imported), {"mode": "here"})
+    work_off(ChangeOrder.objects.latest("id"))
+    assert not StoredCompletion.objects.exists()
+
+
+def test_earlier_ones_are_listed_to_those_who_may_act_on_all_their_sources(
+    sandbox: Sandbox,
+    source: Connection,
+    connect_to: Callable[..., Connection],
+    builder: User,
+    reviewer: User,
+    client_of: SignIn,
+) -> None:
+    other = connect_to(sandbox, "openai", name="Other")
+    half = factories.user("half", "builder", source)
+    one, two = copies(source, sandbox, "azure-v1", 1), copies(other, sandbox, "openai", 1)
+    address = reverse("completions:changes")
+    assert "Nothing was deleted" in client_of(builder).get(address).content.decode()
+    for rows in (one, two, one + two):
+        work_off(deleting.order(builder, frozen(builder, rows), ChangeOrder.Mode.UPSTREAM))
+    first, second, third = ChangeOrder.objects.order_by("id")
+
+    def listed(person: User) -> list[ChangeOrder]:
+        text = client_of(person).get(address).content.decode()
+        return [made for made in (first, second, third) if made.get_absolute_url() in text]
+
+    assert listed(builder) == [first, second, third]
+    assert listed(half) == [first]
+    assert listed(reviewer) == []
+    assert "takes the role builder" in client_of(reviewer).get(address).content.decode()

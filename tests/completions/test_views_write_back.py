@@ -12,7 +12,7 @@ from django.urls import reverse
 from completions import write_back
 from completions.models import ChangeOrder, StoredCompletion
 from completions.write_back import Wish
-from portal.models import Connection, User
+from portal.models import Connection, Kind, User
 from portal.sandbox import Sandbox
 from tests import factories
 from tests.completions.changing import answers, copies, frozen, metadata_of, own_folder, work_off
@@ -127,6 +127,20 @@ def test_one_that_is_gone_upstream_cannot_be_written_to(builder: User, client_of
     assert "It is gone upstream" in client.get(address).content.decode()
     assert "It is gone upstream" in client.post(address, form({"a": "c"})).content.decode()
     assert address not in client.get(f"{row.get_absolute_url()}?tab=details").content.decode()
+    assert not ChangeOrder.objects.exists()
+
+
+def test_imported_rows_have_nobody_to_write_to(builder: User, client_of: SignIn) -> None:
+    files = factories.connection("Files", kind=Kind.FILES, base_url="", secret="")
+    row = factories.make_completion(files, metadata={"a": "b"})
+    client = client_of(builder)
+    address = reverse("completions:metadata_of_row", args=[row.pk])
+    assert address not in client.get(f"{row.get_absolute_url()}?tab=details").content.decode()
+    many = reverse("completions:metadata", args=[frozen(builder, [row]).pk])
+    for each in (address, many):
+        refused = client.post(each, form({"a": "c"}))
+        assert refused.status_code == 422
+        assert "there is no provider to ask" in refused.content.decode()
     assert not ChangeOrder.objects.exists()
 
 
