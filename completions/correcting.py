@@ -109,7 +109,7 @@ def typed(given: Mapping[str, str], held: Value, first: Value, conversation: Con
         kept = next(
             (old for old in (each.text, known.get(each.name)) if old is not None and _same(text, old)), None
         )
-        texts[each.name] = _storable(text.replace("\r\n", "\n") if kept is None else kept)
+        texts[each.name] = _storable(kept) if kept is not None else _with_ends_of(each.text, as_typed(text))
         if len(text) > LONGEST:
             problems[each.name] = f"This may have {LONGEST:,} characters."
         elif each.is_json and kept is None:
@@ -127,6 +127,12 @@ def typed(given: Mapping[str, str], held: Value, first: Value, conversation: Con
         raise Flawed(problems)
     text = texts["text"]
     return {"text": None if not text and held["text"] is None else text, "tool_calls": calls or None}
+
+
+def _with_ends_of(old: str, text: str) -> str:
+    """The text with line ends as `old` has them, if those are all of the Windows kind."""
+    windows = "\r\n" in old and old.count("\n") == old.count("\r\n")
+    return text.replace("\n", "\r\n") if windows else text
 
 
 def _same(text: str, old: str) -> bool:

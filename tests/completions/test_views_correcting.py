@@ -300,3 +300,21 @@ def test_a_drawer_asks_no_more_where_nothing_was_said(
         part(ada, f"{made.get_absolute_url()}?full=m0", "m0")
     with django_assert_max_num_queries(len(first.captured_queries)):
         part(ada, f"{made.get_absolute_url()}?full=m1")
+
+
+def test_an_answer_with_characters_that_nobody_can_keep_is_corrected_like_any_other(
+    client_of: SignIn, reader: User
+) -> None:
+    row = calling('{"a":"\ud800"}', content="half \ud800 and\r\nNUL \x00 and \u202e hidden")
+    ada = client_of(factories.user("ada", "reviewer"))
+    page = ada.get(editor(row)).content.decode()
+    assert "1 hidden character in it" in page
+    shown = re.search(r'name="text"[^>]*>\n([^<]*)</textarea>', page)
+    assert shown is not None
+    answer = part(ada, editor(row), **{"text": shown[1] + "!", "arguments-0": '{"a":"�"}', "seen": ""})
+    assert answer.status_code == 200
+    assert held(row)["text"] == "half � and\r\nNUL � and \u202e hidden!"
+    for way in ("original", "corrected", "diff", "history"):
+        assert ada.get(f"{row.get_absolute_url()}?answer={way}").status_code == 200
+    other = factories.make_completion(row.connection)
+    assert client_of(reader).get(f"/completions/compare/?a={row.pk}&b={other.pk}").status_code == 200
