@@ -360,3 +360,46 @@ def test_a_forgotten_completion_leaves_the_queue_in_order(boss: User, one: User,
     assert {answer(queue, one, "good").state for _ in range(2)} == {Item.DONE}
     assert queues.claim(queue, one) is None
     check_whole(source)
+
+
+def test_rows_are_forgotten_while_people_work_and_nobody_is_in_the_way(
+    boss: User, source: Connection
+) -> None:
+    queue = make(boss, source, rows=16)
+    crowd = [factories.user(f"person {number}", "reviewer", source) for number in range(3)]
+    rows = list(queue.items.order_by("position").values_list("completion", flat=True))
+    start = Barrier(len(crowd) + 1)
+    refusals: list[str] = []
+
+    def work(person: User) -> int:
+        done = 0
+        try:
+            start.wait(timeout=30)
+            while (task := queues.claim(queue, person)) is not None:
+                try:
+                    queues.submit(task, person, {"rating": ["good"]}, "Seen.")
+                    done += 1
+                except Refused as refused:
+                    refusals.append(str(refused))
+        finally:
+            database.close()
+        return done
+
+    def clear() -> None:
+        try:
+            start.wait(timeout=30)
+            for pk in rows[::2]:
+                with transaction.atomic():
+                    forget(source.pk, [pk])
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(len(crowd) + 1) as pool:
+        clearing = pool.submit(clear)
+        done = sum(pool.map(work, crowd))
+        clearing.result()
+    assert len(rows[1::2]) <= done <= len(rows)
+    assert set(refusals) <= {"This completion has been deleted. Take the next."}
+    assert set(queue.items.values_list("completion", "state")) == {(pk, Item.DONE) for pk in rows[1::2]}
+    assert ReviewState.objects.count() == len(rows[1::2])
+    check_whole(source)
