@@ -153,8 +153,10 @@ class Matcher:
         if how == "numbers":
             return _numbers_between(_column(segment, clause.field.column), lookup)
         if how == "moments":
-            assert isinstance(lookup, Moments)
             moments = _column(segment, clause.field.column)
+            if isinstance(lookup, Present):
+                return known(moments)
+            assert isinstance(lookup, Moments)
             return known(moments) & _between(moments, *lookup.bounds(self.now))
         assert how in ("lookup", "notes"), how
         if isinstance(lookup, Present):

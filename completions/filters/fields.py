@@ -148,6 +148,10 @@ def _moments(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one
     return Moments.read(operands)
 
 
+def _moments_or_absent(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one of the readers
+    return Present() if len(operands) == 1 and operands[0].is_star else Moments.read(operands)
+
+
 def _words(operands: Operands, begins: bool) -> Lookup:  # noqa: FBT001  # one of the readers
     form = operands[0].form
     if form == "contains":
@@ -269,7 +273,10 @@ _ALL = (
         "reviewer", "reviewer", "terms", _terms, "reviewer", example="reviewer:alex",
         lookups=(*SAME, *PART, *ANY),
     ),
-    Field("reviewed", "reviewed", "moments", _moments, "reviewed", example="reviewed:7d", lookups=TIME),
+    Field(
+        "reviewed", "reviewed", "moments", _moments_or_absent, "reviewed", example="reviewed:7d",
+        lookups=(*TIME, *ANY),
+    ),
     Field("note", "note", "notes", _notes, "note", example="note:wrong*", lookups=TEXTUAL[:4]),
     Field(
         "correction", "correction", "notes", _notes, "correction", example='correction:"at your service"',

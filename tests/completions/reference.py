@@ -470,6 +470,7 @@ def _reviews() -> st.SearchStrategy[Asked]:
         _part("reviewer", ("ROBIN", "e", "%"), lambda row: row.reviewers),
         _present("reviewer", lambda row: row.reviewers),
         _moments("reviewed", lambda row: row.reviewed),
+        _present("reviewed", lambda row: row.reviewed),
         _words(_WRITTEN, NOTES),
     )
 

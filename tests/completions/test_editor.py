@@ -36,7 +36,7 @@ CONDITIONS = st.sampled_from(
         "review:unreviewed", "-review:approved,rejected", "review:*", "-rating:bad", "-same:*", "near:a1,b2",
         "label.q:4,5", "label.q:-3..4", "-label.q:<=-2", 'label.q:"3..4"', 'label."odd name":~"a b"',
         "-label.q:*",
-        "reviewed:24h", "reviewed:2026-01..2026-03", "note:begin*", '-correction:"two words"',
+        "reviewed:24h", "-reviewed:*", "reviewed:2026-01..2026-03", "note:begin*", '-correction:"two words"',
     ]
 )  # fmt: skip
 FILTERS = st.recursive(
