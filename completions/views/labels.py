@@ -23,6 +23,8 @@ _CONTROLS = {*map(chr, range(32)), "\x7f", "\u2028", "\u2029"}
 class LabelForm(forms.Form):
     """What a label asks. Its name and kind are fixed once it was answered."""
 
+    use_required_attribute = False  # a browser would ask for fields of another kind
+
     name = forms.CharField(
         max_length=60,
         help_text="A word or two, as it is written in a filter: label.tone:formal",
@@ -30,17 +32,12 @@ class LabelForm(forms.Form):
     )
     kind = forms.ChoiceField(choices=Kind.choices, label="Answers")
     options = forms.CharField(
-        required=False,
         label="Offered answers",
         help_text="One on each line. Number keys 1 to 9 choose the first nine.",
         widget=forms.Textarea({"rows": 5, "spellcheck": "false"}),
     )
-    low = forms.IntegerField(
-        required=False, label="From", min_value=-labels.FARTHEST, max_value=labels.FARTHEST
-    )
-    high = forms.IntegerField(
-        required=False, label="To", min_value=-labels.FARTHEST, max_value=labels.FARTHEST
-    )
+    low = forms.IntegerField(label="From", min_value=-labels.FARTHEST, max_value=labels.FARTHEST)
+    high = forms.IntegerField(label="To", min_value=-labels.FARTHEST, max_value=labels.FARTHEST)
     guideline = forms.CharField(
         required=False,
         max_length=10_000,
@@ -55,6 +52,16 @@ class LabelForm(forms.Form):
                 self.fields[name].disabled = True
             self.fields["name"].help_text = "It was answered, so its name and its kind stay as they are."
 
+    def full_clean(self) -> None:
+        """What another kind asks for may be missing."""
+        kind = self.data.get("kind", "") if not self.fields["kind"].disabled else self.initial["kind"]
+        needed = {Kind.CHOICE: ["options"], Kind.MULTIPLE: ["options"], Kind.SCORE: ["low", "high"]}
+        for name in ("options", "low", "high"):
+            self.fields[name].required = name in needed.get(kind, [])
+        super().full_clean()
+        for name in ("options", "low", "high"):
+            self.fields[name].required = True
+
     def clean_name(self) -> str:
         name = " ".join(self.cleaned_data["name"].split())
         if _CONTROLS & set(name):
@@ -64,16 +71,14 @@ class LabelForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data
         if given.get("kind") in (Kind.CHOICE, Kind.MULTIPLE):
-            self._clean_options(given)
+            if "options" in given:
+                self._clean_options(given)
         elif given.get("kind") == Kind.SCORE:
             low, high = given.get("low"), given.get("high")
-            if low is None or high is None:
-                if not self.errors.keys() & {"low", "high"}:
-                    self.add_error("low", "Say where the score begins and where it ends.")
-            elif low >= high:
-                self.add_error("high", "A score ends above where it begins.")
-            else:
+            if low is not None and high is not None:
                 given["answers"] = [low, high]
+                if low >= high:
+                    self.add_error("high", "A score ends above where it begins.")
         else:
             given["answers"] = []
         return given

@@ -25,9 +25,11 @@ function restore() {
 function draw(html) {
   behind = false;
   const inside = panel().contains(document.activeElement);
+  const unfolded = [...panel().querySelectorAll("[data-question]:has(details[open])")].map((each) => each.dataset.question);
   const spec = { swapStyle: "outerHTML", swapDelay: 0, settleDelay: 0, ignoreTitle: true };
   htmx.swap(panel(), html, spec, { eventInfo: { target: panel(), elt: panel() } });
   restore();
+  for (const key of unfolded) panel().querySelector(`[data-question="${Number(key)}"] details`)?.setAttribute("open", "");
   if (inside && document.activeElement === document.body) document.querySelector("#drawer .db")?.focus({ preventScroll: true });
   const told = document.getElementById("told");
   if (told) told.textContent = panel().dataset.told;
