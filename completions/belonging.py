@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from django.db import connection as database
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import Exists, F, Max, OuterRef
 from django.db.models.functions import Substr
 from django.utils import timezone
 from numpy.typing import NDArray
@@ -80,16 +80,16 @@ def begin(connection: Connection, user: Any = None) -> Operation:
 
 
 def begin_if_due(connection: Connection) -> Operation | None:
-    """Begin it again where somebody has begun it before, rows have come since, and an hour has passed."""
+    """Begin it again where somebody has begun it before, rows have come or gone, and an hour has passed."""
     last = last_of(connection)
     if last is None or last.is_live or last.state == Operation.State.CANCELLED:
         return None
     if last.finished is None or last.finished + PAUSE > timezone.now():
         return None
     known = Fingerprint.objects.filter(connection=connection).aggregate(last=Max("pk"))["last"] or 0
-    if not _unread(connection.pk).filter(pk__gt=known).exists():
-        return None
-    return begin(connection)
+    if _unread(connection.pk).filter(pk__gt=known).exists() or outdated(connection.pk).exists():
+        return begin(connection)
+    return None
 
 
 def last_of(connection: Connection) -> Operation | None:
@@ -452,11 +452,31 @@ def _print(work: Working, connection_id: int) -> bool:
         groups = Term.objects.filter(connection=connection_id, kind=Term.Kind.ALIKE, n__gt=1, value__gt=key)
         following = groups.order_by("value").values_list("value", "n").first()
         if following is None:
+            _forget_templates(connection_id)
             return _turn_to(work, "done", "")
         with transaction.atomic():
             _print_one(connection_id, *following)
             work.advance(cursor={**work.operation.cursor, "key": following[0]})
     return False
+
+
+def _forget_templates(connection_id: int) -> None:
+    """Keep no text of a template that completions share no longer, and nothing of one that none has."""
+    shared = Term.objects.filter(
+        connection=connection_id, kind=Term.Kind.ALIKE, value=OuterRef("key"), n__gt=1
+    )
+    holders = Fingerprint.objects.filter(connection=connection_id, alike=OuterRef("key"))
+    templates = PromptTemplate.objects.filter(connection=connection_id)
+    templates.filter(made_of__gt=0).exclude(Exists(shared)).update(parts=[], made_of=0, newest=0)
+    templates.exclude(Exists(holders)).delete()
+
+
+def outdated(connection_id: int) -> Any:
+    """Templates that are printed from more or fewer completions than there are now."""
+    same = Term.objects.filter(
+        connection=connection_id, kind=Term.Kind.ALIKE, value=OuterRef("key"), n=OuterRef("made_of")
+    )
+    return PromptTemplate.objects.filter(connection=connection_id, made_of__gt=0).exclude(Exists(same))
 
 
 def _print_one(connection_id: int, key: str, count: int) -> None:

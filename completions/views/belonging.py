@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, OuterRef, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -69,14 +69,15 @@ def _kind(connection: Connection, kind: str, counts: dict[str, tuple[int, int]])
 
 
 def _templates(user: Any) -> Any:
-    """The templates that a person may see, those of most completions first."""
+    """The templates that a person may see and that completions share now, those of most first."""
+    held = Term.objects.filter(connection=OuterRef("connection"), kind=Term.Kind.ALIKE, value=OuterRef("key"))
     return (
         PromptTemplate.objects.readable_by(user)
-        .filter(made_of__gt=1)
-        .exclude(parts=[])
+        .annotate(n=Subquery(held.values("n")[:1]))
+        .filter(made_of__gt=1, n__gt=1)
         .select_related("connection")
         .defer("words", "connection__secret")
-        .order_by("-made_of", "pk")
+        .order_by("-n", "pk")
     )
 
 

@@ -151,6 +151,22 @@ def test_the_groups_of_rows_that_are_gone_or_changed_are_made_again(connection: 
     check_whole(connection)
 
 
+def test_no_text_stays_of_a_template_that_is_shared_no_longer(connection: Connection) -> None:
+    made = fill(connection)
+    operation = compare(connection)
+    Operation.objects.filter(pk=operation.pk).update(finished=timezone.now() - timedelta(hours=2))
+    with transaction.atomic():
+        forget(connection.pk, [row.pk for row in made["alike"][1:]])
+    assert belonging.begin_if_due(connection) is not None
+    drain(connection)
+    template = PromptTemplate.objects.get()
+    assert (template.parts, template.made_of) == ([], 0)
+    with transaction.atomic():
+        forget(connection.pk, [made["alike"][0].pk])
+    compare(connection)
+    assert not PromptTemplate.objects.exists()
+
+
 def test_rows_whose_messages_are_missing_are_left_for_later(connection: Connection) -> None:
     rows = [factories.make_completion(connection, messages_state="pending") for _ in range(2)]
     compare(connection)

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
 from completions import belonging, one_of_each, reviewing, selection
 from completions.addresses import drawer_address
+from completions.forgetting import forget
 from completions.models import FrozenSelection, ReviewEvent, StoredCompletion
 from completions.reviewing import Said
 from portal.models import AuditEntry, Connection, Operation, User
@@ -57,6 +59,9 @@ def test_the_page_tells_groups_and_templates_and_links_to_them(
     assert "&lt;b&gt;Ann&lt;/b&gt;" in page
     assert "<b>Ann" not in page
     assert "2 completions" in page
+    with transaction.atomic():
+        forget(connection.pk, [StoredCompletion.objects.get(prompt_preview="Bo").pk])
+    assert "You always help " not in client_of(reader).get(reverse("completions:alike")).content.decode()
 
 
 def test_only_builders_begin_it_and_it_is_written_down(
