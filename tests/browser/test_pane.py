@@ -244,18 +244,18 @@ def test_columns_are_chosen_and_put_in_order(pane: Page) -> None:
     expect(dialog).to_be_hidden()
     heads = pane.locator(".grid thead th")
     expect(heads).to_have_text(
-        ["", "Created", "Model", "Prompt → answer", "Metadata", "Tokens", "Connection", "category"]
+        ["", "Created", "Model", "Prompt → answer", "Metadata", "Tokens", "Review", "Connection", "category"]
     )
     expect(pane).to_have_url(re.compile(r"columns=created%2Cmodel%2Ctext.*meta\.category"))
     pane.locator(".grid tbody tr").first.locator("td").last.get_by_role(
         "link", name="Only category: chat"
     ).click()
     expect_total(pane, 40)
-    expect(heads).to_have_count(8)
+    expect(heads).to_have_count(9)
     display(pane, "Columns…")
     dialog.get_by_role("link", name="As usual").click()
     expect(heads).to_have_text(
-        ["", "Created", "Prompt → answer", "Model", "Metadata", "Tokens", "Finish", "Connection"]
+        ["", "Created", "Prompt → answer", "Model", "Metadata", "Tokens", "Finish", "Review", "Connection"]
     )
     expect(pane).not_to_have_url(re.compile("columns"))
 
