@@ -26,6 +26,7 @@ from completions.reviewing import Refused, Said
 from portal import audit
 
 CLAIM = timedelta(minutes=30)
+MOST_COUNTED = 1000
 
 State, Task = QueueItem.State, QueueTask.State
 
@@ -44,12 +45,23 @@ def workable_by(user: Any) -> QuerySet[ReviewQueue]:
 def left_for(user: Any, queues: Collection[ReviewQueue]) -> dict[int, int]:
     """How many completions of these queues the person can take now, by queue; without those of none."""
     keys = [queue.pk for queue in queues if queue.closed is None]
-    open_to = _with_a_place(user, timezone.now()).filter(queue__in=keys)
+    found = _takeable(user).filter(queue__in=keys).order_by().values("queue").annotate(n=Count("pk"))
+    return dict(found.values_list("queue", "n"))
+
+
+def left_in(user: Any, queue: ReviewQueue) -> tuple[int, bool]:
+    """How many of one queue, counted up to MOST_COUNTED, and whether there are more."""
+    if queue.closed is not None or not workable_by(user).filter(pk=queue.pk).exists():
+        return 0, False
+    n = len(_takeable(user).filter(queue=queue.pk).values_list("pk", flat=True)[: MOST_COUNTED + 1])
+    return min(n, MOST_COUNTED), n > MOST_COUNTED
+
+
+def _takeable(user: Any) -> QuerySet[QueueItem]:
     done = QueueTask.objects.filter(
         item=OuterRef("pk"), reviewer=user.pk, state__in=(Task.SUBMITTED, Task.SKIPPED)
     )
-    found = open_to.filter(~Exists(done)).order_by().values("queue").annotate(n=Count("pk"))
-    return dict(found.values_list("queue", "n"))
+    return _with_a_place(user, timezone.now()).filter(~Exists(done))
 
 
 def holds_a_place(now: datetime) -> Q:

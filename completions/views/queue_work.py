@@ -31,12 +31,14 @@ def _page(
     request: HttpRequest, found: ReviewQueue, task: QueueTask | None, problem: str = ""
 ) -> HttpResponse:
     mine = people_at(found, request.user)
+    left, more = queues.left_in(request.user, found)
     context: dict[str, Any] = {
         "queue": found,
         "task": task,
         "progress": progress_of([found])[found.pk],
         "mine": mine[0] if mine else None,
-        "left": queues.left_for(request.user, [found]).get(found.pk, 0),
+        "left": left,
+        "more": more,
         "workable": queues.workable_by(request.user).filter(pk=found.pk).exists(),
         "open": tells(found, builds=may(ReviewQueue.objects, request.user, "act", found)),
         "problem": problem,

@@ -173,6 +173,7 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
     builds = may(ReviewQueue.objects, request.user, "act", found)
     workable = queues.workable_by(request.user).filter(pk=found.pk).exists()
     mine = people_at(found, request.user)
+    left, more = queues.left_in(request.user, found)
     context: dict[str, Any] = {
         "queue": found,
         "progress": progress_of([found])[found.pk],
@@ -182,7 +183,8 @@ def queue(request: HttpRequest, pk: int) -> HttpResponse:
         "builds": builds,
         "open": tells(found, builds=builds),
         "workable": workable and found.closed is None,
-        "left": queues.left_for(request.user, [found]).get(found.pk, 0) if workable else 0,
+        "left": left,
+        "more": more,
         "mine": mine[0] if mine else None,
     }
     if builds:
