@@ -67,6 +67,8 @@ def run(work: Working) -> Outcome:
     ended = _here(work, made) if made.mode == Mode.HERE else _upstream(work, made)
     if ended is not None:
         return ended
+    if not _once_more(work, made):
+        return Again()
     receipts.write(made)
     return Done(receipts.results(made))
 
@@ -150,15 +152,42 @@ def _settle(answered: Answered[UpstreamChange, None]) -> None:
         ledger.settle_failed(answered)
 
 
+def _once_more(work: Working, made: ChangeOrder) -> bool:
+    """Let those go again that a synchronisation, which had read them before, has stored since.
+
+    False if the time of this step was too short for it.
+    """
+    if made.mode == Mode.HERE:
+        return True
+    for connection_id in made.connections.values_list("pk", flat=True):
+        deleted = made.changes.filter(connection_id=connection_id, state=State.DONE)
+        here = _of(connection_id, deleted.values("upstream_id"), made.mode)
+        while rows := list(here.values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE]):
+            if not work.time_left():
+                return False
+            with transaction.atomic():
+                absorbing.lock(connection_id)
+                _let_go(connection_id, rows, made.mode)
+                work.advance()
+    return True
+
+
 def _leave(rows: Sequence[UpstreamChange]) -> None:
     """What the mirror does with rows that are deleted: of one order and one connection."""
-    if not rows:
-        return
-    connection_id, mode = rows[0].connection_id, rows[0].order.mode
-    names = [row.upstream_id for row in rows]
+    if rows:
+        connection_id, mode = rows[0].connection_id, rows[0].order.mode
+        here = _of(connection_id, [row.upstream_id for row in rows], mode)
+        _let_go(connection_id, list(here.values_list("pk", flat=True)), mode)
+
+
+def _of(connection_id: int, names: Any, mode: str) -> Any:
+    """The rows here with these ids upstream; where they stay, those that are not marked yet."""
     here = StoredCompletion.objects.filter(connection_id=connection_id, upstream_id__in=names)
+    return here.filter(gone_at=None) if mode == Mode.UPSTREAM else here
+
+
+def _let_go(connection_id: int, rows: Sequence[int], mode: str) -> None:
     if mode == Mode.UPSTREAM:
-        here = here.filter(gone_at=None)
-        absorbing.mark(connection_id, list(here.values_list("pk", flat=True)), gone_at=timezone.now())
+        absorbing.mark(connection_id, rows, gone_at=timezone.now())
     else:
-        forget(connection_id, list(here.values_list("pk", flat=True)))
+        forget(connection_id, rows)

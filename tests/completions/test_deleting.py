@@ -14,6 +14,7 @@ from completions.models import ChangeOrder, StoredCompletion, UpstreamChange
 from portal import operations
 from portal.models import AuditEntry, Connection, Grant, Operation, User
 from portal.sandbox import Sandbox
+from tests import factories
 from tests.completions.changing import (
     answers,
     copies,
@@ -76,9 +77,9 @@ def test_five_hundred_are_deleted_once_each_though_the_worker_is_killed_twice(
     made = deleting.order(builder, frozen(builder, rows), Mode.UPSTREAM)
     assert made.operation_id is not None
 
-    control(sandbox, "POST", "/settings", {"latency_ms": 40})  # so that it is killed in the middle
+    control(sandbox, "POST", "/settings", {"latency_ms": 20})  # so that it is killed in the middle
     running = worker(made.operation_id)
-    wait_until(lambda: sum(n for (_, status), n in answers(sandbox, "DELETE").items() if status == 200) > 60)
+    wait_until(lambda: sum(n for (_, status), n in answers(sandbox, "DELETE").items() if status == 200) > 40)
     running.send_signal(signal.SIGKILL)
     assert running.wait(10) == -signal.SIGKILL
     control(sandbox, "POST", "/settings", {"latency_ms": 0})
@@ -227,6 +228,30 @@ def test_a_deletion_that_is_cancelled_stops_and_has_a_receipt_of_what_was_done(
     assert work_off(made).state == Operation.State.DONE
     assert {n for (_, status), n in answers(sandbox, "DELETE").items() if status == 200} == {1}
     assert ledger.counts(made) == {State.DONE: 12}
+
+
+@pytest.mark.parametrize("mode", [Mode.UPSTREAM, Mode.BOTH])
+def test_what_a_sync_stores_again_meanwhile_does_not_stay(
+    sandbox: Sandbox, source: Connection, builder: User, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    monkeypatch.setattr(ledger, "SENT_AT_ONCE", 2)
+    rows = copies(source, sandbox, "azure-v1", 4)
+    faults(sandbox, {"kind": "throttle", "method": "DELETE", "after": 2, "retry_after": 60})
+    made = deleting.order(builder, frozen(builder, rows), mode)
+    assert step(Operation.objects.get(kind=deleting.KIND)).state == Operation.State.WAITING
+    faults(sandbox)
+    done = list(made.changes.filter(state=State.DONE).values_list("upstream_id", flat=True))
+    assert len(done) == 2
+    for name in done:  # a page that was read before the deletion is absorbed after it
+        if mode == Mode.BOTH:
+            factories.make_completion(source, upstream_id=name)
+        else:
+            StoredCompletion.objects.filter(upstream_id=name).update(gone_at=None)
+    work_off(made)
+    left = StoredCompletion.objects.filter(connection=source)
+    assert left.count() == (0 if mode == Mode.BOTH else 4)
+    assert not left.filter(gone_at=None).exists()
+    check_whole(source)
 
 
 def test_whoever_loses_the_right_meanwhile_deletes_nothing_more(
