@@ -298,12 +298,14 @@ def transfer(home: Path) -> list[str]:
     lines = []
     for name, title in titles.items():
         each = found[name]
-        share = f"{each['rate'] / bare:.0%}" if name in ("stored", "chat", "table") else ""
+        exported = name in ("stored", "chat", "table")
+        share = f"{each['rate'] / bare:.0%}" if exported else ""
+        cpu = f" ({found['bare']['cpu'] / each['cpu']:.0%} by processor time)" if exported else ""
         note = " (aim 60%)" if name == "stored" else ""
         missed = " **missed**" if name == "stored" and each["rate"] < 0.6 * bare else ""
         lines.append(
             [title, f"{each['rate']:,.0f}", f"{each['bytes'] / 1e6:,.0f} MB", f"{each['memory']:,.0f} MB",
-             f"{share}{note}{missed}"]
+             f"{share}{cpu}{note}{missed}"]
         )  # fmt: skip
     return [
         f"Machine: {machine['processor']}, {machine['cores']} cores, SQLite; commit {machine['commit']};"

@@ -150,7 +150,8 @@ def test_every_connection_has_code_that_compiles_and_holds_no_secret(
     assert "import os\n#" not in source.replace("import os\n\nfrom", "")
     for text in (source, command):
         assert "sk-secret-1" not in text
-        assert "https://example.openai.azure.com" in text
+        # Rows from files have no endpoint; their code asks the one that everybody has.
+        assert kind == Kind.FILES or "https://example.openai.azure.com" in text
     checked = subprocess.run(["bash", "-n"], input=command, text=True, capture_output=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
