@@ -449,7 +449,9 @@ def _print(work: Working, connection_id: int) -> bool:
     """Print the templates that have got other members."""
     while _goes_on(work):
         key = work.operation.cursor["key"]
-        groups = Term.objects.filter(connection=connection_id, kind=Term.Kind.ALIKE, n__gt=1, value__gt=key)
+        groups = Term.objects.filter(
+            connection=connection_id, kind=Term.Kind.ALIKE, key="", n__gt=1, value__gt=key
+        )
         following = groups.order_by("value").values_list("value", "n").first()
         if following is None:
             _forget_templates(connection_id)
@@ -463,7 +465,7 @@ def _print(work: Working, connection_id: int) -> bool:
 def _forget_templates(connection_id: int) -> None:
     """Keep no text of a template that completions share no longer, and nothing of one that none has."""
     shared = Term.objects.filter(
-        connection=connection_id, kind=Term.Kind.ALIKE, value=OuterRef("key"), n__gt=1
+        connection=connection_id, kind=Term.Kind.ALIKE, key="", value=OuterRef("key"), n__gt=1
     )
     holders = Fingerprint.objects.filter(connection=connection_id, alike=OuterRef("key"))
     templates = PromptTemplate.objects.filter(connection=connection_id)
@@ -474,7 +476,7 @@ def _forget_templates(connection_id: int) -> None:
 def outdated(connection_id: int) -> Any:
     """Templates that are printed from more or fewer completions than there are now."""
     same = Term.objects.filter(
-        connection=connection_id, kind=Term.Kind.ALIKE, value=OuterRef("key"), n=OuterRef("made_of")
+        connection=connection_id, kind=Term.Kind.ALIKE, key="", value=OuterRef("key"), n=OuterRef("made_of")
     )
     return PromptTemplate.objects.filter(connection=connection_id, made_of__gt=0).exclude(Exists(same))
 

@@ -70,7 +70,9 @@ def _kind(connection: Connection, kind: str, counts: dict[str, tuple[int, int]])
 
 def _templates(user: Any) -> Any:
     """The templates that a person may see and that completions share now, those of most first."""
-    held = Term.objects.filter(connection=OuterRef("connection"), kind=Term.Kind.ALIKE, value=OuterRef("key"))
+    held = Term.objects.filter(
+        connection=OuterRef("connection"), kind=Term.Kind.ALIKE, key="", value=OuterRef("key")
+    )
     return (
         PromptTemplate.objects.readable_by(user)
         .annotate(n=Subquery(held.values("n")[:1]))
