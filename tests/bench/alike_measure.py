@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402  # models are there only now
 from django.core.management import call_command  # noqa: E402
 from django.db import transaction  # noqa: E402
 
-from completions import absorbing, belonging, bulk, raw  # noqa: E402
+from completions import absorbing, belonging, bulk, fingerprints, raw  # noqa: E402
 from completions.duplicates import (  # noqa: E402
     BANDS,
     NEAR,
@@ -101,13 +101,13 @@ def kind(name: str) -> dict[str, Any]:
     elif name == "thread":
         keys = _threads()
     elif name == "alike":
-        reader = belonging.Reader(0)
+        reader = fingerprints.Reader(0)
         for body in bodies():
             if key := outline(body.system_text):
                 keys[body.pk] = reader.alike(key, body.system_text, [])
     else:
         for body in bodies():
-            conversation = belonging.conversation_of(body)
+            conversation = fingerprints.conversation_of(body)
             if name == "same":
                 keys[body.pk] = exact_key(conversation)
     distinct, counts = np.unique(np.array(list(keys.values()), str), return_counts=True)
@@ -140,7 +140,7 @@ def _threads() -> dict[int, Any]:
     whole, owners, earlier = list[int](), list[int](), list[int]()
     ids = list(rows().values_list("pk", flat=True))
     for at, body in enumerate(bodies()):
-        number, before = chain(belonging.conversation_of(body))
+        number, before = chain(fingerprints.conversation_of(body))
         whole.append(number)
         earlier += before
         owners += [at] * len(before)
