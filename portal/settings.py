@@ -376,7 +376,7 @@ SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
 # Whether datasets made from completions forbid deleting these: keep (a version keeps its file) or block.
 DELETION_WITH_DATASETS = env.str("DELETION_WITH_DATASETS", "keep")
 if DELETION_WITH_DATASETS not in ("keep", "block"):
-    raise ImproperlyConfigured(f"DELETION_WITH_DATASETS must be keep or block, not {DELETION_WITH_DATASETS!r}")
+    raise ImproperlyConfigured(f"DELETION_WITH_DATASETS is keep or block, not {DELETION_WITH_DATASETS!r}")
 
 # --- Import and export ----------------------------------------------------------------------------
 
