@@ -1,6 +1,7 @@
 """Saying the same of many: every row once, what cannot be is counted with its reason, all of it goes back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,14 +9,16 @@ import pytest
 from completions import bulk_review, reviewing
 from completions.bulk_review import GONE, KIND, TAKEN_BACK, UNDO, Tally
 from completions.bulk_saying import Saying, in_words, questions
+from completions.columns import packing
 from completions.forgetting import forget
-from completions.models import FrozenSelection, Label, ReviewEvent, ReviewState, StoredCompletion
+from completions.models import FrozenSelection, Label, Mirror, ReviewEvent, ReviewState, StoredCompletion
 from completions.reviewing import Refused, Said
 from completions.selection import freeze
 from portal import operations, steps
 from portal.models import AuditEntry, Connection, Grant, Operation, User
 from tests import factories
 from tests.completions.mirroring import check_whole
+from tests.workers import Worker
 
 pytestmark = [pytest.mark.engines, pytest.mark.django_db(transaction=True)]
 Kind = ReviewEvent.Kind
@@ -261,3 +264,41 @@ def test_labels_of_one_name_are_asked_for_once(source: Connection) -> None:
 def test_titles_read_like_a_sentence() -> None:
     assert in_words([APPROVE], 48_213) == "Approve 48,213 completions"
     assert in_words([Saying("label", None, "tone")], 1) == "Take the answers to tone from 1 completion"
+
+
+@pytest.fixture
+def workers(transactional_db: None, broker: str) -> Iterator[Worker]:
+    """A real worker and a beat, ended when the test is over."""
+    worker = Worker()
+    yield worker
+    worker.destroy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["bulk_review.before_commit:2", "bulk_review.committed:2", "pack.before_commit:1"]
+)
+def test_a_worker_that_dies_in_the_middle_is_made_up_for_and_nothing_is_said_twice(
+    source: Connection,
+    builder: User,
+    workers: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    point: str,
+) -> None:
+    rows = rows_of(source, 1_200)  # three batches
+    if point.startswith("pack"):
+        Mirror.objects.filter(pk=source.pk).update(unpacked=packing.PACK_AT)
+    flag = tmp_path / "crashed"
+    monkeypatch.setenv("PORTAL_CRASH", point)
+    monkeypatch.setenv("PORTAL_CRASH_FLAG", str(flag))
+    operation = bulk_review.say(frozen_by(builder, rows), [APPROVE], builder)
+    workers.start()
+    workers.wait_for(lambda: flag.exists() and not Operation.objects.live().exists(), 60)
+    operation.refresh_from_db()
+    assert (operation.state, bulk_review.tally_of(operation)) == ("done", Tally(changed=1_200))
+    assert states() == dict.fromkeys((row.pk for row in rows), "approved")
+    assert ReviewEvent.objects.filter(operation=operation).count() == 1_200
+    assert ReviewEvent.objects.values("completion").distinct().count() == 1_200
+    assert AuditEntry.objects.filter(verb="review.bulk_ended").count() == 1
+    check_whole(source)
