@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from completions import duplicates
+from completions import duplicates, search
 from completions.conversation import Conversation, parse
 from completions.duplicates import (
     BANDS,
@@ -78,7 +78,7 @@ def test_where_messages_are_missing_nothing_is_the_same() -> None:
 @given(FEW_WORDS, FEW_WORDS, FEW_WORDS, FEW_WORDS)
 def test_jaccard_is_the_share_of_common_runs(a: str, b: str, c: str, d: str) -> None:
     def runs(prompt: str, answer: str) -> set[tuple[str, ...]]:
-        asked, said = duplicates.words(prompt), duplicates.words(answer)
+        asked, said = search.words(prompt), search.words(answer)
         if not asked and not said:
             return set()
         every = [*asked, "_", *said]
@@ -155,7 +155,11 @@ def test_each_text_is_near_to_the_first_of_its_group(
     found, known = dict[int, int](), list[int]()
     for pk, runs in enumerate(every):
         bands, shape = bands_of(runs), shape_of(runs)
-        first = firsts.near(shape, bands, lambda pk, runs=runs: jaccard(every[pk], runs) >= NEAR)
+
+        def alike(pk: int, runs: Any = runs) -> bool:
+            return bool(jaccard(every[pk], runs) >= NEAR)
+
+        first = firsts.near(shape, bands, alike)
         if first is None:
             firsts.add(pk, shape, bands)
             # Nothing that it could have belonged to was overlooked.
@@ -172,9 +176,10 @@ def roots_of(talks: list[Conversation], created: list[int]) -> list[int]:
     owners = [row for row, (_, earlier) in enumerate(chains) for _ in earlier]
     earlier = [number for _, some in chains for number in some]
     whole = np.array([number for number, _ in chains], np.int64)
-    return thread_roots(
+    roots: list[int] = thread_roots(
         np.array(created, np.int64), whole, np.array(owners, np.int64), np.array(earlier, np.int64)
     ).tolist()
+    return roots
 
 
 def test_a_conversation_goes_on_from_the_longest_that_it_extends() -> None:
