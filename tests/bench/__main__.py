@@ -1,16 +1,22 @@
 """`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …`, `… peers …`,
-`… alike …` and `… transfer …` with options of their own; `make bench` runs the first three parts and the
+`… alike …`, `… transfer …` and `… bulk` on their own; `make bench` runs the first three parts and the
 pane. 1 if what must hold does not.
 """
 
 import argparse
 import sys
 
-from tests.bench import alike, kills, memory, pane, peers, render, sync, transfer
+from tests.bench import alike, bulk, kills, memory, pane, peers, render, sync, transfer
 
 
 def main(arguments: list[str]) -> int:
-    alone = {"pane": pane.main, "peers": peers.main, "alike": alike.main, "transfer": transfer.main}
+    alone = {
+        "pane": pane.main,
+        "peers": peers.main,
+        "alike": alike.main,
+        "transfer": transfer.main,
+        "bulk": bulk.main,
+    }
     if arguments and arguments[0] in alone:
         return 0 if alone[arguments[0]](arguments[1:]) else 1
     parser = argparse.ArgumentParser(description=__doc__)

@@ -282,6 +282,32 @@ def alike(home: Path) -> list[str]:
     ]
 
 
+def bulk(home: Path) -> list[str]:
+    """Labelling every row with a kill in the middle, and what a reader notices of it."""
+    lines = []
+    for file in sorted((home / "results").glob("bulk-sqlite-*.json")):
+        found = json.loads(file.read_text())
+        alone, beside = found["alone"], found["meanwhile"]
+        ratio = beside["p95"] / alone["p95"]
+        lines.append(
+            [
+                f"SQLite, {named(found['rows'])}",
+                f"{found['killed_at']:,}",
+                "yes" if found["exact"] else "**no**",
+                f"{found['rate']:,.0f}",
+                f"{ms(alone['median'])} / {ms(alone['p95'])}",
+                f"{ms(beside['median'])} / {ms(beside['p95'])}",
+                f"{ratio:.1f}",
+                "**missed**" if ratio > 2 else "",
+            ]
+        )
+    header = [
+        "", "killed at", "exact", "rows/s", "page alone, median / p95", "meanwhile", "ratio of p95 (aim 2)",
+        "",
+    ]  # fmt: skip
+    return table(header, lines) if lines else []
+
+
 def transfer(home: Path) -> list[str]:
     """Export beside a bare loop, and import, at the largest number of rows that was tried."""
     every = (home / "results").glob("transfer-sqlite-*.json")
@@ -329,6 +355,7 @@ def write(document: Path, home: Path) -> list[str]:
         "pane-sizes": lambda: sizes(found),
         "peers": lambda: peers(home),
         "alike": lambda: alike(home),
+        "bulk": lambda: bulk(home),
         "transfer": lambda: transfer(home),
     }
     text, filled = document.read_text(), []
