@@ -21,6 +21,7 @@ from completions.terms import Change, Dictionary, Name
 
 Kind = ReviewEvent.Kind
 AT_ONCE = 500  # completions in one transaction
+OPINIONS = (Kind.STATE, Kind.RATING, Kind.LABEL)  # what people may disagree about
 
 _STATE = (
     "pk", "state", "rating", "labels", "correction_id", "notes", "disputed", "said", "reviewers",
@@ -156,6 +157,7 @@ def write(
         return written
     change, written.unpacked = columns.next_change(connection_id, len(said))
     known = _known(said)
+    words = _last_words(said, undoes.values()) if undoes else {}
     now = timezone.now()
     events: list[dict[str, Any]] = []
     states: dict[int, _Now] = {}
@@ -178,6 +180,8 @@ def write(
                 }
             )  # fmt: skip
             state.take(each, author, now, undone=undone is not None)
+            if each.kind in OPINIONS:
+                state.hear(each, author, words.get((pk, each.about), {}) if undone is not None else None)
             state.events.append(events[-1])
         if state.events:
             states[pk] = state
@@ -297,15 +301,15 @@ class _Now:
         name = author.get_username() if author is not None else ""
         if name and not undone and name not in row["reviewers"]:
             row["reviewers"] = [*row["reviewers"], name]
-        if said.kind in (Kind.STATE, Kind.RATING, Kind.LABEL) and author is not None:
-            self._note(said, str(author.pk), undone=undone)
 
-    def _note(self, said: Said, author: str, *, undone: bool) -> None:
-        """Keep each person's last word, to know where people disagree."""
-        words = {**self.row["said"].get(said.about, {})}
-        words.pop(author, None)
-        if said.value is not None and not undone:
-            words[author] = said.value
+    def hear(self, said: Said, author: Any, words: dict[str, Any] | None) -> None:
+        """Keep each person's last word, to know where people disagree; `words` if they are known already."""
+        if words is None:
+            words = {**self.row["said"].get(said.about, {})}
+            if author is not None:
+                words.pop(str(author.pk), None)
+                if said.value is not None:
+                    words[str(author.pk)] = said.value
         self.row["said"] = {**self.row["said"], said.about: words}
         if not words:
             del self.row["said"][said.about]
@@ -345,6 +349,24 @@ class _Now:
 def _known(ids: Iterable[int]) -> dict[int, dict[str, Any]]:
     """What holds of those completions that somebody has said something about."""
     return {row["pk"]: row for row in ReviewState.objects.filter(pk__in=list(ids)).values(*_STATE)}
+
+
+def _last_words(ids: Iterable[int], undone: Iterable[int]) -> dict[tuple[int, str], dict[str, Any]]:
+    """What each person said last of some completions, by completion and what it is about, but for what has
+    been taken back and for what is `undone` now.
+    """
+    rows: Any = ReviewEvent.objects.filter(completion__in=list(ids), kind__in=OPINIONS).order_by("pk")
+    events = list(rows.values_list("pk", "completion_id", "kind", "label_id", "value", "author_id", "undoes"))
+    gone = {*undone, *(undoes for *_, undoes in events)}
+    words: dict[tuple[int, str], dict[str, Any]] = {}
+    for pk, completion, kind, label, value, author, undoes in events:
+        if pk in gone or undoes is not None or author is None:
+            continue
+        of = words.setdefault((completion, f"label:{label}" if label is not None else kind), {})
+        of.pop(str(author), None)
+        if value is not None:
+            of[str(author)] = value
+    return words
 
 
 def _label_names(states: Iterable[_Now]) -> dict[str, tuple[str, str]]:

@@ -85,6 +85,20 @@ def test_people_who_say_different_things_disagree_until_they_do_not(
     assert not state(row).disputed
 
 
+def test_what_is_taken_back_leaves_the_words_before_it(row: StoredCompletion, one: User, other: User) -> None:
+    reviewing.record(row, [Said(Kind.RATING, "good")], one)
+    reviewing.record(row, [Said(Kind.RATING, "bad")], other)
+    (again,) = reviewing.record(row, [Said(Kind.RATING, "good")], other).events
+    assert not state(row).disputed
+    reviewing.undo(ReviewEvent.objects.get(pk=again), one)  # by somebody else than who said it
+    assert state(row).disputed
+    assert state(row).said == {"rating": {str(one.pk): "good", str(other.pk): "bad"}}
+    reviewing.undo(ReviewEvent.objects.get(author=other, value="bad"), other)
+    assert not state(row).disputed
+    assert state(row).rating == "good"
+    check_whole(row.connection)
+
+
 def test_every_kind_can_be_taken_back(row: StoredCompletion, one: User) -> None:
     tone = label(row.connection)
     corrected = {"text": "It returns the product."}
