@@ -23,6 +23,17 @@ class Tangled(ValueError):
 
 def parse(q: str) -> Read:
     """The conditions of a typed filter, and what cannot be read: single conditions, or all of it."""
+    nodes, broken = _parse(q)
+    while len(broken) > 1:
+        # They are written side by side, where they may be one slip instead of several.
+        others, together = _parse(" ".join(part.q for part in broken))
+        if others or together == broken:
+            break
+        broken = together
+    return nodes, broken
+
+
+def _parse(q: str) -> Read:
     whole = q.strip()
     if len(whole) > MOST_CHARS:
         return (), (Broken(whole, f"A filter has at most {MOST_CHARS:,} characters."),)

@@ -6,7 +6,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from completions import readings
@@ -427,6 +427,7 @@ def test_filters_are_values() -> None:
 
 
 @settings(max_examples=800, deadline=None)
+@example("model: (a OR b)<model:")
 @given(FRAGMENTS)
 def test_whatever_is_typed_is_read_back_the_same(q: str) -> None:
     wanted = Filter.parse(q)
