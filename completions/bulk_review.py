@@ -6,6 +6,7 @@ is made up for and nothing is said twice. What was said until somebody cancels s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from time import monotonic, sleep
 from typing import Any
 
 from django.db import transaction
@@ -22,6 +23,7 @@ from portal.models import Connection, Operation
 from portal.operations import Again, Cancelled, Done, Failed, Outcome, Working
 
 KIND, UNDO = "review.bulk", "review.unbulk"
+REST = 0.5  # of a batch's time: whoever looks at lists meanwhile has the processor, and less to read again
 GONE = "they are no longer here"
 NOT_HERE = "you may no longer change reviews on {}"
 NOT_NOW = "This has not ended yet. Cancel it first, then it can be undone."
@@ -242,6 +244,7 @@ def _batches(
             raise Cancelled
         if not work.time_left():
             return Again()
+        began = monotonic()
         try:
             with transaction.atomic():
                 tally = Tally(**{**cursor["tally"], "refused": dict(cursor["tally"]["refused"])})
@@ -258,6 +261,7 @@ def _batches(
         dictionaries.keep()
         for connection, unpacked in made.unpacked.items():
             columns.pack_if_due(connection, unpacked)
+        sleep(REST * (monotonic() - began))
     return Done(cursor["tally"])
 
 
