@@ -100,7 +100,11 @@ def say(frozen: FrozenSelection, sayings: Sequence[Saying], user: Any) -> Operat
 def undo(operation: Operation, user: Any) -> Operation:
     """Begin to take back what one of these operations said. Raises Refused while it runs, or if it was."""
     with transaction.atomic():
-        operation = Operation.objects.select_for_update().select_related("connection").get(pk=operation.pk)
+        operation = (
+            Operation.objects.select_for_update(of=("self",))
+            .select_related("connection")
+            .get(pk=operation.pk)
+        )
         if operation.kind != KIND or operation.is_live:
             raise Refused(NOT_NOW)
         if undone_by(operation) is not None:

@@ -1,9 +1,9 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-Three runs, each with a data folder of its own, two at a time: everything but the browser on SQLite with the
+Four runs, each with a data folder of its own, two at a time: everything but the browser on SQLite with the
 embedded broker; beside it the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that are
-started for this run, and then the browser tests on SQLite. What cannot be had is named and counted as
-skipped.
+started for this run; and then the browser tests on SQLite in two halves. What cannot be had is named and
+counted as skipped.
 The last line is `N passed, N failed, N skipped`.
 """
 
@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from xml.etree import ElementTree
 
 from tests import obtain, servers
 
+HALVES = ("a-l", "m-z")  # of the browser tests, so that neither of two runs at a time waits long
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
 
@@ -101,9 +104,14 @@ def on_sqlite(arguments: list[str], output: IO[str]) -> Outcome:
     return run(where, only("not browser", arguments), {}, output)
 
 
-def in_browser(chromium: tuple[str, dict[str, str]], arguments: list[str], output: IO[str]) -> Outcome:
+def in_browser(
+    chromium: tuple[str, dict[str, str]], half: str, arguments: list[str], output: IO[str]
+) -> Outcome:
+    """The browser tests of one half: of files whose names begin with these letters."""
     name, environment = chromium
-    return run(f"the same, in {name}", only("browser", arguments), environment, output)
+    others = next(each for each in HALVES if each != half)
+    arguments = [f"--ignore-glob=*/test_[{others}]*.py", *only("browser", arguments)]
+    return run(f"the same, in {name}, files {half}", arguments, environment, output)
 
 
 def on_postgres(arguments: list[str], output: IO[str]) -> Outcome:
@@ -136,16 +144,20 @@ def line(counts: Counter[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     obtain.postgres()
-    browse = partial(in_browser, obtain.chromium())
-
-    def others(output: IO[str]) -> list[Outcome]:
-        return [on_postgres(arguments, output), browse(arguments, output)]
-
-    with tempfile.TemporaryFile("w+") as later, ThreadPoolExecutor(1) as pool:
-        beside = pool.submit(others, later)
-        outcomes = [on_sqlite(arguments, sys.stdout), *beside.result()]
-        later.seek(0)
-        print(later.read(), end="")
+    chromium = obtain.chromium()
+    others: list[Callable[[list[str], IO[str]], Outcome]] = [on_postgres]
+    others += [partial(in_browser, chromium, half) for half in HALVES]
+    with ThreadPoolExecutor(2) as pool, ExitStack() as files:
+        first = pool.submit(on_sqlite, arguments, sys.stdout)
+        later = list[tuple[Future[Outcome], IO[str]]]()
+        for job in others:
+            output = files.enter_context(tempfile.TemporaryFile("w+"))
+            later.append((pool.submit(job, arguments, output), output))
+        outcomes = [first.result()]
+        for running, output in later:
+            outcomes.append(running.result())
+            output.seek(0)
+            print(output.read(), end="", flush=True)
     total: Counter[str] = Counter()
     print("\n=== what ran where")
     for outcome in outcomes:
