@@ -154,10 +154,10 @@ def main(arguments: list[str]) -> int:
             output = files.enter_context(tempfile.TemporaryFile("w+"))
             later.append((pool.submit(job, arguments, output), output))
         outcomes = [first.result()]
-        for running, output in later:
+        for running, told in later:
             outcomes.append(running.result())
-            output.seek(0)
-            print(output.read(), end="", flush=True)
+            told.seek(0)
+            print(told.read(), end="", flush=True)
     total: Counter[str] = Counter()
     print("\n=== what ran where")
     for outcome in outcomes:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from completions import bulk_review, reviewing
 from completions.bulk_review import GONE, KIND, TAKEN_BACK, UNDO, Tally
@@ -183,7 +184,8 @@ def test_rows_that_went_and_connections_that_may_not_be_changed_any_more_are_ref
     factories.grant(builder, "builder", south)
     here, there = rows_of(source, 5), rows_of(south, 4)
     operation = bulk_review.say(frozen_by(builder, here + there), [APPROVE], builder)
-    forget(source.pk, [here[0].pk, here[1].pk])
+    with transaction.atomic():
+        forget(source.pk, [here[0].pk, here[1].pk])
     Grant.objects.filter(user=builder, connection=south).update(role="reviewer")
     assert work_off(operation) == Tally(
         changed=3, refused={GONE: 2, "you may no longer change reviews on South": 4}
