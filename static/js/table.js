@@ -88,8 +88,10 @@ document.addEventListener("keydown", (event) => {
 // Widths: an edge is dragged or moved with the arrows, and the address keeps where it is.
 const NARROWEST = 48, WIDEST = 960, STEP = 16;
 const columnOf = (grip) => grip.closest("table").querySelectorAll("col")[grip.closest("th").cellIndex];
+const nameOf = (grip) => columnOf(grip).dataset.column.split(":")[0];
+const gripOf = (name) => [...document.querySelectorAll(".grip")].find((grip) => nameOf(grip) === name);
 let drag = null;
-let later = null;
+let pressing = null; // { name, width, timer }: a width that the arrows have reached and the address does not know yet
 
 function widen(grip, width) {
   const size = Math.round(Math.min(WIDEST, Math.max(NARROWEST, width)));
@@ -136,8 +138,23 @@ document.addEventListener("keydown", (event) => {
   if (!grip || !step) return;
   event.preventDefault();
   widen(grip, grip.closest("th").offsetWidth + step);
-  clearTimeout(later);
-  later = setTimeout(() => grip.isConnected && keep(grip), 500);
+  clearTimeout(pressing?.timer);
+  pressing = { name: nameOf(grip), width: Number(grip.getAttribute("aria-valuenow")), timer: setTimeout(settle, 500) };
+});
+
+// Rows that come meanwhile bring the width of before.
+function settle() {
+  const grip = gripOf(pressing.name);
+  if (grip) {
+    widen(grip, pressing.width);
+    keep(grip);
+  }
+  pressing = null;
+}
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  const grip = pressing && ours(event.detail.target) && gripOf(pressing.name);
+  if (grip) widen(grip, pressing.width);
 });
 
 // The choice of columns: their order is the order in the list.

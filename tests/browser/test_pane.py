@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from completions.models import FrozenSelection
 from completions.selection import ids_of
@@ -278,6 +278,30 @@ def test_a_column_is_resized_by_dragging_and_by_keys(pane: Page) -> None:
     expect(pane).to_have_url(re.compile(r"model%3A172"))
     pane.reload()
     expect(grip).to_have_attribute("aria-valuenow", "172")
+
+
+def test_a_width_set_while_rows_are_on_their_way_is_kept(pane: Page) -> None:
+    rows = re.compile(r"/completions/\?")
+
+    def hold(route: Route) -> None:
+        """Neither answered nor let go."""
+
+    grip = pane.get_by_role("separator", name="Width of Model")
+    box = grip.bounding_box()
+    assert box is not None
+    pane.route(rows, hold)
+    pane.mouse.move(box["x"] + 4, box["y"] + 4)
+    pane.mouse.down()
+    pane.mouse.move(box["x"] + 44, box["y"] + 4, steps=4)
+    pane.mouse.up()
+    expect(pane).to_have_url(re.compile(r"model%3A204"))
+    grip.focus()
+    pane.keyboard.press("ArrowLeft")
+    expect(grip).to_have_attribute("aria-valuenow", "188")
+    pane.unroute(rows, hold)  # what is held goes on
+    expect(pane).to_have_url(re.compile(r"model%3A188"))
+    expect(grip).to_have_attribute("aria-valuenow", "188")
+    expect(grip).to_be_focused()
 
 
 def test_rows_close_up_and_moments_are_told_as_ages(pane: Page) -> None:
