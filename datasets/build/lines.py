@@ -43,12 +43,16 @@ def in_words(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One JSON object of the file. `warnings` are codes of datasets.build.validate.WARNINGS."""
+    """One JSON object of the file. `warnings` are codes of datasets.build.validate.WARNINGS.
+
+    `side` marks the half of a preference pair whose other half is another row: + is preferred, - is not.
+    """
 
     data: dict[str, Any]
     tokens: int | None = None
     estimated: bool = False
     warnings: tuple[str, ...] = ()
+    side: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Datasets and their immutable versions. The file is the frozen copy of the text; examples point into it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
@@ -9,6 +10,8 @@ from portal.querysets import FromConnectionsQuerySet
 
 class Purpose(models.TextChoices):
     SUPERVISED = "supervised", "Supervised fine-tuning"
+    PREFERENCE = "preference", "Preference pairs"
+    REINFORCEMENT = "reinforcement", "Reinforcement fine-tuning"
     EVALUATION = "evaluation", "Evaluation items"
 
 
@@ -48,8 +51,33 @@ class Dataset(models.Model):
         return self.name
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One split of a version: a run of lines of its file, which is a file of its own upstream.
+
+    `first_line` counts from 1 over the whole file, `offset` and `size` are bytes, `tokens` is for one epoch.
+    """
+
+    name: str
+    first_line: int
+    rows: int
+    offset: int
+    size: int
+    sha256: str
+    file_name: str
+    tokens: int = 0
+
+
 class DatasetVersion(models.Model):
-    """One build of a dataset. Once ready, nothing of it changes."""
+    """One build of a dataset. Once ready, nothing of it changes.
+
+    All splits stand in one file, one after the other: train, validation, test. `splits` says where each is.
+    """
+
+    class Origin(models.TextChoices):
+        SELECTION = "selection", "Built from a selection"
+        UPLOAD = "upload", "Uploaded"
+        UPSTREAM = "upstream", "Imported from the provider's files"
 
     class State(models.TextChoices):
         DRAFT = "draft", "Being chosen"
@@ -63,6 +91,12 @@ class DatasetVersion(models.Model):
     frozen_selection = models.ForeignKey(
         "completions.FrozenSelection", models.SET_NULL, null=True, blank=True, related_name="versions"
     )
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.SELECTION)
+    source = models.JSONField(default=dict, help_text="Of an upload or import: file name, size, upstream id.")
+    parent = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="children", help_text="The version it was made from."
+    )
+    note = models.CharField(max_length=200, blank=True, help_text="What is new in it, in words.")
     connections = models.ManyToManyField("portal.Connection", related_name="dataset_versions")
     recipe = models.JSONField(default=dict, help_text="Every rule and setting of the build, as data.")
     state = models.CharField(max_length=12, choices=State.choices, default=State.DRAFT)
@@ -73,6 +107,7 @@ class DatasetVersion(models.Model):
     sha256 = models.CharField(max_length=64, blank=True)
     size = models.BigIntegerField(default=0, help_text="Bytes.")
     rows = models.IntegerField(default=0)
+    splits = models.JSONField(default=list, help_text="Each a Part, in the order of the file.")
     counts = models.JSONField(default=dict, help_text="selected, written, tokens, left_out: {reason: n}.")
     problems = models.JSONField(default=list, help_text="What validation found: code, line, text, severity.")
     refusal = models.TextField(blank=True)
@@ -88,6 +123,20 @@ class DatasetVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.dataset} v{self.number}"
+
+    @property
+    def parts(self) -> list[Part]:
+        """The splits of a version that is built, in the order of its file."""
+        if self.splits:
+            return [Part(**split) for split in self.splits]
+        if not self.sha256:
+            return []
+        whole = self.counts.get("tokens", 0)
+        return [Part("train", 1, self.rows, 0, self.size, self.sha256, self.file_name, whole)]
+
+    def part(self, name: str) -> Part | None:
+        """The split of that name, if the version has it."""
+        return next((part for part in self.parts if part.name == name), None)
 
     @property
     def left_out_total(self) -> int:
@@ -110,7 +159,27 @@ class Example(models.Model):
     length = models.IntegerField(null=True)
     tokens = models.IntegerField(null=True)
     split = models.CharField(max_length=12, default="train")
-    excluded_reason = models.CharField(max_length=120, blank=True)
+    excluded_reason = models.CharField(
+        max_length=120, blank=True, help_text="A code, or a sentence; one left out by hand begins `by_hand:`."
+    )
+    # What choosing among rows needs to know of each; taken when the row is written.
+    prompt_key = models.CharField(
+        max_length=16, blank=True, help_text="The same of rows that ask the same (completions.duplicates)."
+    )
+    conversation = models.CharField(
+        max_length=16, blank=True, help_text="The same of rows whose conversations begin alike."
+    )
+    stratum = models.CharField(max_length=120, blank=True, help_text="What a sample or split is even over.")
+    capped_by = models.CharField(max_length=120, blank=True, help_text="The group that a cap counts.")
+    side = models.CharField(max_length=1, blank=True, help_text="Of a half pair: + preferred, - the other.")
+    partner = models.ForeignKey(
+        "self", models.SET_NULL, null=True, related_name="+", help_text="The half that completes a pair."
+    )
+    edited = models.BooleanField(default=False, help_text="A correction or a rule changed its text.")
+    flags = models.CharField(
+        max_length=200, blank=True, help_text="Codes of its warnings, each between spaces: ` truncated pii `."
+    )
+    doubts = models.PositiveSmallIntegerField(default=0, help_text="How bad its warnings are; worst first.")
 
     objects: Any = models.Manager()
 
@@ -121,6 +190,8 @@ class Example(models.Model):
         indexes = [
             # Looking inside a version, line by line; counting what was left out.
             models.Index(fields=["version", "excluded_reason", "position"], name="example_of_version"),
+            # The worst rows first.
+            models.Index(fields=["version", "-doubts", "position"], name="example_worst_first"),
         ]
 
     def __str__(self) -> str:

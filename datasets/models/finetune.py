@@ -32,8 +32,34 @@ class UploadedFile(models.Model):
         return self.file_name
 
 
+class Sweep(models.Model):
+    """Several jobs from one form on one upload, to be compared."""
+
+    name = models.CharField(max_length=120)
+    connection = models.ForeignKey("portal.Connection", models.CASCADE, related_name="sweeps")
+    version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="sweeps")
+    created_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    objects: Any = OnConnectionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class FineTune(models.Model):
-    """One fine-tuning job: prepared here, launched once, followed until it ends."""
+    """One fine-tuning job: prepared here, launched once, followed until it ends.
+
+    A job that was started elsewhere has no version; it is read-only until somebody adopts it.
+    """
+
+    class Method(models.TextChoices):
+        SUPERVISED = "supervised", "Supervised"
+        DPO = "dpo", "Direct preference optimisation"
+        REINFORCEMENT = "reinforcement", "Reinforcement"
 
     class State(models.TextChoices):
         DRAFT = "draft", "Being set up"
@@ -42,6 +68,7 @@ class FineTune(models.Model):
         LAUNCHING = "launching", "Creating the job"
         ASKING = "asking", "A person has to decide"
         RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
         SUCCEEDED = "succeeded", "Succeeded"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
@@ -49,13 +76,18 @@ class FineTune(models.Model):
     ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
     connection = models.ForeignKey("portal.Connection", models.CASCADE, related_name="fine_tunes")
-    version = models.ForeignKey("datasets.DatasetVersion", models.PROTECT, related_name="fine_tunes")
+    version = models.ForeignKey(
+        "datasets.DatasetVersion", models.PROTECT, null=True, related_name="fine_tunes"
+    )
+    sweep = models.ForeignKey(Sweep, models.SET_NULL, null=True, related_name="fine_tunes")
     file = models.ForeignKey(UploadedFile, models.SET_NULL, null=True, related_name="fine_tunes")
+    validation_file = models.ForeignKey(UploadedFile, models.SET_NULL, null=True, related_name="validates")
     action = models.ForeignKey("portal.RemoteAction", models.SET_NULL, null=True, related_name="+")
     operation = models.ForeignKey("portal.Operation", models.SET_NULL, null=True, related_name="+")
     base_model = models.CharField(max_length=120, help_text="With its version, as the create call takes it.")
-    method = models.CharField(max_length=20, default="supervised")
+    method = models.CharField(max_length=20, choices=Method.choices, default=Method.SUPERVISED)
     hyperparameters = models.JSONField(default=dict)
+    grader = models.JSONField(default=dict, help_text="Of reinforcement, as the create call takes it.")
     seed = models.BigIntegerField()
     suffix = models.CharField(max_length=31, blank=True, help_text="The user's part; the mark is appended.")
     training_type = models.CharField(max_length=40, blank=True)
@@ -70,6 +102,9 @@ class FineTune(models.Model):
     error = models.JSONField(default=dict)
     raw = models.JSONField(default=dict, help_text="The job as upstream sent it last.")
     cancel_requested = models.BooleanField(default=False)
+    elsewhere = models.BooleanField(default=False, help_text="Started by somebody else than this portal.")
+    adopted_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
+    estimate = models.JSONField(default=dict, help_text="What was said before the launch: tokens, price.")
     created_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
     polled = models.DateTimeField(null=True)
@@ -81,7 +116,7 @@ class FineTune(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.base_model} on {self.version}"
+        return f"{self.base_model} on {self.version}" if self.version_id else self.base_model
 
 
 class FineTuneEvent(models.Model):
@@ -132,6 +167,8 @@ class Deployment(models.Model):
         READY = "ready", "Answers"
         ASKING = "asking", "A person has to decide"
         FAILED = "failed", "Failed"
+        DELETING = "deleting", "Being deleted"
+        DELETED = "deleted", "Deleted"
 
     connection = models.ForeignKey("portal.Connection", models.CASCADE, related_name="deployments")
     fine_tune = models.ForeignKey(FineTune, models.SET_NULL, null=True, related_name="deployments")
@@ -147,11 +184,18 @@ class Deployment(models.Model):
     created_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
     ready_at = models.DateTimeField(null=True)
+    deleted_at = models.DateTimeField(null=True)
 
     objects: Any = OnConnectionQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(name="one_deployment_per_name", fields=["connection", "name"])]
+        constraints = [
+            models.UniqueConstraint(
+                name="one_deployment_per_name",
+                fields=["connection", "name"],
+                condition=~models.Q(state="deleted"),
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
