@@ -1,4 +1,4 @@
-"""One form per step of Distill, and one for a deployment."""
+"""One form per step of Distill."""
 
 import re
 from typing import Any
@@ -8,7 +8,6 @@ from django.core.exceptions import ValidationError
 
 from datasets.base_models import TRAINING_TYPES
 from datasets.distill import LONGEST_SEED
-from datasets.finetune import deploy
 from portal.models import Connection
 
 SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,31}")
@@ -127,32 +126,3 @@ class LaunchForm(forms.Form):
         values = super().clean() or {}
         values.setdefault("training_type", "")
         return values
-
-
-class DeployForm(forms.Form):
-    """A name, a size and a price class for a fine-tuned model on Azure."""
-
-    model = forms.ChoiceField(label="Model", help_text="The finished model, or one of its checkpoints.")
-    name = forms.CharField(
-        max_length=64, strip=True, label="Deployment name", help_text="What calls name as their model."
-    )
-    sku = forms.ChoiceField(
-        choices=[(sku, sku) for sku in deploy.SKUS],
-        label="Kind",
-        help_text="DeveloperTier has no hosting fee and is removed after 24 hours.",
-    )
-    capacity = forms.IntegerField(
-        min_value=1, max_value=1000, initial=10, help_text="In thousands of tokens per minute."
-    )
-
-    def __init__(self, *args: Any, models: list[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = self.fields["model"]
-        assert isinstance(field, forms.ChoiceField)
-        field.choices = models
-
-    def clean_name(self) -> str:
-        name = str(self.cleaned_data["name"])
-        if not deploy.NAME.fullmatch(name):
-            raise ValidationError("2 to 64 letters, digits and . _ -, beginning with a letter or digit.")
-        return name

@@ -6,8 +6,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from datasets.deploy_forms import DeployForm
 from datasets.finetune import deploy
-from datasets.forms import DeployForm
 from datasets.models import Deployment, FineTune
 from portal.htmx import fragment, toast
 from portal.models import Auth, RemoteAction
@@ -49,7 +49,8 @@ def _models(tune: FineTune) -> list[tuple[str, str]]:
 def _name_of(tune: FineTune) -> str:
     """A name to begin with: the base model and the suffix, as far as a deployment's name allows."""
     base = re.sub(r"-\d{4}-\d{2}-\d{2}$", "", tune.base_model)
-    parts = [base, tune.suffix or str(tune.version.dataset), str(tune.pk)]
+    origin = str(tune.version.dataset) if tune.version is not None else ""
+    parts = [part for part in (base, tune.suffix or origin, str(tune.pk)) if part]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(parts)).strip("-._")[:64]
 
 
@@ -83,7 +84,8 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _selection(request: HttpRequest, deployment: Deployment) -> object:
     """What the model learnt from, to measure it on; only the owner of the selection may go on with it."""
-    frozen = deployment.fine_tune.version.frozen_selection if deployment.fine_tune is not None else None
+    version = deployment.fine_tune.version if deployment.fine_tune is not None else None
+    frozen = version.frozen_selection if version is not None else None
     return frozen.pk if frozen is not None and frozen.owner_id == request.user.pk else None
 
 
