@@ -6,7 +6,7 @@ into a file that nobody reads beyond what was recorded of it.
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -82,20 +82,30 @@ class _Made(File):  # type: ignore[type-arg]  # Django's File is generic in its 
         return str(self.name)
 
 
-def publish(path: Path, name: str) -> tuple[int, str, str]:
-    """Move a complete file into the artifacts; its size, SHA-256 and the name that it has there."""
+def join(pieces: Iterable[bytes], file: BinaryIO) -> str:
+    """Write the pieces one after the other; the SHA-256 of them all."""
     digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+        file.write(piece)
+    return digest.hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file."""
     with path.open("rb") as file:
-        while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
-        size = file.tell()
-        storage = artifacts()
-        if storage.exists(name):  # from a try that died before it was recorded
-            storage.delete(name)
-        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(path: Path, name: str) -> tuple[int, str]:
+    """Move a complete file into the artifacts; its size and the name that it has there."""
+    storage = artifacts()
+    if storage.exists(name):  # from a try that died before it was recorded
+        storage.delete(name)
+    with path.open("rb") as file:
         saved = storage.save(name, _Made(file, name=str(path)))
     path.unlink(missing_ok=True)
-    return size, digest.hexdigest(), saved
+    return storage.size(saved), saved
 
 
 def open_file(export: Export) -> Any:

@@ -200,9 +200,9 @@ def _finish(work: Working, export: Export, cursor: dict[str, Any]) -> Outcome:
         with files.write_anew(path) as file:
             if export.form == Form.PARQUET:
                 parquet.write(path, [name for name, _ in lines.columns_of(export.options)], pieces)
+                sha256 = files.digest_of(path)
             else:
-                for chunk in pieces:
-                    file.write(chunk)
+                sha256 = files.join(pieces, file)
             files.keep(file)
     except files.Missing:
         files.discard_parts(export.pk)
@@ -210,7 +210,7 @@ def _finish(work: Working, export: Export, cursor: dict[str, Any]) -> Outcome:
             work.advance(cursor={"at": 0, "rows": 0, "parts": [], "left_out": {}}, done=0)
             work.log("A part of the file was gone; writing it again.", "warning")
         return Again()
-    size, sha256, saved = files.publish(path, f"exports/{export.pk}.{export.extension}")
+    size, saved = files.publish(path, f"exports/{export.pk}.{export.extension}")
     crashpoint("export.published")
     with transaction.atomic():
         work.advance(done=cursor["at"], total=cursor["at"])
