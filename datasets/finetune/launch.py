@@ -107,7 +107,7 @@ def begin(tune: FineTune, user: Any) -> Operation:
             .get(pk=tune.pk)
         )
         if tune.state == State.DRAFT:
-            if tune.version.state != DatasetVersion.State.READY:
+            if tune.trained_on.state != DatasetVersion.State.READY:
                 raise ValueError("only a version that is built can be trained on")
             tune.state, tune.created_by, tune.created = State.UPLOADING, user, timezone.now()
             tune.save(update_fields=["state", "created_by", "created"])
@@ -117,7 +117,7 @@ def begin(tune: FineTune, user: Any) -> Operation:
                 tune,
                 connection=tune.connection,
                 model=tune.base_model,
-                rows=tune.version.rows,
+                rows=tune.trained_on.rows,
             )
         elif tune.operation is not None:
             return tune.operation

@@ -59,8 +59,8 @@ def ensure(tune: FineTune, upstream: Upstream, work: operations.Working) -> Uplo
     assert action is not None
     if action.state != RemoteAction.State.CONFIRMED:
         if action.state == RemoteAction.State.PLANNED:
-            _verify(tune.version)
-        result = remote.carry_out(action, FileErrand(tune.version), upstream, work)
+            _verify(tune.trained_on)
+        result = remote.carry_out(action, FileErrand(tune.trained_on), upstream, work)
         if result.outcome is Outcome.WAIT:
             return operations.Wait(result.wait, result.note)
         if result.outcome is Outcome.REFUSED:
@@ -78,7 +78,7 @@ def ensure(tune: FineTune, upstream: Upstream, work: operations.Working) -> Uplo
 
 
 def _row(tune: FineTune, work: operations.Working) -> UploadedFile:
-    version = tune.version
+    version = tune.trained_on
     with transaction.atomic():
         file, _ = UploadedFile.objects.select_for_update().get_or_create(
             connection=tune.connection,

@@ -1,10 +1,13 @@
 """Fine-tuning jobs as followed upstream, the files they use and the deployments they lead to."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
 from portal.querysets import OnConnectionQuerySet
+
+if TYPE_CHECKING:
+    from datasets.models.dataset import DatasetVersion
 
 
 class UploadedFile(models.Model):
@@ -117,6 +120,14 @@ class FineTune(models.Model):
 
     def __str__(self) -> str:
         return f"{self.base_model} on {self.version}" if self.version_id else self.base_model
+
+    @property
+    def trained_on(self) -> "DatasetVersion":
+        """The version of a job that was launched here; a job from elsewhere has none, and raises."""
+        if self.version is None:
+            raise ValueError("a job that was started elsewhere has no dataset version")
+        found: DatasetVersion = self.version
+        return found
 
 
 class FineTuneEvent(models.Model):

@@ -107,17 +107,17 @@ def test_every_connection_has_one_follower_however_often_the_bell_rings(tune: Fi
 
 def change_file(tune: FineTune, content: bytes) -> None:
     """Give the version another file than the one that was built, as no page lets anybody do."""
-    with storages["artifacts"].open(tune.version.path, "wb") as file:
+    with storages["artifacts"].open(tune.trained_on.path, "wb") as file:
         file.write(content)
-    tune.version.sha256, tune.version.size = hashlib.sha256(content).hexdigest(), len(content)
-    tune.version.save()
+    tune.trained_on.sha256, tune.trained_on.size = hashlib.sha256(content).hexdigest(), len(content)
+    tune.trained_on.save()
 
 
 def test_a_job_that_fails_shows_what_the_provider_said(
     builder: User, connection: Connection, sandbox: Sandbox, client_of: "Callable[[User], Client]"
 ) -> None:
     tune = material.prepared(builder, connection)
-    with files.open_file(tune.version) as file:
+    with files.open_file(tune.trained_on) as file:
         change_file(tune, b"".join(file.readlines()[:5]))
     launch.begin(tune, builder)
     material.step(launch.KIND)
@@ -256,7 +256,7 @@ def test_a_file_that_was_changed_on_the_disk_is_never_sent(
     builder: User, connection: Connection, sandbox: Sandbox
 ) -> None:
     tune = material.prepared(builder, connection)
-    with storages["artifacts"].open(tune.version.path, "r+b") as file:
+    with storages["artifacts"].open(tune.trained_on.path, "r+b") as file:
         file.write(b"X")
     launch.begin(tune, builder)
     material.drain(kinds=[launch.KIND])
