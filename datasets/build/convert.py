@@ -4,39 +4,63 @@ https://platform.openai.com/docs/api-reference/fine-tuning/chat-input
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/fine-tuning
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from completions.conversation import Conversation, Message, Part, ToolCall
-from datasets.build import tokens
-from datasets.build.lines import CannotExpress, Line, Refusal
+from datasets.build.lines import CannotExpress, Counter, Line, Refusal, line_of
+from datasets.build.material import Material
+from datasets.recipe import Recipe
 
-TrainOn = Literal["all", "last"]
-ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+# What a file calls the role of a stored message; what is not named here cannot be trained on.
+ROLES: Final = {
+    "developer": "system",
+    "system": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
 MAX_MESSAGES, MAX_TOOLS, MAX_IMAGES, MAX_IMAGE_BYTES = 2048, 128, 64, 10 * 1024 * 1024
 IMAGE_TYPES = ("data:image/png;base64,", "data:image/jpeg;base64,", "data:image/webp;base64,")
 _WARN_FINISH = {"length": "truncated", "content_filter": "filtered"}
 
 
-def supervised_line(conversation: Conversation, *, train_on: TrainOn = "all") -> Line | Refusal:
+def supervised(material: Material, recipe: Recipe, counter: Counter) -> Line | Refusal:
     """The conversation and its first answer, as the training format writes them, or the reason why not.
 
     With `train_on="last"` earlier answers of the assistant are context only (weight 0).
     """
+    conversation = material.conversation
     try:
-        data = _object(conversation, train_on)
+        messages = asked(conversation)
+        data: dict[str, Any] = {"messages": talk((*messages, answered(conversation)))}
+        if recipe.train_on == "last":
+            for message in data["messages"][:-1]:
+                if message["role"] == "assistant":
+                    message["weight"] = 0
+        data |= tools_for(conversation, data["messages"])
     except CannotExpress as problem:
         return Refusal(problem.reason)
-    count, estimated = tokens.of(conversation, data)
+    return line_of(data, material, counter, warnings=warnings_of(conversation))
+
+
+def warnings_of(conversation: Conversation) -> tuple[str, ...]:
+    """What is doubtful about the answer as a target, though the format takes it."""
     warning = _WARN_FINISH.get(conversation.finish_reason)
-    return Line(data, count, estimated, (warning,) if warning else ())
+    return (warning,) if warning else ()
 
 
-def _object(conversation: Conversation, train_on: TrainOn) -> dict[str, Any]:
+def asked(conversation: Conversation) -> tuple[Message, ...]:
+    """The messages that ask. Raises CannotExpress where they are missing."""
     if conversation.messages is None:
         raise CannotExpress("pending")
     if not conversation.messages:
         raise CannotExpress("no_messages")
+    return conversation.messages
+
+
+def answered(conversation: Conversation) -> Message:
+    """The answer that is trained on. Raises CannotExpress where there is none that can be."""
     answer = conversation.answer
     if answer is None:
         raise CannotExpress("no_answer")
@@ -44,43 +68,55 @@ def _object(conversation: Conversation, train_on: TrainOn) -> dict[str, Any]:
         raise CannotExpress("refusal")
     if not answer.text.strip() and not answer.tool_calls:
         raise CannotExpress("empty_answer")
-    if len(conversation.messages) >= MAX_MESSAGES:
+    return answer
+
+
+def talk(messages: Sequence[Message], roles: Mapping[str, str] = ROLES) -> list[dict[str, Any]]:
+    """The messages as a file writes them. Raises CannotExpress."""
+    if len(messages) > MAX_MESSAGES:
         raise CannotExpress("too_many_messages")
-    data: dict[str, Any] = {"messages": list(_messages((*conversation.messages, answer)))}
-    if train_on == "last":
-        for message in data["messages"][:-1]:
-            if message["role"] == "assistant":
-                message["weight"] = 0
-    _check_images(data["messages"])
+    written = list(_messages(messages, roles))
+    _check_images(written)
+    return written
+
+
+def tools_for(conversation: Conversation, *talks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The tools as further fields of a line; every call in the talks needs the definition of its tool."""
+    data: dict[str, Any] = {}
     if conversation.tools:
         data["tools"] = _tools(conversation.tools)
         parallel = conversation.item.get("parallel_tool_calls")
         if isinstance(parallel, bool):
             data["parallel_tool_calls"] = parallel
-    _check_calls(data)
+    defined = {tool["function"].get("name") for tool in data.get("tools", [])}
+    for messages in talks:
+        for message in messages:
+            for call in message.get("tool_calls", ()):
+                if call["function"]["name"] not in defined:
+                    raise CannotExpress("tool_call_without_tools")
     return data
 
 
-def _messages(messages: tuple[Message, ...]) -> Iterator[dict[str, Any]]:
-    asked: set[str] = set()
+def _messages(messages: Sequence[Message], roles: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    called: set[str] = set()
     for message in messages:
-        written = _message(message)
+        written = _message(message, roles)
         if message.role == "tool":
-            if not message.tool_call_id or message.tool_call_id not in asked:
+            if not message.tool_call_id or message.tool_call_id not in called:
                 raise CannotExpress("tool_id_lost")
             written["tool_call_id"] = message.tool_call_id
-        asked.update(call.id for call in message.tool_calls)
+        called.update(call.id for call in message.tool_calls)
         yield written
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, roles: Mapping[str, str]) -> dict[str, Any]:
     if message.role == "function":
         raise CannotExpress("legacy_function")
-    if message.role not in ROLES:
+    if message.role not in roles:
         raise CannotExpress("unknown_role")
     if message.refusal:
         raise CannotExpress("refusal")
-    written: dict[str, Any] = {"role": ROLES[message.role]}
+    written: dict[str, Any] = {"role": roles[message.role]}
     content = _content(message)
     if content is not None:
         written["content"] = content
@@ -164,10 +200,13 @@ def _check_images(messages: list[dict[str, Any]]) -> None:
         raise CannotExpress("too_many_images")
 
 
-def _check_calls(data: dict[str, Any]) -> None:
-    """Every call needs the definition of its tool, or the provider refuses the file."""
-    defined = {tool["function"].get("name") for tool in data.get("tools", [])}
-    for message in data["messages"]:
-        for call in message.get("tool_calls", ()):
-            if call["function"]["name"] not in defined:
-                raise CannotExpress("tool_call_without_tools")
+def supervised_line(conversation: Conversation, *, train_on: str = "all") -> Line | Refusal:
+    """The line of a conversation alone."""
+    from datasets.build import tokens
+
+    class Known:
+        def of(self, material: Material, data: Mapping[str, Any], /) -> tuple[int, str]:
+            count, estimated = tokens.of(material.conversation, data)
+            return count, "guessed" if estimated else "usage"
+
+    return supervised(Material("", conversation), Recipe(train_on=train_on), Known())

@@ -7,26 +7,26 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from completions.conversation import KNOWN_ROLES, Conversation, Message, Part, pick
-from datasets.build.lines import CannotExpress, Line, Refusal, in_words
+from datasets.build import columns
+from datasets.build.lines import CannotExpress, Counter, Line, Refusal, in_words, line_of
+from datasets.build.material import Material
+from datasets.recipe import Recipe
 
-META = "meta:"
+META = columns.META
 SENT_PARTS = frozenset({"text", "image", "audio", "file"})
+# What an item has of its own, so that no further field takes its name.
+TAKEN = frozenset(
+    {"input", "output", "metadata", "reference", "unsendable", "tools", "response_format", "messages"}
+)
 
 
-class Row(Protocol):
-    """What is read of a stored completion."""
-
-    metadata: dict[str, Any]
-    prompt_tokens: int | None
-
-
-def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, Any]) -> Line | Refusal:
+def evaluation(material: Material, recipe: Recipe, counter: Counter) -> Line | Refusal:
     """The item of one completion, or the reason why there is none.
 
-    `recipe["reference"]` is `meta:<key>`, `answer` (the stored answer) or empty for no reference.
     A conversation that cannot be sent to a model again still makes an item, as its stored answer can be
     measured; `item["unsendable"]` then says why a fresh answer cannot be had.
     """
+    conversation = material.conversation
     if conversation.messages is None:
         return Refusal("pending")
     if not conversation.messages:
@@ -34,19 +34,16 @@ def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, A
     answer = conversation.answer
     if answer is None:
         return Refusal("no_answer")
-    output = answer.text or answer.refusal
-    item: dict[str, Any] = {"input": [], "output": output, "metadata": row.metadata}
-    reference = str(recipe.get("reference") or "")
-    if reference.startswith(META):
-        key = reference.removeprefix(META)
-        value = row.metadata.get(key)
-        if not isinstance(value, str) or not value:
-            return Refusal(f"It has no metadata “{key[:60]}”")
-        item["reference"] = value
-    elif reference:
-        if not output.strip():
-            return Refusal("empty_answer")
-        item["reference"] = output
+    item: dict[str, Any] = {
+        "input": [],
+        "output": answer.text or answer.refusal,
+        "metadata": dict(material.metadata),
+    }
+    try:
+        item |= columns.reference_of(material, recipe)
+        item |= columns.further(material, recipe, taken=TAKEN)
+    except CannotExpress as problem:
+        return Refusal(problem.reason)
     try:
         item["input"] = list(_messages(conversation.messages))
     except CannotExpress as problem:
@@ -57,7 +54,7 @@ def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, A
     wanted = pick(conversation.item, "response_format")
     if isinstance(wanted, Mapping):
         item["response_format"] = dict(wanted)
-    return Line({"item": item}, row.prompt_tokens)
+    return line_of({"item": item}, material, counter)
 
 
 def _messages(messages: tuple[Message, ...]) -> Iterator[dict[str, Any]]:
@@ -119,3 +116,21 @@ def _part(part: Part) -> dict[str, Any]:
     if part.kind not in SENT_PARTS or not isinstance(part.raw, Mapping) or "type" not in part.raw:
         raise CannotExpress("unknown_part")
     return dict(part.raw)
+
+
+class Row(Protocol):
+    """What is read of a stored completion."""
+
+    metadata: dict[str, Any]
+    prompt_tokens: int | None
+
+
+def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, Any]) -> Line | Refusal:
+    """The item of a conversation alone."""
+
+    class Known:
+        def of(self, material: Material, data: Mapping[str, Any], /) -> tuple[int, str]:
+            return row.prompt_tokens or 0, "usage"
+
+    material = Material("", conversation, metadata=row.metadata, prompt_tokens=row.prompt_tokens)
+    return evaluation(material, Recipe(reference=str(recipe.get("reference") or "")), Known())

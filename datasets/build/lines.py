@@ -1,7 +1,13 @@
 """What conversion says about one completion: a line of the file, or why there is none. Pure."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Protocol
+
+from datasets.build.material import Material
+
+# How tokens are counted so that the number holds; any other way is an estimate.
+COUNTED: Final = frozenset({"usage", "exact"})
 
 # Every reason for leaving a completion out, in the words that people read.
 REASONS = {
@@ -33,6 +39,16 @@ REASONS = {
     "too_long": "It has more tokens than the base model can be trained with",
     "unwritable": "It holds text or numbers that a JSON file cannot carry",
     "invalid": "Its line breaks a rule of the format",
+    "no_user": "Its last message is not the user's, so there is nothing to answer",
+    "nothing_left": "Nothing of what the user asked is left after the rewriting",
+    "no_correction": "Its answer was not corrected",
+    "same_answer": "Its correction says the same as the original",
+    "not_rated": "Its answer is rated neither good nor bad",
+    "neither_model": "Neither of the two models answered it",
+    "no_partner": "No other answer to the same prompt makes a pair with it",
+    "image_in_pair": "It holds an image; preference pairs are text only",
+    "answer_not_good": "Its answer was rejected or rated bad, and nobody corrected it",
+    "name_taken": "Two of its further fields have the same name",
 }
 
 
@@ -46,6 +62,7 @@ class Line:
     """One JSON object of the file. `warnings` are codes of datasets.build.validate.WARNINGS.
 
     `side` marks the half of a preference pair whose other half is another row: + is preferred, - is not.
+    `how` says how its tokens were counted.
     """
 
     data: dict[str, Any]
@@ -53,6 +70,26 @@ class Line:
     estimated: bool = False
     warnings: tuple[str, ...] = ()
     side: str = ""
+    how: str = ""
+
+
+class Counter(Protocol):
+    """Who counts the tokens of a line: (tokens, how), where how is usage, exact, fitted or guessed."""
+
+    def of(self, material: Material, data: Mapping[str, Any], /) -> tuple[int, str]: ...
+
+
+def line_of(
+    data: dict[str, Any],
+    material: Material,
+    counter: Counter,
+    *,
+    warnings: Sequence[str] = (),
+    side: str = "",
+) -> Line:
+    """The line with its tokens counted."""
+    tokens, how = counter.of(material, data)
+    return Line(data, tokens, how not in COUNTED, tuple(warnings), side, how)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,78 @@
+"""A stored conversation as a preference pair, or as the half of one. Pure.
+
+https://platform.openai.com/docs/api-reference/fine-tuning/preference-input
+https://learn.microsoft.com/azure/ai-foundry/openai/how-to/fine-tuning-direct-preference-optimization
+"""
+
+from typing import Any
+
+from completions.conversation import Conversation, Message
+from datasets.build import columns
+from datasets.build.convert import answered, asked, talk, tools_for, warnings_of
+from datasets.build.lines import CannotExpress, Counter, Line, Refusal, line_of
+from datasets.build.material import Material
+from datasets.recipe import Recipe
+
+PREFERRED, OTHER = "preferred_output", "non_preferred_output"
+
+
+def preference(material: Material, recipe: Recipe, counter: Counter) -> Line | Refusal:
+    """The pair of a row that was corrected, or one half of a pair, as the recipe finds pairs.
+
+    From corrections: the corrected answer over the original. From ratings or two models: a half and its side,
+    `{"input": …, "output": […]}`; `joined` makes a line of two.
+    """
+    try:
+        if recipe.pairs.source == "corrections":
+            return line_of(_corrected(material), material, counter)
+        side = side_of(material, recipe)
+        conversation = (
+            columns.corrected(material) if side == "+" and recipe.use_corrections else material.conversation
+        )
+        answer = answered(conversation) if side == "+" else _worse(conversation)
+        data = _input(conversation, output := talk((answer,)))
+    except CannotExpress as problem:
+        return Refusal(problem.reason)
+    warnings = warnings_of(conversation) if side == "+" else ()
+    return line_of({**data, "output": output}, material, counter, warnings=warnings, side=side)
+
+
+def joined(better: dict[str, Any], worse: dict[str, Any]) -> dict[str, Any]:
+    """The line of two halves that ask the same; the tools of the preferred one hold."""
+    return {"input": better["input"], PREFERRED: better["output"], OTHER: worse["output"]}
+
+
+def side_of(material: Material, recipe: Recipe) -> str:
+    """+ for an answer to prefer, - for the other. Raises CannotExpress where a row is neither."""
+    if recipe.pairs.source == "ratings":
+        side = {"good": "+", "bad": "-"}.get(material.rating)
+        if side is None:
+            raise CannotExpress("not_rated")
+        return side
+    if material.model == recipe.pairs.preferred:
+        return "+"
+    if material.model == recipe.pairs.other:
+        return "-"
+    raise CannotExpress("neither_model")
+
+
+def _corrected(material: Material) -> dict[str, Any]:
+    asked(material.conversation)
+    if material.correction is None:
+        raise CannotExpress("no_correction")
+    after = columns.corrected(material)
+    preferred = talk((answered(after),))
+    other = talk((_worse(material.conversation),))
+    if preferred == other:
+        raise CannotExpress("same_answer")
+    return {**_input(after, preferred, other), PREFERRED: preferred, OTHER: other}
+
+
+def _worse(conversation: Conversation) -> Message:
+    """The answer that is not preferred."""
+    return answered(conversation)
+
+
+def _input(conversation: Conversation, *outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    messages = talk(asked(conversation))
+    return {"input": {"messages": messages, **tools_for(conversation, messages, *outputs)}}
