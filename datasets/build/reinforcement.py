@@ -1,4 +1,4 @@
-"""A stored conversation as one line of a reinforcement fine-tuning file: what is asked, what to grade by. Pure.
+"""A stored conversation as one line of a reinforcement fine-tuning file, and the check of its grader. Pure.
 
 https://platform.openai.com/docs/api-reference/fine-tuning/reinforcement-input
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/reinforcement-fine-tuning
