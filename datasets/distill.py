@@ -1,8 +1,10 @@
 """The choices of the Distill wizard, kept as a draft version and a draft fine-tune, so that it can wait."""
 
 import random
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Count, Max
@@ -12,15 +14,22 @@ from completions.models import FrozenSelection, StoredCompletion
 from datasets.build import build, validate
 from datasets.finetune import launch
 from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
+from datasets.recipe import Recipe
 from portal import audit
 from portal.models import Connection, Operation
 
-STEPS = (("data", "Data"), ("model", "Model"), ("check", "Check"), ("launch", "Launch"))
+STEPS = (("data", "Data"), ("check", "Check"), ("model", "Model"), ("launch", "Launch"))
 LONGEST_SEED = 2**31 - 1
 State = DatasetVersion.State
+# What a purpose is trained with; the wizard asks for nothing that follows.
+METHODS: Final[Mapping[str, str]] = {
+    Purpose.SUPERVISED: FineTune.Method.SUPERVISED,
+    Purpose.PREFERENCE: FineTune.Method.DPO,
+    Purpose.REINFORCEMENT: FineTune.Method.REINFORCEMENT,
+}
 
 
-def start(frozen: FrozenSelection, user: Any, name: str, train_on: str) -> DatasetVersion:
+def start(frozen: FrozenSelection, user: Any, name: str, recipe: Recipe) -> DatasetVersion:
     """Confirm the selection and make a dataset with its first version, still a draft."""
     with transaction.atomic():
         FrozenSelection.objects.select_for_update().get(pk=frozen.pk)  # one click at a time
@@ -28,37 +37,119 @@ def start(frozen: FrozenSelection, user: Any, name: str, train_on: str) -> Datas
         if existing is not None:
             return existing
         selection.confirm(frozen)
-        dataset = Dataset.objects.create(name=name, purpose=Purpose.SUPERVISED, owner=user)
+        dataset = Dataset.objects.create(name=name, purpose=recipe.purpose, owner=user)
         version: DatasetVersion = DatasetVersion.objects.create(
             dataset=dataset,
             number=1,
             frozen_selection=frozen,
-            recipe={"purpose": Purpose.SUPERVISED, "train_on": train_on},
+            recipe=recipe.as_data(),
             counts={"selected": frozen.count},
             created_by=user,
         )
         version.connections.set(frozen.connections.all())
-        audit.record(user, "dataset.created", dataset, selected=frozen.count)
+        audit.record(user, "dataset.created", dataset, selected=frozen.count, purpose=recipe.purpose)
         return version
 
 
 def version_of(frozen: FrozenSelection) -> DatasetVersion | None:
-    """The training set that was begun from this selection already."""
+    """What was begun from this selection already, to train on."""
     found: DatasetVersion | None = (
-        DatasetVersion.objects.filter(frozen_selection=frozen, dataset__purpose=Purpose.SUPERVISED)
+        DatasetVersion.objects.filter(frozen_selection=frozen, dataset__purpose__in=list(METHODS))
         .order_by("id")
         .first()
     )
     return found
 
 
-def change_data(version: DatasetVersion, user: Any, name: str, train_on: str) -> DatasetVersion:
-    """Rename the dataset; another way of training makes another version where this one is built."""
+def recipe_of(version: DatasetVersion) -> Recipe:
+    """The rules of a version as a value."""
+    return Recipe.read(version.recipe)
+
+
+def purpose_is_fixed(version: DatasetVersion) -> bool:
+    """Whether rows of its dataset were built already, so that it keeps its purpose."""
+    return bool(version.dataset.versions.exclude(state__in=(State.DRAFT, State.FAILED)).exists())
+
+
+def change_data(version: DatasetVersion, user: Any, name: str, recipe: Recipe) -> DatasetVersion:
+    """Rename the dataset; other rules make another version where this one is built."""
     with transaction.atomic():
-        if version.dataset.name != name:
-            Dataset.objects.filter(pk=version.dataset_id).update(name=name)
-            audit.record(user, "dataset.renamed", version.dataset)
-        return _with_recipe(version, user, {**version.recipe, "train_on": train_on})
+        dataset = version.dataset
+        if dataset.name != name:
+            Dataset.objects.filter(pk=dataset.pk).update(name=name)
+            audit.record(user, "dataset.renamed", dataset)
+        if dataset.purpose != recipe.purpose:
+            if purpose_is_fixed(version):
+                recipe = replace(recipe, purpose=dataset.purpose)
+            else:
+                Dataset.objects.filter(pk=dataset.pk).update(purpose=recipe.purpose)
+                dataset.purpose = recipe.purpose
+                drafts = FineTune.objects.filter(version__dataset=dataset, state=FineTune.State.DRAFT)
+                drafts.delete()  # another method, another model
+        following = with_recipe(version, user, recipe)
+        take_draft(version, following)
+        return following
+
+
+def with_recipe(version: DatasetVersion, user: Any, recipe: Recipe, *, note: str = "") -> DatasetVersion:
+    """The version with this recipe: itself while it is a draft, else the next one of its dataset."""
+    with transaction.atomic():
+        version = (
+            DatasetVersion.objects.select_for_update(of=("self",))
+            .select_related("dataset", "frozen_selection")
+            .get(pk=version.pk)
+        )
+        if recipe == recipe_of(version):
+            return version
+        live = build.operation_of(version)
+        if version.state in (State.DRAFT, State.FAILED) and not (live is not None and live.is_live):
+            version.recipe = recipe.as_data()
+            version.save(update_fields=["recipe"])
+            return version
+        return next_version(version, user, recipe, note=note)
+
+
+def next_version(
+    version: DatasetVersion,
+    user: Any,
+    recipe: Recipe,
+    *,
+    frozen: FrozenSelection | None = None,
+    note: str = "",
+) -> DatasetVersion:
+    """Another version of the same dataset, still a draft, on the same rows or on those of `frozen`.
+
+    Asking twice for the same one gives the same one, until it is built.
+    """
+    with transaction.atomic():
+        dataset = Dataset.objects.select_for_update().get(pk=version.dataset_id)  # one number at a time
+        rows = frozen or version.frozen_selection
+        selected = frozen.count if frozen else version.counts.get("selected", 0)
+        data = recipe.as_data()
+        drafts = dataset.versions.filter(parent=version, frozen_selection=rows, state=State.DRAFT)
+        begun: DatasetVersion | None = next((each for each in drafts if each.recipe == data), None)
+        if begun is not None:
+            return begun
+        following: DatasetVersion = DatasetVersion.objects.create(
+            dataset=dataset,
+            number=dataset.versions.aggregate(last=Max("number"))["last"] + 1,
+            frozen_selection=rows,
+            parent=version,
+            note=note[:200],
+            recipe=data,
+            counts={"selected": selected},
+            created_by=user,
+        )
+        following.connections.set((frozen or version).connections.all())
+        audit.record(user, "dataset_version.created", following, note=note[:200])
+        return following
+
+
+def take_draft(version: DatasetVersion, following: DatasetVersion) -> None:
+    """Let the fine-tune that is being set up go on with another version."""
+    if following.pk != version.pk:
+        drafts = FineTune.objects.filter(version=version, state=FineTune.State.DRAFT)
+        drafts.update(version=following)
 
 
 def draft_of(version: DatasetVersion) -> FineTune | None:
@@ -75,43 +166,34 @@ def draft_of(version: DatasetVersion) -> FineTune | None:
 def choose_model(
     version: DatasetVersion, user: Any, connection: Connection, base_model: str
 ) -> tuple[DatasetVersion, FineTune]:
-    """Keep connection and base model; the limits of the model are part of the recipe."""
-    limit = validate.token_limit(base_model)
-    recipe = {**version.recipe, "token_limit": limit, "leave_out_long": bool(limit and connection.is_azure)}
+    """Keep connection and base model; where the model takes shorter rows, the next version obeys."""
     with transaction.atomic():
         DatasetVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)  # one click at a time
-        draft = draft_of(version)
-        version = _with_recipe(version, user, recipe)
+        drafted = draft_of(version)
+        limit = validate.token_limit(base_model) or 0
+        if _must_obey(version, limit, leave_out=connection.is_azure):
+            leave_out = bool(limit and connection.is_azure)
+            recipe = replace(recipe_of(version), token_limit=limit, leave_out_long=leave_out)
+            version = with_recipe(version, user, recipe, note=f"Rows as long as {base_model} takes them")
+        draft = draft_of(version) or drafted
         if draft is None:
             draft = FineTune(created_by=user, seed=random.randint(0, LONGEST_SEED), hyperparameters={})
         if draft.connection_id != connection.pk:
             draft.training_type = "GlobalStandard" if connection.is_azure else ""
         draft.version, draft.connection, draft.base_model = version, connection, base_model
+        draft.method = METHODS[version.dataset.purpose]
         draft.save()
         return version, draft
 
 
-def _with_recipe(version: DatasetVersion, user: Any, recipe: dict[str, Any]) -> DatasetVersion:
-    """The version with this recipe: itself while it is a draft, else the next one of its dataset."""
-    if recipe == version.recipe:
-        return version
-    live = build.operation_of(version)
-    if version.state in (State.DRAFT, State.FAILED) and not (live is not None and live.is_live):
-        version.recipe = recipe
-        version.save(update_fields=["recipe"])
-        return version
-    number = version.dataset.versions.aggregate(last=Max("number"))["last"] + 1
-    following: DatasetVersion = DatasetVersion.objects.create(
-        dataset=version.dataset,
-        number=number,
-        frozen_selection=version.frozen_selection,
-        recipe=recipe,
-        counts={"selected": version.counts.get("selected", 0)},
-        created_by=user,
-    )
-    following.connections.set(version.connections.all())
-    audit.record(user, "dataset_version.created", following)
-    return following
+def _must_obey(version: DatasetVersion, limit: int, *, leave_out: bool) -> bool:
+    """Whether the limit of a model changes the rows; if not, no other version is made."""
+    if version.state in (State.DRAFT, State.FAILED):
+        return True
+    if limit == recipe_of(version).token_limit:
+        return False
+    left_out = version.counts.get("left_out", {}).get("too_long", 0)
+    return bool(left_out or (leave_out and limit and version.examples.filter(tokens__gt=limit).exists()))
 
 
 def build_now(version: DatasetVersion, user: Any) -> Operation | None:
@@ -150,10 +232,10 @@ def main_source(version: DatasetVersion, among: Any) -> int | None:
 def done_steps(version: DatasetVersion) -> set[str]:
     """Which steps of the wizard have their answer."""
     done = {"data"}
-    if draft_of(version) is not None:
-        done.add("model")
-        if version.state == State.READY:
-            done.add("check")
+    if version.state == State.READY:
+        done.add("check")
+        if draft_of(version) is not None:
+            done.add("model")
     return done
 
 

@@ -1,5 +1,6 @@
 """The Distill wizard: a selection, a model, a look at the rows, a launch. Every step is an address."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,9 +15,10 @@ from completions.selection import name_of
 from datasets import base_models, distill, preview, wizard
 from datasets.build import build, validate
 from datasets.build.lines import in_words
+from datasets.distill_forms import DataForm, LaunchForm, ModelForm
 from datasets.finetune import launch
-from datasets.forms import DataForm, LaunchForm, ModelForm
-from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
+from datasets.models import Dataset, DatasetVersion, FineTune
+from datasets.recipe import Recipe
 from portal.htmx import fragment, go, toast, wants_fragment
 from portal.models import Connection
 from portal.permissions import fetch
@@ -34,12 +36,14 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         return redirect(
             "datasets:distill", begun.pk, wizard.first_open(distill.STEPS, distill.done_steps(begun))
         )
-    own = Dataset.objects.filter(owner=request.user.pk, purpose=Purpose.SUPERVISED)
+    own = Dataset.objects.filter(owner=request.user.pk, purpose__in=list(distill.METHODS))
     name = wizard.free_name(name_of(frozen), set(own.values_list("name", flat=True)))
     form = DataForm(request.POST or None, initial={"name": name})
     if request.method == "POST" and form.is_valid():
-        version = distill.start(frozen, request.user, **form.cleaned_data)
-        return redirect("datasets:distill", version.pk, "model")
+        recipe = Recipe(train_on=form.cleaned_data["train_on"])
+        version = distill.start(frozen, request.user, form.cleaned_data["name"], recipe)
+        distill.build_now(version, request.user)
+        return redirect("datasets:distill", version.pk, "check")
     context = {
         "form": form,
         "steps": wizard.steps(distill.STEPS, "data", (), lambda _: request.path),
@@ -55,7 +59,9 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
 def step(request: HttpRequest, pk: int, step: str) -> HttpResponse:
     """One of the steps of a dataset that was begun."""
     versions = DatasetVersion.objects.select_related("dataset", "frozen_selection")
-    version: DatasetVersion = fetch(versions, request.user, "act", pk=pk, dataset__purpose=Purpose.SUPERVISED)
+    version: DatasetVersion = fetch(
+        versions, request.user, "act", pk=pk, dataset__purpose__in=list(distill.METHODS)
+    )
     views = {"data": _data, "model": _model, "check": _check, "launch": _launch}
     if step not in views:
         raise Http404
@@ -88,11 +94,13 @@ def _status(form: Any) -> int:
 
 
 def _data(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
-    initial = {"name": version.dataset.name, "train_on": version.recipe.get("train_on", "all")}
+    initial = {"name": version.dataset.name, "train_on": distill.recipe_of(version).train_on}
     form = DataForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
-        version = distill.change_data(version, request.user, **form.cleaned_data)
-        return redirect("datasets:distill", version.pk, "model")
+        recipe = replace(distill.recipe_of(version), train_on=form.cleaned_data["train_on"])
+        version = distill.change_data(version, request.user, form.cleaned_data["name"], recipe)
+        distill.build_now(version, request.user)
+        return redirect("datasets:distill", version.pk, "check")
     frozen = version.frozen_selection
     context = _page(
         version,
@@ -117,7 +125,9 @@ def _model(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         version, _ = distill.choose_model(
             version, request.user, form.cleaned_data["connection"], form.cleaned_data["base_model"]
         )
-        distill.build_now(version, request.user)
+        if version.state == DatasetVersion.State.READY:
+            return redirect("datasets:distill", version.pk, "launch")
+        distill.build_now(version, request.user)  # the model takes shorter rows than were built
         return redirect("datasets:distill", version.pk, "check")
     connection = _connection(request, form, connections)
     asks = wants_fragment(request) or request.method == "POST"

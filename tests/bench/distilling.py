@@ -50,11 +50,12 @@ def build() -> None:
     """Select everything, choose the model, build the training file."""
     from completions import selection
     from datasets import distill
+    from datasets.recipe import Recipe
     from portal.models import Connection
 
     user = _operator()
     frozen = selection.freeze(user, everything=True)
-    version = distill.start(frozen, user, "Killed at any moment", "all")
+    version = distill.start(frozen, user, "Killed at any moment", Recipe())
     version, _ = distill.choose_model(version, user, Connection.objects.get(), BASE_MODEL)
     distill.build_now(version, user)
 

@@ -61,10 +61,10 @@ def button(page: Page, name: str) -> Locator:
 
 def distill(page: Page, *, model: str, suffix: str) -> None:
     """From the first step of the wizard to the page of the launched job."""
-    follow(page, "Next")
-    page.get_by_label(model, exact=False).first.check()
     follow(page, "Build the rows")
     expect(page.get_by_text(re.compile(r"rows are ready"))).to_be_visible(timeout=PATIENCE)
+    follow(page, "Next")
+    page.get_by_label(model, exact=False).first.check()
     follow(page, "Next")
     page.get_by_label("Suffix").fill(suffix)
     follow(page, r"Launch on")

@@ -14,10 +14,12 @@ from completions.models import Body, FrozenSelection, MessagesState, StoredCompl
 from datasets import distill
 from datasets.build import build
 from datasets.models import DatasetVersion, FineTune
+from datasets.recipe import Recipe
 from portal import steps
 from portal.models import Connection, Operation, User
 
 _numbers = count(1)
+NOTHING = Recipe()  # changes and drops nothing
 SUBJECTS = ("a tide", "a sonnet", "a lathe", "a comet", "a ledger", "a fjord", "a loom")
 
 
@@ -87,13 +89,13 @@ def frozen(user: User, rows: Iterable[StoredCompletion]) -> FrozenSelection:
     return made
 
 
-def draft(user: User, rows: Iterable[StoredCompletion], *, train_on: str = "all") -> DatasetVersion:
-    return distill.start(frozen(user, rows), user, "Summaries", train_on)
+def draft(user: User, rows: Iterable[StoredCompletion], recipe: Recipe = NOTHING) -> DatasetVersion:
+    return distill.start(frozen(user, rows), user, "Summaries", recipe)
 
 
-def built(user: User, rows: Iterable[StoredCompletion]) -> DatasetVersion:
+def built(user: User, rows: Iterable[StoredCompletion], recipe: Recipe = NOTHING) -> DatasetVersion:
     """A version with its file."""
-    version = draft(user, rows)
+    version = draft(user, rows, recipe)
     build.begin(version, user)
     drain(kinds=[build.KIND])
     version.refresh_from_db()

@@ -53,7 +53,11 @@ def test_the_whole_wizard_ends_in_a_job_upstream(
     version = DatasetVersion.objects.get()
     frozen.refresh_from_db()
     assert frozen.confirmed_at is not None
-    assert answer["Location"] == page_of(version, "model")
+    assert answer["Location"] == page_of(version, "check")
+    assert b"being built" in client.get(page_of(version, "check")).content
+    material.drain(kinds=[build.KIND])
+    page = client.get(page_of(version, "check"))
+    assert b"12 rows are ready" in page.content
     page = client.get(
         f"{page_of(version, 'model')}?connection={connection.pk}",
         headers={"HX-Request": "true", "HX-Target": "models"},
@@ -64,11 +68,7 @@ def test_the_whole_wizard_ends_in_a_job_upstream(
         page_of(version, "model"),
         {"connection": connection.pk, "model": "gpt-4.1-mini", "version": MODEL, "other": ""},
     )
-    assert answer["Location"] == page_of(version, "check")
-    assert b"being built" in client.get(page_of(version, "check")).content
-    material.drain(kinds=[build.KIND])
-    page = client.get(page_of(version, "check"))
-    assert b"12 rows are ready" in page.content
+    assert answer["Location"] == page_of(version, "launch")
     form = {**NUMBERS, "training_type": "Developer", "fine_tune": FineTune.objects.get().pk}
     answer = client.post(page_of(version, "launch"), form)
     tune = FineTune.objects.get()
@@ -82,7 +82,7 @@ def test_the_whole_wizard_ends_in_a_job_upstream(
     assert job.suffix.startswith("docs-")
     assert (job.seed, job.model) == (11, MODEL)
     version.refresh_from_db()
-    assert version.recipe["train_on"] == "last"
+    assert distill.recipe_of(version).train_on == "last"
 
 
 def test_a_second_dataset_of_the_same_rows_is_numbered(
@@ -109,10 +109,14 @@ def test_a_selection_that_was_begun_goes_on_where_it_stopped(
     assert version.frozen_selection is not None
     start = reverse("datasets:distill_start", args=[version.frozen_selection.pk])
     client = client_of(builder)
-    assert client.get(start)["Location"] == page_of(version, "model")
-    assert client.get(page_of(version, "launch"))["Location"] == page_of(version, "model")
-    distill.choose_model(version, builder, connection, MODEL)
     assert client.get(start)["Location"] == page_of(version, "check")
+    assert client.get(page_of(version, "launch"))["Location"] == page_of(version, "check")
+    distill.build_now(version, builder)
+    material.drain(kinds=[build.KIND])
+    assert client.get(start)["Location"] == page_of(version, "model")
+    version.refresh_from_db()
+    distill.choose_model(version, builder, connection, MODEL)
+    assert client.get(start)["Location"] == page_of(version, "launch")
 
 
 def test_confirming_twice_makes_one_dataset(
@@ -147,7 +151,7 @@ def test_too_few_rows_are_refused_on_the_page_with_the_reason(
 def test_a_free_text_model_is_taken_and_nonsense_is_not(
     builder: User, connection: Connection, client_of: "Callable[[User], Client]"
 ) -> None:
-    version = material.draft(builder, material.many(connection, 10))
+    version = material.built(builder, material.many(connection, 10))
     client = client_of(builder)
     url = page_of(version, "model")
     for wrong in ("", "drop table;", "a" * 200):
@@ -177,6 +181,7 @@ def test_numbers_out_of_range_come_back_to_be_mended(
     builder: User, connection: Connection, client_of: "Callable[[User], Client]", field: str, value: str
 ) -> None:
     tune = material.prepared(builder, connection)
+    assert tune.version is not None
     form = {**NUMBERS, "training_type": "Standard", "fine_tune": tune.pk, field: value}
     answer = client_of(builder).post(page_of(tune.version, "launch"), form)
     assert answer.status_code == 422
@@ -186,19 +191,29 @@ def test_numbers_out_of_range_come_back_to_be_mended(
 
 def test_a_built_version_never_changes_when_the_model_does(builder: User, connection: Connection) -> None:
     tune = material.prepared(builder, connection)
-    sealed = DatasetVersion.objects.values().get(pk=tune.version_id)
-    same, _ = distill.choose_model(tune.version, builder, connection, "gpt-4o-mini-2024-07-18")
+    version = tune.version
+    assert version is not None
+    version.examples.filter(line=1).update(tokens=40_000)
+    sealed = DatasetVersion.objects.values().get(pk=version.pk)
+    same, _ = distill.choose_model(version, builder, connection, "gpt-4o-mini-2024-07-18")
+    assert same == version
+    other, draft = distill.choose_model(version, builder, connection, "gpt-4.1-nano-2025-04-14")
+    assert (other.number, other.parent, draft.version) == (2, version, other)
+    assert distill.recipe_of(other).token_limit == 32_768
+    assert DatasetVersion.objects.values().get(pk=version.pk) == sealed
+
+
+def test_a_model_that_takes_every_row_needs_no_other_version(builder: User, connection: Connection) -> None:
+    tune = material.prepared(builder, connection)
+    assert tune.version is not None
+    same, _ = distill.choose_model(tune.version, builder, connection, "gpt-4.1-nano-2025-04-14")
     assert same == tune.version
-    other, draft = distill.choose_model(tune.version, builder, connection, "gpt-4.1-nano-2025-04-14")
-    assert (other.number, draft.version) == (2, other)
-    assert other.recipe["token_limit"] == 32_768
-    assert DatasetVersion.objects.values().get(pk=tune.version_id) == sealed
 
 
 def test_a_connection_that_cannot_be_asked_still_offers_the_documented_models(
     builder: User, connection: Connection, sandbox: Sandbox, client_of: "Callable[[User], Client]"
 ) -> None:
-    version = material.draft(builder, material.many(connection, 10))
+    version = material.built(builder, material.many(connection, 10))
     provider.faults(sandbox, {"kind": "status", "status": 401, "path": "/models"})
     page = client_of(builder).get(
         page_of(version, "model"), headers={"HX-Request": "true", "HX-Target": "models"}
@@ -225,7 +240,7 @@ def test_training_elsewhere_needs_the_right_there_and_on_every_source(
     builder: User, connection: Connection, sandbox: Sandbox, client_of: "Callable[[User], Client]"
 ) -> None:
     other = provider.openai(sandbox)
-    version = material.draft(builder, material.many(connection, 10))
+    version = material.built(builder, material.many(connection, 10))
     person = factories.user("half", "builder", connection)
     client = client_of(person)
     url = page_of(version, "model")
