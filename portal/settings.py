@@ -153,6 +153,7 @@ LANGUAGE_CODE = "en-us"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
+CURRENCY = env.str("CURRENCY", "USD")  # of every price, budget and spending
 
 # --- Files ----------------------------------------------------------------------------------------
 
