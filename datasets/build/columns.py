@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterable, Iterator, Set
 from typing import Any, Final
 
-from completions import correcting
 from completions.conversation import Conversation
 from datasets.build.lines import CannotExpress
 from datasets.build.material import Material
+from datasets.build.rewrite import corrected
 from datasets.recipe import Recipe
 
 META: Final = "meta:"  # of a reference: what follows is the key
@@ -46,14 +46,6 @@ def reference_of(material: Material, recipe: Recipe) -> dict[str, Any]:
     if not text.strip():
         raise CannotExpress("empty_answer")
     return {REFERENCE: text}
-
-
-def corrected(material: Material) -> Conversation:
-    """The conversation as it should have been."""
-    value = material.correction
-    return (
-        material.conversation if value is None else correcting.corrected(material.conversation, dict(value))
-    )
 
 
 def said(conversation: Conversation) -> str:

@@ -32,7 +32,7 @@ def supervised(material: Material, recipe: Recipe, counter: Counter) -> Line | R
     """
     conversation = material.conversation
     try:
-        messages = asked(conversation)
+        messages = asked(material)
         data: dict[str, Any] = {"messages": talk((*messages, answered(conversation)))}
         if recipe.train_on == "last":
             for message in data["messages"][:-1]:
@@ -50,13 +50,16 @@ def warnings_of(conversation: Conversation) -> tuple[str, ...]:
     return (warning,) if warning else ()
 
 
-def asked(conversation: Conversation) -> tuple[Message, ...]:
+def asked(material: Material) -> tuple[Message, ...]:
     """The messages that ask. Raises CannotExpress where they are missing."""
-    if conversation.messages is None:
+    messages = material.conversation.messages
+    if messages is None:
         raise CannotExpress("pending")
-    if not conversation.messages:
+    if material.edited and all(message.role != "user" for message in messages):
+        raise CannotExpress("nothing_left")
+    if not messages:
         raise CannotExpress("no_messages")
-    return conversation.messages
+    return messages
 
 
 def answered(conversation: Conversation) -> Message:

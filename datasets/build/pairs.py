@@ -7,10 +7,10 @@ https://learn.microsoft.com/azure/ai-foundry/openai/how-to/fine-tuning-direct-pr
 from typing import Any
 
 from completions.conversation import Conversation, Message
-from datasets.build import columns
 from datasets.build.convert import answered, asked, talk, tools_for, warnings_of
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal, line_of
 from datasets.build.material import Material
+from datasets.build.rewrite import corrected
 from datasets.recipe import Recipe
 
 PREFERRED, OTHER = "preferred_output", "non_preferred_output"
@@ -27,10 +27,10 @@ def preference(material: Material, recipe: Recipe, counter: Counter) -> Line | R
             return line_of(_corrected(material), material, counter)
         side = side_of(material, recipe)
         conversation = (
-            columns.corrected(material) if side == "+" and recipe.use_corrections else material.conversation
+            corrected(material) if side == "+" and recipe.use_corrections else material.conversation
         )
         answer = answered(conversation) if side == "+" else _worse(conversation)
-        data = _input(conversation, output := talk((answer,)))
+        data = _input(material, output := talk((answer,)))
     except CannotExpress as problem:
         return Refusal(problem.reason)
     warnings = warnings_of(conversation) if side == "+" else ()
@@ -57,15 +57,15 @@ def side_of(material: Material, recipe: Recipe) -> str:
 
 
 def _corrected(material: Material) -> dict[str, Any]:
-    asked(material.conversation)
+    asked(material)
     if material.correction is None:
         raise CannotExpress("no_correction")
-    after = columns.corrected(material)
+    after = corrected(material)
     preferred = talk((answered(after),))
     other = talk((_worse(material.conversation),))
     if preferred == other:
         raise CannotExpress("same_answer")
-    return {**_input(after, preferred, other), PREFERRED: preferred, OTHER: other}
+    return {**_input(material, preferred, other), PREFERRED: preferred, OTHER: other}
 
 
 def _worse(conversation: Conversation) -> Message:
@@ -73,6 +73,6 @@ def _worse(conversation: Conversation) -> Message:
     return answered(conversation)
 
 
-def _input(conversation: Conversation, *outputs: list[dict[str, Any]]) -> dict[str, Any]:
-    messages = talk(asked(conversation))
-    return {"input": {"messages": messages, **tools_for(conversation, messages, *outputs)}}
+def _input(material: Material, *outputs: list[dict[str, Any]]) -> dict[str, Any]:
+    messages = talk(asked(material))
+    return {"input": {"messages": messages, **tools_for(material.conversation, messages, *outputs)}}

@@ -21,7 +21,7 @@ TAKEN: Final = frozenset({"messages", "tools", "parallel_tool_calls", "item", "s
 def prompt(material: Material, recipe: Recipe, counter: Counter) -> Line | Refusal:
     """The messages up to the last of the user; every further field is `item.<name>` to a grader."""
     try:
-        messages = asked(material.conversation)
+        messages = asked(material)
         if messages[-1].role != "user":
             raise CannotExpress("no_user")
         written = talk(messages, REASONING_ROLES)
