@@ -44,7 +44,7 @@ def test_tokens_times_epochs_times_price(
     assert (made.rows, made.validation_rows) == (200, 20)
     assert (made.epochs, made.epochs_known) == (epochs, known)
     assert (made.tokens, made.trained_tokens) == (500_000, 500_000 * epochs)
-    assert (made.amount, made.as_of) == (epochs, date(2026, 11, 1))
+    assert (made.amount, made.as_of) == (Decimal(epochs), date(2026, 11, 1))
     assert made.as_data()["price"] == "2.000000"
 
 
