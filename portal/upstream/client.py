@@ -1,19 +1,12 @@
 """An endpoint as our verbs: stored completions, files, fine-tuning jobs, models, chat, deployments."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from time import monotonic
-from typing import IO, Any, Self, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any
+from urllib.parse import quote
 
-import httpx2
-
-from portal.models import Connection, Kind
 from portal.upstream import cutting, hints, messages, pager
-from portal.upstream.addresses import api_root
-from portal.upstream.credentials import SCOPE_MANAGEMENT, Credential, credential_of
-from portal.upstream.errors import UpstreamError, clean, error_from_answer
-from portal.upstream.management import Management, management_root
-from portal.upstream.patience import READ_SECONDS, READ_TRIES, patiently
+from portal.upstream.asking import MOST_ROW_PAGES, Endpoint
+from portal.upstream.errors import UpstreamError
 from portal.upstream.records import (
     ChatAnswer,
     CheckpointInfo,
@@ -35,50 +28,14 @@ from portal.upstream.records import (
 from portal.upstream.records import (
     number as integer,
 )
-from portal.upstream.wire import AGENT, Answer, SdkTransport, Wire
-
-MOST_EVENT_PAGES = 50
-DATED_VERSION = "2025-04-01-preview"
-
-T = TypeVar("T")
 
 
-class Upstream:
+class Upstream(Endpoint):
     """One connection's endpoint. Safe to share between threads; close it, or use it in a `with` statement.
 
     Reads are tried again inside (four times within about 40 seconds, and never after a wait of more than
     two); writes are sent once. Every failure is an UpstreamError.
     """
-
-    def __init__(
-        self, connection: Connection, *, tries: int = READ_TRIES, seconds: float = READ_SECONDS
-    ) -> None:
-        self.connection = connection
-        self._tries = tries
-        self._seconds = seconds
-        self._credential = credential_of(connection)
-        root = api_root(connection.kind, connection.base_url)
-        self._wire = Wire(root)
-        self._base = urlsplit(root).path
-        version = connection.api_version or (DATED_VERSION if connection.kind == Kind.AZURE_DATED else "")
-        self._version = {"api-version": version} if version else {}
-        self._sdk_client: Any = None
-        self._management: tuple[Wire, Credential] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._wire.close()
-        if self._management is not None:
-            self._management[0].close()
-
-    def right(self, action: str) -> str:
-        """The right that `action` needs here: only Azure names them."""
-        return action if self.connection.is_azure or not action else hints.SCOPED
 
     # Stored completions: https://platform.openai.com/docs/api-reference/chat/list
 
@@ -240,6 +197,11 @@ class Upstream:
         path = f"/files/{quote(file_id, safe='')}/content"
         return self._get(path, {}, lambda body, _: body, action=hints.FINE_TUNE, timeout=120.0)
 
+    def file_pieces(self, file_id: str) -> Iterator[bytes]:
+        """A file of any size in pieces; an error in the middle means that what came must be thrown away."""
+        path = f"/files/{quote(file_id, safe='')}/content"
+        return self._pieces(path, action=hints.FINE_TUNE, timeout=120.0)
+
     # Fine-tuning: https://platform.openai.com/docs/api-reference/fine-tuning
 
     def create_job(self, body: Mapping[str, Any]) -> JobInfo:
@@ -273,10 +235,37 @@ class Upstream:
             )
         )
 
-    def job_events(self, job_id: str) -> list[EventInfo]:
-        """Events in the order in which they happened; services list them in either."""
+    def pause_job(self, job_id: str) -> JobInfo:
+        """https://platform.openai.com/docs/api-reference/fine-tuning/pause"""
+        return job_info(
+            self._write(
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.pause(job_id), action=hints.FINE_TUNE
+            )
+        )
+
+    def resume_job(self, job_id: str) -> JobInfo:
+        """https://platform.openai.com/docs/api-reference/fine-tuning/resume"""
+        return job_info(
+            self._write(
+                lambda sdk: sdk.fine_tuning.jobs.with_raw_response.resume(job_id), action=hints.FINE_TUNE
+            )
+        )
+
+    def job_events(
+        self, job_id: str, *, enough: Callable[[Sequence[EventInfo]], bool] | None = None
+    ) -> list[EventInfo]:
+        """Events in the order in which they happened; services list them in either.
+
+        `enough(page)` may end the walk behind a page; it is asked only where newer events come first.
+        """
         path = f"/fine_tuning/jobs/{quote(job_id, safe='')}/events"
-        found = [event_info(row) for row in self._rows(path, {}, limit=100, action=hints.FINE_TUNE)]
+        found: list[EventInfo] = []
+        for number, page in enumerate(self._pages(path, {}, limit=100, action=hints.FINE_TUNE)):
+            events = [event_info(item.value) for item in page.items if item.value is not None]
+            found += events
+            falling = len(events) > 1 and (events[0].created or 0) > (events[-1].created or 0)
+            if number + 1 >= MOST_ROW_PAGES or (falling and enough is not None and enough(events)):
+                break
         descending = len(found) > 1 and (found[0].created or 0) > (found[-1].created or 0)
         return sorted(reversed(found) if descending else found, key=lambda event: event.created or 0)
 
@@ -298,154 +287,3 @@ class Upstream:
 
     def delete_deployment(self, name: str) -> None:
         self._manage().delete(name)
-
-    # How a request is made
-
-    def _get(
-        self,
-        path: str,
-        query: Mapping[str, str],
-        parse: Callable[[bytes, str], T],
-        *,
-        action: str = "",
-        timeout: float = 0.0,
-        naps: bool = True,
-    ) -> T:
-        """GET below the API's root, tried again where that helps; `parse(body, content type)` reads it."""
-        action = self.right(action)
-        pairs = {**self._version, **query}
-        target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
-        answer: T = patiently(
-            lambda: self._wire.exchange(
-                "GET", target, self._headers(self._credential), timeout=timeout or self._seconds
-            ),
-            parse,
-            self._credential,
-            action,
-            self._tries,
-            naps=naps,
-        )
-        return answer
-
-    @staticmethod
-    def _headers(credential: Credential) -> dict[str, str]:
-        return {
-            "accept": "application/json",
-            "accept-encoding": "gzip",
-            "user-agent": AGENT,
-            **credential.headers(),
-        }
-
-    def _get_object(self, path: str, action: str) -> dict[str, Any]:
-        return self._get(path, {}, _object, action=action)
-
-    def _pages(self, path: str, query: Mapping[str, str], *, limit: int, action: str) -> Iterator[Page]:
-        def fetch(after: str, size: int) -> Page:
-            paging = ({"limit": str(size)} if limit else {}) | ({"after": after} if after else {})
-            return self._get(path, {**query, **paging}, cutting.cut_page, action=action)
-
-        return pager.pages_of(fetch, limit=limit or 100)
-
-    def _rows(
-        self, path: str, query: Mapping[str, str], *, limit: int, action: str
-    ) -> Iterable[dict[str, Any]]:
-        for number, page in enumerate(self._pages(path, query, limit=limit, action=action)):
-            yield from (item.value for item in page.items if item.value is not None)
-            if number >= MOST_EVENT_PAGES:
-                return
-
-    def _write(self, call: Callable[[Any], Any], *, action: str = "", again: bool = True) -> dict[str, Any]:
-        """One call of the SDK, sent once; `again` allows one more after a 401, with a fresh token."""
-        import openai
-
-        sent = monotonic()
-        try:
-            response = call(self._sdk())
-        except openai.APIStatusError as failure:
-            status, headers = failure.response.status_code, dict(failure.response.headers)
-            error = error_from_answer(
-                status,
-                headers,
-                failure.response.content,
-                action=self.right(action),
-                write=True,
-                secrets=self._credential.secrets,
-            )
-            if error.kind == "auth" and self._credential.forget(sent) and again:
-                return self._write(call, action=action, again=False)
-            raise error from None  # the SDK's own error carries the request and its headers
-        except openai.OpenAIError as failure:
-            raise UpstreamError(
-                "unreadable", clean(str(failure), self._credential.secrets, 300), outcome_unknown=True
-            ) from None
-        except (TypeError, ValueError) as failure:
-            raise UpstreamError("bad_request", clean(str(failure), self._credential.secrets, 300)) from None
-        try:
-            return _object(response.content, response.headers.get("content-type", ""))
-        except UpstreamError as error:
-            error.outcome_unknown = True
-            raise
-
-    def _sdk(self) -> Any:
-        """The SDK over our wire: the environment has no say, and it never retries."""
-        if self._sdk_client is None:
-            import openai  # half a second that a mirror's reading does not need
-
-            http_client = httpx2.Client(
-                transport=SdkTransport(self._wire, self._credential.headers, self._credential.secrets),
-                trust_env=False,
-                follow_redirects=False,
-                timeout=self._seconds,
-            )
-            given: dict[str, Any] = {
-                "api_key": "replaced by our transport",
-                "base_url": api_root(self.connection.kind, self.connection.base_url),
-                "http_client": http_client,
-                "max_retries": 0,
-                "organization": "",
-                "project": "",
-                "webhook_secret": "",
-            }
-            if self.connection.kind == Kind.AZURE_DATED:
-                # Its class puts the deployment's name into the path.
-                self._sdk_client = openai.AzureOpenAI(api_version=self._version["api-version"], **given)
-            else:
-                self._sdk_client = openai.OpenAI(default_query=self._version, **given)
-        return self._sdk_client
-
-    def _manage(self) -> Management:
-        if self._management is None:
-            credential = credential_of(self.connection, scope=SCOPE_MANAGEMENT)
-            self._management = (Wire(management_root(self.connection)), credential)
-        wire, credential = self._management
-
-        def send(method: str, target: str, body: bytes | None = None) -> Answer:
-            def once() -> Answer:
-                headers = self._headers(credential) | ({"content-type": "application/json"} if body else {})
-                return wire.exchange(method, target, headers, body, timeout=self._seconds)
-
-            if method == "GET":
-                answer: Answer = patiently(
-                    once, lambda whole, _: whole, credential, hints.DEPLOY, self._tries, whole=True
-                )
-                return answer
-            answer = once()
-            if answer.status >= 400:
-                raise error_from_answer(
-                    answer.status,
-                    answer.headers,
-                    answer.body,
-                    action=hints.DEPLOY,
-                    write=True,
-                    secrets=credential.secrets,
-                )
-            return answer
-
-        return Management(self.connection, send, lambda answer: _object(answer.body, ""))
-
-
-def _object(body: bytes, content_type: str) -> dict[str, Any]:
-    item = cutting.cut_one(body, content_type)
-    if item.value is None:
-        raise UpstreamError("unreadable", f"The answer is {item.problem}.", code="not_json")
-    return item.value

@@ -39,6 +39,15 @@ class Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body is still on its way; whoever takes the pieces to their end has the whole of it."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+
+
 @lru_cache(maxsize=1)
 def tls() -> ssl.SSLContext:
     """The machine's trust store, or SSL_CERT_FILE; made once as loading it takes long."""
@@ -114,6 +123,35 @@ class Wire:
             raise _redirected(answer, unknown=write)
         return answer
 
+    def stream(self, target: str, headers: Mapping[str, str], *, timeout: float) -> Stream:
+        """GET on a line of its own, for a body too large to hold. Raises as `exchange` does, also midway."""
+        connection = self._open(timeout)
+        try:
+            connection.putrequest("GET", target, skip_accept_encoding=True)
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise _lost(error, self.origin, unknown=False) from error
+        answer = Answer(
+            response.status, {name.lower(): value for name, value in response.headers.items()}, b""
+        )
+        if 300 <= answer.status < 400:
+            connection.close()
+            raise _redirected(answer, unknown=False)
+
+        def pieces() -> Iterator[bytes]:
+            try:
+                yield from _pieces(response, answer.headers.get("content-encoding", ""))
+            except (OSError, http.client.HTTPException, zlib.error) as error:
+                raise _lost(error, self.origin, unknown=False) from error
+            finally:
+                connection.close()
+
+        return Stream(answer.status, answer.headers, pieces())
+
     def _take(self, timeout: float) -> http.client.HTTPConnection:
         now = monotonic()
         while True:
@@ -182,16 +220,29 @@ def _readable(sock: Any) -> bool:
 
 def _read(response: http.client.HTTPResponse, largest: int, deadline: float) -> Answer:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    encoding = headers.pop("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        if response.length is not None and response.length > largest:
+    encoding = headers.pop("content-encoding", "")
+    if not encoding and response.length is not None and response.length > largest:
+        raise _too_large(largest)
+    whole = bytearray()
+    for piece in _pieces(response, encoding):
+        whole += piece
+        if len(whole) > largest:
+            whole.clear()  # the error's traceback would hold it until the next collection of garbage
             raise _too_large(largest)
+        if monotonic() > deadline:
+            raise TimeoutError("the answer took too long")
+    return Answer(response.status, headers, bytes(whole))
+
+
+def _pieces(response: http.client.HTTPResponse, encoding: str) -> Iterator[bytes]:
+    """The body as it arrives, decompressed; at most about a megabyte at a time."""
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
         unpack = None
     elif encoding in ("gzip", "x-gzip", "deflate"):
         unpack = zlib.decompressobj(47)
     else:
         raise UpstreamError("unreadable", f"The answer is compressed with {encoding[:20]}.", code="encoding")
-    whole = bytearray()
     while True:
         piece = (
             response.read1(CHUNK)
@@ -203,23 +254,16 @@ def _read(response: http.client.HTTPResponse, largest: int, deadline: float) -> 
                 raise http.client.IncompleteRead(b"", response.length)
             break
         if unpack is None:
-            whole += piece
-        else:
-            while piece and len(whole) <= largest:
-                if unpack.eof:  # gzip allows several members, one behind the other
-                    unpack = zlib.decompressobj(47)
-                whole += unpack.decompress(piece, CHUNK * 16)
-                piece = unpack.unconsumed_tail or unpack.unused_data
-        if len(whole) > largest:
-            whole.clear()  # the error's traceback would hold it until the next collection of garbage
-            raise _too_large(largest)
-        if monotonic() > deadline:
-            raise TimeoutError("the answer took too long")
+            yield piece
+        while piece and unpack is not None:
+            if unpack.eof:  # gzip allows several members, one behind the other
+                unpack = zlib.decompressobj(47)
+            yield unpack.decompress(piece, CHUNK * 16)
+            piece = unpack.unconsumed_tail or unpack.unused_data
     if unpack is not None:
-        whole += unpack.flush()
+        yield unpack.flush()
         if not unpack.eof:
             raise UpstreamError("unreadable", "The answer ended in the middle.", code="cut")
-    return Answer(response.status, headers, bytes(whole))
 
 
 def _too_large(largest: int) -> UpstreamError:
