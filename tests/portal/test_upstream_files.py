@@ -35,7 +35,7 @@ def test_a_content_that_is_cut_raises_at_its_end(upstream: tuple[Sandbox, Upstre
     sandbox, opened = upstream
     lines = "\n".join(json.dumps(line) for line in examples(12)).encode()
     file = opened.upload_file("cut.jsonl", io.BytesIO(lines), "fine-tune")
-    faults(sandbox, [{"kind": "cut", "path": "*/content"}])
+    faults(sandbox, {"kind": "cut", "path": "*/content"})
     pieces = opened.file_pieces(file.id)
     with pytest.raises(UpstreamError) as raised:
         list(pieces)
