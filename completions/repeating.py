@@ -6,7 +6,7 @@ https://learn.microsoft.com/azure/ai-foundry/openai/reference#chat-completions
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -72,15 +72,19 @@ def request_of(conversation: Conversation) -> dict[str, Any]:
 
 def as_python(connection: Connection, conversation: Conversation) -> str:
     """A script for the official client; the key comes from the environment."""
-    request = request_of(conversation)
+    return python_of(connection, request_of(conversation), _notes(connection, conversation))
+
+
+def python_of(connection: Connection, request: Mapping[str, Any], notes: Iterable[str] = ()) -> str:
+    """The same for a request that is at hand. Raises CannotRepeat."""
     try:
         body = "".join(f"    {name}={python_literal(value, 4)},\n" for name, value in request.items())
     except TooDeep as problem:
         raise CannotRepeat(_DEEP) from problem
     json_too = "import json\n" if needs_json(list(request.values())) else ""
-    notes = "".join(f"# {note}\n" for note in _notes(connection, conversation))
+    comments = "".join(f"# {note}\n" for note in notes)
     return (
-        f"{notes}{json_too}{made_client(connection)}\n"
+        f"{comments}{json_too}{made_client(connection)}\n"
         f"completion = client.chat.completions.create(\n{body})\n"
         "for choice in completion.choices:\n"
         "    print(choice.message.content or choice.message.to_json())\n"
@@ -89,8 +93,12 @@ def as_python(connection: Connection, conversation: Conversation) -> str:
 
 def as_curl(connection: Connection, conversation: Conversation) -> str:
     """A command for a POSIX shell; the body is JSON between quotes that the shell does not look into."""
-    request = request_of(conversation)
-    notes = "".join(f"# {note}\n" for note in _notes(connection, conversation))
+    return curl_of(connection, request_of(conversation), _notes(connection, conversation))
+
+
+def curl_of(connection: Connection, request: Mapping[str, Any], notes: Iterable[str] = ()) -> str:
+    """The same for a request that is at hand. Raises CannotRepeat."""
+    comments = "".join(f"# {note}\n" for note in notes)
     command = " \\\n  ".join(
         (
             f"curl {shlex.quote(_address(connection, request['model']))}",
@@ -104,7 +112,7 @@ def as_curl(connection: Connection, conversation: Conversation) -> str:
     except TooDeep as problem:
         raise CannotRepeat(_DEEP) from problem
     # A line of indented JSON never is the closing word, since text in it holds no line break.
-    return f"{notes}{command}\n{body}\nJSON\n"
+    return f"{comments}{command}\n{body}\nJSON\n"
 
 
 def _notes(connection: Connection, conversation: Conversation) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The form for a deployment of a fine-tuned model."""
+"""Forms for deploying a fine-tuned model and for trying it."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from datasets.finetune import deploy
+from datasets.trying import TITLES
+from portal.models import Connection
 
 
 class DeployForm(forms.Form):
@@ -35,3 +37,52 @@ class DeployForm(forms.Form):
         if not deploy.NAME.fullmatch(name):
             raise ValidationError("2 to 64 letters, digits and . _ -, beginning with a letter or digit.")
         return name
+
+
+class AskForm(forms.Form):
+    """One prompt for every model; `source` names what it was loaded from."""
+
+    system = forms.CharField(
+        required=False,
+        strip=False,
+        max_length=200_000,
+        label="System prompt",
+        widget=forms.Textarea(attrs={"rows": 4}),
+    )
+    user = forms.CharField(
+        strip=False, max_length=400_000, label="Prompt", widget=forms.Textarea(attrs={"rows": 6})
+    )
+    source = forms.CharField(required=False, max_length=40, widget=forms.HiddenInput)
+    temperature = forms.FloatField(
+        required=False, min_value=0, max_value=2, label="Temperature", help_text="Empty: as the model has it."
+    )
+    max_tokens = forms.IntegerField(
+        required=False, min_value=1, max_value=32_000, initial=1000, label="Most tokens of an answer"
+    )
+
+    def options(self) -> dict[str, Any]:
+        """Sampling parameters in the names of the create call."""
+        values = self.cleaned_data
+        named = {"temperature": values["temperature"], "max_completion_tokens": values["max_tokens"]}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class SideForm(forms.Form):
+    """One model to ask, and where."""
+
+    asked = forms.BooleanField(required=False, label="Ask it")
+    model = forms.CharField(max_length=300, strip=True, label="Model or deployment")
+    connection = forms.ModelChoiceField(Connection.objects.none(), label="On", empty_label=None)
+
+    def __init__(self, *args: Any, connections: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["connection"]
+        assert isinstance(field, forms.ModelChoiceField)
+        field.queryset = connections
+        self.fields["model"].widget.attrs.update(
+            {"list": "models", "autocomplete": "off", "spellcheck": "false", "class": "mono"}
+        )
+
+    @property
+    def title(self) -> str:
+        return TITLES[str(self.prefix)]

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from datasets.views import deployments, finetunes
+from datasets.views import deployments, finetunes, trying
 
 _JOB = "fine-tunes/<int:pk>/"
+_DEPLOYMENT = "deployments/<int:pk>/"
 
 urlpatterns = [
     path("fine-tunes/", finetunes.list_all, name="finetunes"),
@@ -14,6 +15,9 @@ urlpatterns = [
     path(f"{_JOB}again/", finetunes.again, name="finetune_again"),
     path(f"{_JOB}refresh/", finetunes.refresh, name="finetune_refresh"),
     path(f"{_JOB}deploy/", deployments.new, name="deploy"),
-    path("deployments/<int:pk>/", deployments.detail, name="deployment"),
-    path("deployments/<int:pk>/decide/", deployments.decide, name="deployment_decide"),
+    path(_DEPLOYMENT, deployments.detail, name="deployment"),
+    path(f"{_DEPLOYMENT}decide/", deployments.decide, name="deployment_decide"),
+    path(f"{_DEPLOYMENT}try/", trying.page, name="try"),
+    path(f"{_DEPLOYMENT}try/sides/", trying.sides, name="try_sides"),
+    path(f"{_DEPLOYMENT}try/answer/", trying.answer, name="try_answer"),
 ]

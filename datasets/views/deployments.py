@@ -74,6 +74,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
             states(found.state), "run"
         ),
         "live": found.state in (states.CREATING, states.WARMING),
+        "may_act": may_act,
         "selection": _selection(request, found),
         "asks": found.state == states.ASKING and may_act,
         "may_retry": found.state == states.FAILED and may_act and found.fine_tune_id is not None,
