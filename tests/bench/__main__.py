@@ -1,18 +1,19 @@
-"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or `python -m tests.bench pane …`, `… peers …`,
-`… alike …`, `… transfer …` and `… bulk` on their own; `make bench` runs the first three parts and the
-pane. 1 if what must hold does not.
+"""`python -m tests.bench [--quick] [sync] [memory] [kills]`, or on their own `pane …`, `peers …`,
+`peers-export …`, `alike …`, `transfer …` and `bulk`; `make bench` runs the first three parts and the pane.
+1 if what must hold does not.
 """
 
 import argparse
 import sys
 
-from tests.bench import alike, bulk, kills, memory, pane, peers, render, sync, transfer
+from tests.bench import alike, bulk, kills, memory, pane, peers, peers_export, render, sync, transfer
 
 
 def main(arguments: list[str]) -> int:
     alone = {
         "pane": pane.main,
         "peers": peers.main,
+        "peers-export": peers_export.main,
         "alike": alike.main,
         "transfer": transfer.main,
         "bulk": bulk.main,

@@ -341,6 +341,31 @@ def transfer(home: Path) -> list[str]:
     ]
 
 
+TIMES_PHOENIX = 20  # as fast as its export ours is meant to be
+
+
+def exports(home: Path) -> list[str]:
+    """Our export beside Arize Phoenix's, at the largest number of rows that was tried."""
+    every = (home / "results").glob("export-*.json")
+    files = sorted(every, key=lambda file: int(file.stem.split("-")[1]))
+    if not files:
+        return []
+    found = json.loads(files[-1].read_text())
+    mine, theirs = found["ours"], found["phoenix"]
+    times = mine["rate"] / theirs["rate"]
+    missed = " **missed**" if times < TIMES_PHOENIX else ""
+    end = "" if theirs["whole"] else ", then stopped"
+    return table(
+        [f"{found['rows']:,} rows", "rows/s", "rows, seconds", "file"],
+        [
+            ["Completions Portal", f"{mine['rate']:,.0f} = {times:,.1f} x (aim {TIMES_PHOENIX} x){missed}",
+             f"{mine['rows']:,} in {mine['seconds']:,.1f} s", f"{mine['bytes'] / 1e6:,.0f} MB"],
+            ["Arize Phoenix", f"{theirs['rate']:,.0f}",
+             f"{theirs['rows']:,} in {theirs['seconds']:,.1f} s{end}", f"{theirs['bytes'] / 1e6:,.0f} MB"],
+        ],
+    )  # fmt: skip
+
+
 def write(document: Path, home: Path) -> list[str]:
     """Fill every place of the document that has results; the names of those filled."""
     found = results(home)
@@ -357,6 +382,7 @@ def write(document: Path, home: Path) -> list[str]:
         "alike": lambda: alike(home),
         "bulk": lambda: bulk(home),
         "transfer": lambda: transfer(home),
+        "export": lambda: exports(home),
     }
     text, filled = document.read_text(), []
     for name, make in parts.items():
