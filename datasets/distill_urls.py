@@ -2,9 +2,9 @@
 
 from django.urls import path
 
-from datasets.views import distill
+from datasets.views import distill, distill_data
 
 urlpatterns = [
-    path("distill/new/<uuid:selection>/", distill.start, name="distill_start"),
+    path("distill/new/<uuid:selection>/", distill_data.start, name="distill_start"),
     path("distill/<int:pk>/<slug:step>/", distill.step, name="distill"),
 ]

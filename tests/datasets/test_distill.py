@@ -49,7 +49,7 @@ def test_the_whole_wizard_ends_in_a_job_upstream(
     frozen = material.frozen(builder, material.many(connection, 12))
     start = reverse("datasets:distill_start", args=[frozen.pk])
     assert b"12" in client.get(start).content
-    answer = client.post(start, {"name": "Summaries", "train_on": "last"})
+    answer = client.post(start, {"name": "Summaries", "purpose": "supervised", "train_on": "last"})
     version = DatasetVersion.objects.get()
     frozen.refresh_from_db()
     assert frozen.confirmed_at is not None
@@ -93,7 +93,7 @@ def test_a_second_dataset_of_the_same_rows_is_numbered(
     for expected in ("Workshop", "Workshop 2", "Workshop 3"):
         start = reverse("datasets:distill_start", args=[material.frozen(builder, rows).pk])
         assert f'value="{expected}"' in client_of(builder).get(start).content.decode()
-        client_of(builder).post(start, {"name": expected, "train_on": "all"})
+        client_of(builder).post(start, {"name": expected, "purpose": "supervised"})
 
 
 def test_a_numbered_name_stays_within_its_length() -> None:
@@ -124,8 +124,8 @@ def test_confirming_twice_makes_one_dataset(
 ) -> None:
     frozen = material.frozen(builder, material.many(connection, 10))
     client, start = client_of(builder), reverse("datasets:distill_start", args=[frozen.pk])
-    first = client.post(start, {"name": "One", "train_on": "all"})
-    second = client.post(start, {"name": "Two", "train_on": "all"})
+    first = client.post(start, {"name": "One", "purpose": "supervised"})
+    second = client.post(start, {"name": "Two", "purpose": "supervised"})
     assert first["Location"] == second["Location"]
     assert Dataset.objects.count() == 1
 
