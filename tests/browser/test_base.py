@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from portal.models import User
 from tests.browser.conftest import Site
+from tests.browser.looks import in_both_looks
 
 Visit = Callable[..., Site]
 
@@ -40,8 +41,7 @@ def send(page: Page) -> str:
     return page.locator("body").inner_text()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 420])
+@in_both_looks
 def test_every_component_is_accessible(visit: Visit, operator: User, width: int, dark: bool) -> None:
     site = visit(width=width, dark=dark)
     site.sign_in(operator)

@@ -11,6 +11,7 @@ from completions.models import SavedView
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
+from tests.browser.looks import in_both_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -182,8 +183,7 @@ def test_the_palette_moves_acts_filters_and_closes(live_site: Site, builder: Use
     expect_total(page, 10)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 420])
+@in_both_looks
 def test_views_and_palette_can_be_used_by_everybody(
     visit: Visit, builder: User, width: int, *, dark: bool
 ) -> None:
