@@ -41,13 +41,20 @@ def supervised(material: Material, recipe: Recipe, counter: Counter) -> Line | R
         data |= tools_for(conversation, data["messages"])
     except CannotExpress as problem:
         return Refusal(problem.reason)
-    return line_of(data, material, counter, warnings=warnings_of(conversation))
+    return line_of(data, material, counter, warnings=warnings_of(material, recipe))
 
 
-def warnings_of(conversation: Conversation) -> tuple[str, ...]:
+def warnings_of(material: Material, recipe: Recipe) -> tuple[str, ...]:
     """What is doubtful about the answer as a target, though the format takes it."""
-    warning = _WARN_FINISH.get(conversation.finish_reason)
-    return (warning,) if warning else ()
+    found = []
+    warning = _WARN_FINISH.get(material.conversation.finish_reason)
+    if warning:
+        found.append(warning)
+    if material.correction is not None and not recipe.use_corrections:
+        found.append("uncorrected")
+    elif material.correction is None and (material.state == "rejected" or material.rating == "bad"):
+        found.append("disapproved")
+    return tuple(found)
 
 
 def asked(material: Material) -> tuple[Message, ...]:

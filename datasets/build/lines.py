@@ -9,6 +9,8 @@ from datasets.build.material import Material
 # How tokens are counted so that the number holds; any other way is an estimate.
 COUNTED: Final = frozenset({"usage", "exact"})
 
+BY_HAND: Final = "by_hand:"  # what follows is why, in somebody's words
+
 # Every reason for leaving a completion out, in the words that people read.
 REASONS = {
     "pending": "Its messages have not been fetched yet",
@@ -48,12 +50,29 @@ REASONS = {
     "no_partner": "No other answer to the same prompt makes a pair with it",
     "image_in_pair": "It holds an image; preference pairs are text only",
     "answer_not_good": "Its answer was rejected or rated bad, and nobody corrected it",
-    "name_taken": "Two of its further fields have the same name",
+    # What the rules of the recipe leave out.
+    "not_approved": "Nobody approved it",
+    "dropped_refusal": "Its answer is a refusal",
+    "dropped_truncated": "Its answer was cut off at its length limit",
+    "dropped_filtered": "A content filter stopped its answer",
+    "dropped_empty": "Its answer is empty, and the recipe leaves those out",
+    "dropped_error": "It holds an error in place of an answer",
+    "dropped_not_json": "JSON was asked for, and its answer is none",
+    "too_short_answer": "Its answer is shorter than the recipe wants",
+    "too_long_answer": "Its answer is longer than the recipe wants",
+    "personal_data": "It holds personal data",
+    "duplicate": "Another row says the same",
+    "near_duplicate": "Another row says nearly the same",
+    "over_cap": "Its group has as many rows as the recipe allows",
+    "not_sampled": "It was not drawn for the sample",
+    "joined": "It is the other half of a pair",
 }
 
 
 def in_words(reason: str) -> str:
     """The reason as a sentence; one that this version does not know is shown as it is."""
+    if reason.startswith(BY_HAND):
+        return f"Left out by hand: {reason.removeprefix(BY_HAND).strip()}"
     return REASONS.get(reason, reason)
 
 

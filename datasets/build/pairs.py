@@ -7,7 +7,7 @@ https://learn.microsoft.com/azure/ai-foundry/openai/how-to/fine-tuning-direct-pr
 from typing import Any
 
 from completions.conversation import Conversation, Message
-from datasets.build.convert import answered, asked, talk, tools_for, warnings_of
+from datasets.build.convert import answered, asked, talk, tools_for
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal, line_of
 from datasets.build.material import Material
 from datasets.build.rewrite import corrected
@@ -33,8 +33,7 @@ def preference(material: Material, recipe: Recipe, counter: Counter) -> Line | R
         data = _input(material, output := talk((answer,)))
     except CannotExpress as problem:
         return Refusal(problem.reason)
-    warnings = warnings_of(conversation) if side == "+" else ()
-    return line_of({**data, "output": output}, material, counter, warnings=warnings, side=side)
+    return line_of({**data, "output": output}, material, counter, side=side)
 
 
 def joined(better: dict[str, Any], worse: dict[str, Any]) -> dict[str, Any]:

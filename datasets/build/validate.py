@@ -1,40 +1,62 @@
-"""Lines of a supervised chat file to a list of problems with their line numbers. Pure.
+"""A training file to a list of problems with their line numbers, by provider and base model. Pure.
 
-The names of the format's own checks follow
-https://cookbook.openai.com/examples/chat_finetuning_data_prep
+The rules stand in datasets.build.format_rules, what helps in datasets.build.fixes.
 """
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from hashlib import blake2b
+from typing import Any, Final
 
-MIN_EXAMPLES = 10
+from completions.conversation import Conversation, parse
+from datasets.build import checks
+from datasets.build.fixes import FIXES, changed, fixed
+from datasets.build.format_rules import RULES, SFT, Severity
+from datasets.models import Purpose
+
+__all__ = [
+    "FIXES", "RULES", "WARNINGS", "Problem", "changed", "digest_of", "fixed", "of_file", "of_job", "of_line",
+    "of_tokens", "of_value", "problem", "scan", "token_limit", "trains_by", "trains_images", "warning",
+]  # fmt: skip
+MIN_EXAMPLES, ADVISED_EXAMPLES = 10, 50
 MAX_FILE_BYTES = 512 * 1024 * 1024
-MESSAGE_KEYS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "weight"})
-ROLES = frozenset({"system", "user", "assistant", "tool", "function"})
+MAX_WITH_IMAGES = 50_000
+MAX_JOB_TOKENS = 2_000_000_000
 _TOKEN_LIMITS = (("gpt-4.1-nano", 32_768), ("gpt-4.1", 65_536), ("gpt-4o", 65_536), ("o4-mini", 65_536))
-
-WARNINGS = {
-    "truncated": "The answer was cut off at its length limit; the model learns to stop there",
-    "filtered": "The answer was cut off by a content filter",
-    "over_long": "More tokens than the model is trained with; the provider cuts the end off",
-    "duplicate": "The same line occurs before",
+_COMPLETIONS = ("babbage-", "davinci-")
+# What the providers say that they train: (provider, or any; the beginning of the model's name).
+_METHODS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    Purpose.PREFERENCE: (("azure", "gpt-4o-2024-08-06"), ("azure", "gpt-4.1"), ("openai", "gpt-4.1")),
+    Purpose.REINFORCEMENT: (("", "o4-mini"), ("azure", "gpt-5")),
 }
+
+# What a warning says, by its code.
+WARNINGS: Final = {rule.code: rule.words for rule in RULES.values() if rule.severity == "warning"}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """`line` counts from 1; 0 means the file as a whole. An `error` makes the provider refuse the file."""
+    """`line` counts from 1; 0 means the file as a whole. An `error` makes the provider refuse the file.
+
+    `fix` is a name of datasets.build.fixes.FIXES, or empty where only a person can help.
+    """
 
     code: str
     line: int
     text: str
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
+    fix: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        return {"code": self.code, "line": self.line, "text": self.text, "severity": self.severity}
+        return {
+            "code": self.code,
+            "line": self.line,
+            "text": self.text,
+            "severity": self.severity,
+            "fix": self.fix,
+        }
 
 
 def token_limit(base_model: str) -> int | None:
@@ -42,129 +64,183 @@ def token_limit(base_model: str) -> int | None:
     return next((limit for name, limit in _TOKEN_LIMITS if base_model.startswith(name)), None)
 
 
+def problem(code: str, line: int, text: str = "", provider: str = "") -> Problem | None:
+    """A problem of this code; None where the provider does not have the rule."""
+    rule = RULES[code]
+    severity = rule.severity_for(provider)
+    return None if severity is None else Problem(code, line, text or rule.words, severity, rule.fix)
+
+
 def warning(code: str, line: int) -> Problem:
-    return Problem(code, line, WARNINGS.get(code, code), "warning")
+    rule = RULES.get(code)
+    return Problem(code, line, rule.words if rule else code, "warning", rule.fix if rule else "")
 
 
-def of_line(number: int, line: bytes) -> list[Problem]:
-    """Problems of one line, given as the bytes of the file."""
+def of_line(
+    number: int,
+    line: bytes,
+    purpose: str = SFT,
+    model: str = "",
+    provider: str = "",
+    *,
+    fields: Collection[str] = (),
+    personal: Callable[[Conversation], Any] | None = None,
+) -> list[Problem]:
+    """Problems of one line, given as the bytes of the file without the line end.
+
+    `fields` are those that a grader names. `personal` looks for personal data, for instance the `hits` of a
+    datasets.build.personal.Scanner; it is the slowest check, so it is asked for.
+    """
+    found = []
     if number == 1 and line.startswith(codecs.BOM_UTF8):
-        return [Problem("bom", number, "The file starts with a byte order mark")]
+        found += [*_problems([("bom", "")], number, provider)]
+        line = line.removeprefix(codecs.BOM_UTF8)
     try:
         text = line.decode()
+        value = _DECODER.decode(text)
     except UnicodeDecodeError:
-        return [Problem("not_utf8", number, "The line is not UTF-8")]
-    try:
-        value = json.loads(text)
+        return [*found, *_problems([("not_utf8", "")], number, provider)]
     except (ValueError, RecursionError):
-        return [Problem("not_json", number, "The line is not JSON")]
-    return [Problem(code, number, words) for code, words in _of_object(value)]
+        return [*found, *_problems([("not_json", "")], number, provider)]
+    codes = checks.of_text(text, value)
+    found += [*_problems(codes, number, provider)]
+    return found + of_value(number, value, purpose, model, provider, fields=fields, personal=personal)
 
 
-def of_file(examples: int, size: int) -> list[Problem]:
-    """Problems of the file as a whole."""
+def of_value(
+    number: int,
+    value: Any,
+    purpose: str = SFT,
+    model: str = "",
+    provider: str = "",
+    *,
+    fields: Collection[str] = (),
+    personal: Callable[[Conversation], Any] | None = None,
+) -> list[Problem]:
+    """Problems of one line that is read already."""
+    if not isinstance(value, dict):
+        return list(_problems([("data_type", "")], number, provider))
+    found = list(_problems(checks.CHECKS[purpose](value), number, provider))
+    has_images = checks.has_images(value)
+    if has_images and model and not trains_images(model, provider):
+        found += _problems([("image_model", "")], number, provider)
+    missing = sorted(set(fields) - value.keys())
+    if missing and purpose == Purpose.REINFORCEMENT:
+        found += _problems([("missing_field", f"The grader names item.{missing[0]}, which the line lacks")],
+                           number, provider)  # fmt: skip
+    if personal is not None and personal(_conversation(value)):
+        found += _problems([("personal", "")], number, provider)
+    return found
+
+
+def of_tokens(number: int, tokens: int, model: str, provider: str = "") -> list[Problem]:
+    """Whether a row is too long for the base model."""
+    limit = token_limit(model)
+    if limit is None or tokens <= limit:
+        return []
+    return list(_problems([("over_long", f"{tokens:,} tokens; {model} is trained with {limit:,}")], number,
+                          provider))  # fmt: skip
+
+
+def scan(
+    lines: Iterable[bytes],
+    purpose: str = SFT,
+    model: str = "",
+    provider: str = "",
+    *,
+    fields: Collection[str] = (),
+    training: Collection[bytes] = (),
+) -> Iterator[Problem]:
+    """Problems of a file line by line, repetitions too; `training` are the digests of the file trained on."""
+    seen: set[bytes] = set()
+    for number, ended in enumerate(lines, 1):
+        line = ended.rstrip(b"\r\n")
+        yield from of_line(number, line, purpose, model, provider, fields=fields)
+        digest = digest_of(line)
+        if digest in training:
+            yield from _problems([("overlap", "")], number, provider)
+        if digest in seen:
+            yield from _problems([("duplicate", "")], number, provider)
+        seen.add(digest)
+
+
+def digest_of(line: bytes) -> bytes:
+    """Eight bytes that stand for a line, for comparing files."""
+    return blake2b(line.removeprefix(codecs.BOM_UTF8).strip(), digest_size=8).digest()
+
+
+def of_file(examples: int, size: int, purpose: str = SFT) -> list[Problem]:
+    """Why the provider refuses the file as a whole."""
     found = []
-    if examples < MIN_EXAMPLES:
-        found.append(
-            Problem("too_few", 0, f"{examples} examples; a fine-tuning job needs at least {MIN_EXAMPLES}.")
-        )
+    least = 1 if purpose == Purpose.EVALUATION else MIN_EXAMPLES
+    if examples < least:
+        words = f"{examples} examples; a fine-tuning job needs at least {MIN_EXAMPLES}."
+        found.append(Problem("too_few", 0, "Not one row could be written." if least == 1 else words))
     if size > MAX_FILE_BYTES:
         found.append(Problem("too_large", 0, f"{size:,} bytes; a training file may have {MAX_FILE_BYTES:,}."))
     return found
 
 
-def _of_object(value: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(value, dict):
-        yield "data_type", "The line is not a JSON object"
-        return
-    messages = value.get("messages")
-    if not isinstance(messages, list) or not messages:
-        yield "missing_messages_list", "There is no list of messages"
-        return
-    if len(messages) > 2048:
-        yield "too_many_messages", "There are more than 2,048 messages"
-    for message in messages:
-        yield from _of_message(message)
-    entries = [message for message in messages if isinstance(message, dict)]
-    yield from _of_answers(entries)
-    yield from _of_tools(value, entries)
+def of_job(
+    purpose: str,
+    model: str,
+    provider: str,
+    *,
+    examples: int,
+    validation: int = 0,
+    tokens: int = 0,
+    epochs: int = 1,
+    with_images: int = 0,
+) -> list[Problem]:
+    """What is wrong with training this model in the purpose's way on so many rows."""
+    found: list[tuple[str, str]] = []
+    if MIN_EXAMPLES <= examples < ADVISED_EXAMPLES:
+        found.append(("few", f"{examples} examples; {ADVISED_EXAMPLES} to 100 are advised to begin with"))
+    if with_images > MAX_WITH_IMAGES:
+        found.append(("too_many_with_images", ""))
+    if purpose == Purpose.REINFORCEMENT and not validation:
+        found.append(("no_validation", ""))
+    if tokens * epochs > MAX_JOB_TOKENS:
+        found.append(("too_many_tokens", f"About {tokens * epochs:,} tokens; a job trains at most 2 billion"))
+    if model.startswith(_COMPLETIONS):
+        found.append(("completions_model", ""))
+    elif model and not trains_by(model, purpose, provider):
+        found.append(("method_model", ""))
+    return list(_problems(found, 0, provider))
 
 
-def _of_message(message: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(message, dict) or "role" not in message:
-        yield "message_missing_key", "A message has no role"
-        return
-    calls = message.get("tool_calls") or message.get("function_call")
-    if "content" not in message and not calls:
-        yield "message_missing_key", "A message has no content"
-    strange = sorted(set(message) - MESSAGE_KEYS)
-    if strange:
-        yield "message_unrecognized_key", f"A message has a key that is not known: {strange[0]!r:.60}"
-    if message["role"] not in ROLES:
-        yield "unrecognized_role", f"A message has a role that is not known: {message['role']!r:.60}"
-    content = message.get("content")
-    if not isinstance(content, (str, list)) and not calls:
-        yield "missing_content", "A message's content is neither text nor parts"
-    if isinstance(content, list):
-        yield from _of_parts(content, message["role"])
-    if "weight" in message and (message["weight"] not in (0, 1) or isinstance(message["weight"], bool)):
-        yield "weight", "A weight is neither 0 nor 1"
+def trains_by(model: str, purpose: str, provider: str) -> bool:
+    """Whether the model is known to be trained in this way; where nothing is said, it is taken to be."""
+    known = _METHODS.get(purpose)
+    if known is None:
+        return True
+    base = model.removeprefix("ft:")
+    return any(
+        base.startswith(name) for place, name in known if not (place and provider) or place == provider
+    )
 
 
-def _of_parts(parts: list[Any], role: Any) -> Iterator[tuple[str, str]]:
-    for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "image_url":
-            if role != "user":
-                yield "image_elsewhere", "An image stands outside the user's messages"
-        elif kind != "text":
-            yield "unrecognized_part", "A part of a message is neither text nor an image"
+def trains_images(model: str, provider: str) -> bool:
+    """Whether the model is known to be trained with images there."""
+    base = model.removeprefix("ft:")
+    known = ("gpt-4o-2024-08-06",) if provider == "openai" else ("gpt-4o-2024-08-06", "gpt-4.1-2025-04-14")
+    return base.startswith(known)
 
 
-def _of_answers(messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    answers = [message for message in messages if message.get("role") == "assistant"]
-    if not answers:
-        yield "example_missing_assistant_message", "There is no answer of the assistant"
-        return
-    if messages[-1].get("role") != "assistant":
-        yield "trailing_message", "The last message is not the assistant's"
-    if all(answer.get("weight") == 0 for answer in answers):
-        yield "nothing_to_train", "Every answer has weight 0"
+def _problems(found: Iterable[tuple[str, str]], number: int, provider: str) -> Iterator[Problem]:
+    for code, words in found:
+        made = problem(code, number, words, provider)
+        if made is not None:
+            yield made
 
 
-def _of_tools(value: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    tools = value.get("tools")
-    defined = {name for tool in tools if (name := _tool_name(tool))} if isinstance(tools, list) else set()
-    if isinstance(tools, list) and len(tools) > 128:
-        yield "too_many_tools", "There are more than 128 tools"
-    asked: set[Any] = set()
-    for message in messages:
-        calls = message.get("tool_calls")
-        for call in calls if isinstance(calls, list) else []:
-            function = call.get("function") if isinstance(call, dict) else None
-            if not isinstance(function, dict):
-                yield "tool_call", "A tool call names no function"
-                continue
-            asked.add(call.get("id"))
-            if function.get("name") not in defined:
-                yield "tool_call_without_tools", "A tool is called that `tools` does not define"
-            if not _is_json(function.get("arguments")):
-                yield "tool_arguments", "A tool call's arguments are not JSON"
-        if message.get("role") == "tool" and message.get("tool_call_id") not in asked:
-            yield "tool_id_lost", "A tool's result answers no earlier call"
+def _conversation(value: Mapping[str, Any]) -> Conversation:
+    """The texts of a line as a conversation, whatever its purpose."""
+    return parse({}, [message for messages in checks.talks(value) for message in messages])
 
 
-def _tool_name(tool: Any) -> str:
-    function = tool.get("function") if isinstance(tool, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    return name if isinstance(name, str) else ""
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
 
 
-def _is_json(text: Any) -> bool:
-    if not isinstance(text, str):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
