@@ -24,6 +24,8 @@ from portal.crashpoints import crashpoint
 from portal.models import Connection, RemoteAction
 from portal.upstream import Upstream, UpstreamError
 
+# Where a process may die on the way of an action, in order; a test kills it at every one of them.
+POINTS = ("planned", "sending", "answered", "confirmed")
 log = logging.getLogger(__name__)
 State = RemoteAction.State
 MARK = "portal_action"  # the key in a job's metadata whose value is the action's id
@@ -36,11 +38,15 @@ _NOT_SENT = frozenset({"blocked", "credentials", "dns", "tls"})
 
 @dataclass(frozen=True)
 class Found:
-    """Something upstream that may be what an action made. `marked`: it carries the action's own mark."""
+    """Something upstream that may be what an action made. `marked`: it carries the action's own mark.
+
+    `contested`: another action whose outcome is open may as well have made it.
+    """
 
     remote_id: str
     created: float | None = None
     marked: bool = False
+    contested: bool = False
     answer: dict[str, Any] = field(default_factory=dict)
 
 
@@ -220,7 +226,8 @@ def reconcile(action: RemoteAction, errand: Errand, upstream: Upstream) -> Resul
     marked = sorted(
         (each for each in found if each.marked), key=lambda each: (each.created or 0, each.remote_id)
     )
-    adopted = marked[0] if marked else found[0] if len(found) == 1 else None
+    alone = len(found) == 1 and not found[0].contested
+    adopted = marked[0] if marked else found[0] if alone else None
     if adopted is not None:
         try:
             with transaction.atomic():
@@ -238,7 +245,10 @@ def reconcile(action: RemoteAction, errand: Errand, upstream: Upstream) -> Resul
         return Result(Outcome.CONFIRMED, duplicates=tuple(each.remote_id for each in marked[1:]))
     if found:
         _move(action, (State.UNKNOWN,), candidates=[each.remote_id for each in found])
-        return Result(Outcome.ASK, note="Several could be it.")
+        return Result(
+            Outcome.ASK,
+            note="Several could be it." if len(found) > 1 else "It could be that of another launch.",
+        )
     return _nothing_found(action)
 
 

@@ -1,105 +1,40 @@
-"""Launch a fine-tuning job: upload its file, wait until that is usable, create the job once."""
+"""Launch a fine-tuning job: upload its files, wait until they are usable, create the job once."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from datasets import remote
-from datasets.finetune import cancel, follow, upload
+from datasets.finetune import cancel, estimate, follow, method, upload
+from datasets.finetune.job import JobErrand, as_text, body_of, open_action
 from datasets.models import DatasetVersion, FineTune, UploadedFile
-from datasets.remote import MARK, Found, Outcome
-from portal import audit, operations
+from datasets.remote import Found, Outcome
+from portal import audit, operations, spending
+from portal.crashpoints import crashpoint
 from portal.models import Connection, Operation, RemoteAction
-from portal.upstream import JobInfo, Upstream, UpstreamError, connect
+from portal.upstream import Upstream, UpstreamError, connect
 
+__all__ = ["JobErrand", "NotReady", "as_text", "begin", "body_of", "decide", "open_action", "try_again"]
 KIND = "finetune.launch"
 State = FineTune.State
-NUMBERS = ("n_epochs", "batch_size", "learning_rate_multiplier")
+NUMBERS = tuple(number.name for number in method.NUMBERS[FineTune.Method.SUPERVISED])
 SETTING_UP = (State.UPLOADING, State.PROCESSING, State.LAUNCHING)
-# Nobody knows what came of these until somebody looks.
-OPEN = (RemoteAction.State.SENDING, RemoteAction.State.UNKNOWN, RemoteAction.State.NOT_FOUND)
+_WITH = ("connection", "version__dataset", "action", "file__action", "validation_file__action")
+# Where a process may die between the click and the job that runs, beside the points of its two actions.
+POINTS = ("launch.uploaded", "launch.planned", "launch.started")
 
 
-class JobErrand:
-    """https://platform.openai.com/docs/api-reference/fine-tuning/create"""
-
-    kind = "fine_tune"
-
-    def post(self, upstream: Upstream, action: RemoteAction) -> Found:
-        return _found(upstream.create_job(body_of(action)), action)
-
-    def look(self, upstream: Upstream, action: RemoteAction, since: float) -> Sequence[Found]:
-        jobs = upstream.list_jobs(int(since))
-        return [_found(job, action) for job in jobs if is_marked(job, action) or could_be(job, action)]
-
-
-def mark_of(action: RemoteAction) -> str:
-    """The job's suffix: what the user chose, and the first digits of the action's id."""
-    chosen = str(action.params.get("suffix", ""))
-    return f"{chosen}-{action.pk.hex[:8]}" if chosen else action.pk.hex[:8]
-
-
-def body_of(action: RemoteAction) -> dict[str, Any]:
-    """The body of the create call; it carries the action's marks."""
-    params = action.params
-    numbers = {name: value for name, value in params["hyperparameters"].items() if value != "auto"}
-    body = {
-        "model": params["model"],
-        "training_file": params["training_file"],
-        "seed": params["seed"],
-        "suffix": mark_of(action),
-        "method": {"type": "supervised", "supervised": {"hyperparameters": numbers}},
-        "metadata": {MARK: str(action.pk)},
-    }
-    if params.get("training_type"):
-        body["trainingType"] = params["training_type"]
-    return body
-
-
-def is_marked(job: JobInfo, action: RemoteAction) -> bool:
-    """Whether the job says itself that this action made it."""
-    if job.metadata.get(MARK):
-        return bool(job.metadata[MARK] == str(action.pk))
-    mark = mark_of(action)
-    return mark in (job.suffix, job.raw.get("user_provided_suffix")) or (
-        bool(job.fine_tuned_model) and job.fine_tuned_model.endswith((f"-{mark}", f":{mark}"))
-    )
-
-
-def could_be(job: JobInfo, action: RemoteAction) -> bool:
-    """Whether a job without marks can only be told by what it trains on: file, seed and numbers agree."""
-    params = action.params
-    if job.metadata.get(MARK) or job.suffix or job.training_file != params["training_file"]:
-        return False
-    if job.seed is not None and job.seed != params["seed"]:
-        return False
-    # A service may answer with the dated name of a model that was asked for by its short one.
-    if job.model and not job.model.startswith(params["model"]) and not params["model"].startswith(job.model):
-        return False
-    return all(
-        _agrees(job.hyperparameters.get(name), value) for name, value in params["hyperparameters"].items()
-    )
-
-
-def _agrees(told: Any, wanted: Any) -> bool:
-    if told in (None, "auto") or wanted == "auto":
-        return True
-    try:
-        return abs(float(told) - float(wanted)) < 1e-9
-    except (TypeError, ValueError):
-        return False
-
-
-def _found(job: JobInfo, action: RemoteAction) -> Found:
-    answer = {"status": job.status, "model": job.model}
-    return Found(job.id, job.created, is_marked(job, action), answer)
+class NotReady(ValueError):
+    """The job cannot be launched as it is set up; the text says why."""
 
 
 def begin(tune: FineTune, user: Any) -> Operation:
-    """Launch a prepared job; a second call for the same one returns the operation of the first."""
+    """Launch a prepared job; a second call for the same one returns the operation of the first.
+
+    Raises NotReady, or spending.OverBudget; nothing is begun then.
+    """
     with transaction.atomic():
         tune = (
             FineTune.objects.select_for_update(of=("self",))
@@ -108,9 +43,13 @@ def begin(tune: FineTune, user: Any) -> Operation:
         )
         if tune.state == State.DRAFT:
             if tune.trained_on.state != DatasetVersion.State.READY:
-                raise ValueError("only a version that is built can be trained on")
+                raise NotReady("Only a version that is built can be trained on.")
+            wrong = " ".join(method.problems(tune))
+            if wrong:
+                raise NotReady(wrong)
+            tune.estimate = _reserve(tune, user)
             tune.state, tune.created_by, tune.created = State.UPLOADING, user, timezone.now()
-            tune.save(update_fields=["state", "created_by", "created"])
+            tune.save(update_fields=["state", "created_by", "created", "estimate"])
             audit.record(
                 user,
                 "fine_tune.launched",
@@ -122,6 +61,22 @@ def begin(tune: FineTune, user: Any) -> Operation:
         elif tune.operation is not None:
             return tune.operation
         return _operate(tune, user)
+
+
+def _reserve(tune: FineTune, user: Any) -> dict[str, Any]:
+    """Keep the money that the job may cost; what it was estimated to be stays with the job."""
+    said = estimate.training(
+        tune.trained_on,
+        tune.base_model,
+        tune.connection,
+        tune.training_type,
+        tune.hyperparameters,
+        tune.method,
+    )
+    spending.reserve(
+        tune.connection, FineTune._meta.label_lower, tune.pk, f"Fine-tune {tune}", said.amount, user
+    )
+    return said.as_data()
 
 
 def _operate(tune: FineTune, user: Any) -> Operation:
@@ -139,7 +94,7 @@ def _operate(tune: FineTune, user: Any) -> Operation:
 
 def _ended(operation: Operation) -> None:
     """Let the job end with its operation; where a request may have gone out, a person decides."""
-    tune = FineTune.objects.select_related("action", "file__action").filter(pk=operation.subject_id).first()
+    tune = FineTune.objects.select_related(*_WITH).filter(pk=operation.subject_id).first()
     if tune is None or tune.state not in SETTING_UP:
         return
     if open_action(tune) is not None:
@@ -151,6 +106,8 @@ def _ended(operation: Operation) -> None:
     if operation.error_text:
         tune.error = tune.error or {"kind": operation.error_code, "message": operation.error_text}
     tune.save(update_fields=["state", "finished", "error"])
+    if tune.state in FineTune.ENDED:
+        spending.release(FineTune._meta.label_lower, tune.pk)  # nothing was made
 
 
 @operations.handler(KIND, queue="remote", ended=_ended)
@@ -174,17 +131,42 @@ def run(work: operations.Working) -> operations.Done | operations.Wait | operati
             RemoteAction.State.ABANDONED,
         ):
             _authorise(tune, work)
-            ready = upload.ensure(tune, upstream, work)
+            ready = _upload(tune, upstream, work)
             if isinstance(ready, operations.Wait):
-                _enter(tune, State.PROCESSING if tune.file and tune.file.remote_id else State.UPLOADING)
                 return ready
+            crashpoint("launch.uploaded")
             _plan(tune, ready, work)
+            crashpoint("launch.planned")
         return _create(tune, upstream, work)
+
+
+def _upload(
+    tune: FineTune, upstream: Upstream, work: operations.Working
+) -> dict[str, UploadedFile] | operations.Wait:
+    """Every part that the provider needs, uploaded and usable; all are sent before one is waited for."""
+    ready: dict[str, UploadedFile] = {}
+    waits: list[operations.Wait] = []
+    for name in ("train", "validation"):
+        part = tune.trained_on.part(name)
+        if part is None or not part.rows:
+            continue
+        outcome = upload.ensure(tune, part, upstream, work)
+        if isinstance(outcome, operations.Wait):
+            waits.append(outcome)
+        else:
+            ready[name] = outcome
+    if not waits:
+        return ready
+    sent = all(file is None or file.remote_id for file in (tune.file, tune.validation_file))
+    _enter(tune, State.PROCESSING if sent else State.UPLOADING)
+    return min(waits, key=lambda wait: wait.seconds)
 
 
 def _tune_of(operation: Operation) -> FineTune:
     tune: FineTune | None = (
-        FineTune.objects.select_related("connection", "version__dataset", "action", "file__action")
+        FineTune.objects.select_related(
+            "connection", "version__dataset", "action", "file__action", "validation_file__action"
+        )
         .filter(pk=operation.subject_id)
         .first()
     )
@@ -209,7 +191,9 @@ def _enter(tune: FineTune, state: str) -> None:
         FineTune.objects.filter(pk=tune.pk, state__in=SETTING_UP).update(state=state)
 
 
-def _plan(tune: FineTune, file: UploadedFile, work: operations.Working) -> None:
+def _plan(tune: FineTune, files: Mapping[str, UploadedFile], work: operations.Working) -> None:
+    names = [number.name for number in method.NUMBERS[tune.method]]
+    validation = files.get("validation")
     with transaction.atomic():
         work.advance(step="creating")
         tune.action = remote.plan(
@@ -218,8 +202,11 @@ def _plan(tune: FineTune, file: UploadedFile, work: operations.Working) -> None:
             dedupe_key=f"fine-tune:{tune.pk}",
             params={
                 "model": tune.base_model,
-                "training_file": file.remote_id,
-                "hyperparameters": {name: tune.hyperparameters.get(name, "auto") for name in NUMBERS},
+                "training_file": files["train"].remote_id,
+                "validation_file": validation.remote_id if validation is not None else "",
+                "method": tune.method,
+                "hyperparameters": {name: tune.hyperparameters.get(name, method.AUTO) for name in names},
+                "grader": tune.grader,
                 "seed": tune.seed,
                 "suffix": tune.suffix,
                 "training_type": tune.training_type,
@@ -291,14 +278,7 @@ def started(tune: FineTune, action: RemoteAction, work: operations.Working | Non
         follow.begin(tune.connection)
         if tune.cancel_requested:
             cancel.begin(tune, action.requested_by)
-
-
-def open_action(tune: FineTune) -> RemoteAction | None:
-    """The action of a launch that nobody knows the outcome of, if there is one."""
-    for action in (tune.action, tune.file.action if tune.file else None):
-        if action is not None and action.state in OPEN:
-            return action
-    return None
+    crashpoint("launch.started")
 
 
 def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
@@ -306,7 +286,9 @@ def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
     with transaction.atomic():
         tune = (
             FineTune.objects.select_for_update(of=("self",))
-            .select_related("action", "file__action", "connection", "version__dataset")
+            .select_related(
+                "action", "file__action", "validation_file__action", "connection", "version__dataset"
+            )
             .get(pk=tune.pk)
         )
         action = open_action(tune)
@@ -331,6 +313,7 @@ def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
             if action is not None:
                 remote.abandon(action, user, "stopped")
             FineTune.objects.filter(pk=tune.pk).update(state=State.CANCELLED, finished=timezone.now())
+            spending.release(FineTune._meta.label_lower, tune.pk)
             return True
         else:
             return False
@@ -350,11 +333,7 @@ def try_again(tune: FineTune, user: Any) -> bool:
         if not changed:
             return False
         tune.refresh_from_db()
+        _reserve(tune, user)
         audit.record(user, "fine_tune.launched_again", tune, connection=tune.connection)
         _operate(tune, user)
         return True
-
-
-def as_text(body: Mapping[str, Any]) -> str:
-    """The body of the create call for people to read."""
-    return json.dumps(body, indent=2, ensure_ascii=False)

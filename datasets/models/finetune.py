@@ -22,6 +22,9 @@ class UploadedFile(models.Model):
     remote_id = models.CharField(max_length=120, blank=True)
     status = models.CharField(max_length=30, blank=True, help_text="As upstream says it.")
     error = models.TextField(blank=True)
+    leftovers = models.JSONField(
+        default=list, help_text="Ids of files upstream that this upload left behind: broken or doubled ones."
+    )
     created = models.DateTimeField(auto_now_add=True)
 
     objects: Any = OnConnectionQuerySet.as_manager()
@@ -120,6 +123,11 @@ class FineTune(models.Model):
 
     def __str__(self) -> str:
         return f"{self.base_model} on {self.version}" if self.version_id else self.base_model
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it may be acted on here: launched here, or adopted by somebody."""
+        return not self.elsewhere or self.adopted_by_id is not None
 
     @property
     def trained_on(self) -> "DatasetVersion":
