@@ -14,7 +14,7 @@ from contextlib import closing
 from http.client import HTTPConnection
 from http.cookies import SimpleCookie
 from pathlib import Path
-from shutil import rmtree
+from shutil import copyfile, rmtree
 from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlencode
@@ -109,13 +109,30 @@ class Running:
         return self.process.wait(45)
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with every table and nothing in it; making the tables takes longer than most tests here."""
+    folder = tmp_path_factory.mktemp("migrated")
+    subprocess.run(
+        [sys.executable, str(settings.BASE_DIR / "manage.py"), "migrate", "-v0"],
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(folder)},
+        check=True,
+    )
+    return folder / "portal.sqlite3"
+
+
 @pytest.fixture
-def begin() -> Iterator[Callable[..., Running]]:
-    """Start a command on an empty folder, or on one of before."""
+def begin(migrated: Path) -> Iterator[Callable[..., Running]]:
+    """Start a command on a folder that has its tables (none with `empty=True`), or on one of before."""
     started: list[Running] = []
     root = Path(tempfile.mkdtemp(prefix="portal-up-"))
 
-    def start(command: str = "up", folder: str = "site", *arguments: str, **environment: str) -> Running:
+    def start(
+        command: str = "up", folder: str = "site", *arguments: str, empty: bool = False, **environment: str
+    ) -> Running:
+        if not (empty or (root / folder).exists()):
+            (root / folder).mkdir(mode=0o700)
+            copyfile(migrated, root / folder / "portal.sqlite3")
         running = Running(command, root / folder, *arguments, **environment)
         started.append(running)
         return running
@@ -129,7 +146,7 @@ def begin() -> Iterator[Callable[..., Running]]:
 
 
 def test_up_starts_restarts_refuses_and_stops(begin: Callable[..., Running]) -> None:
-    site = begin().wait_until_ready()
+    site = begin(empty=True).wait_until_ready()
     site.until(lambda: "first-operator" in site.text())
     before = site.children()
     assert set(before) == {"web", "worker", "beat", "broker", "guard"}
@@ -224,7 +241,7 @@ def test_the_demo_prints_how_to_get_in_and_starts_again_on_its_folder(begin: Cal
         noted: dict[str, Any] = json.loads((site.folder / "demo.json").read_text())
         return noted
 
-    site = begin("demo", "demo", "--rows", "100")
+    site = begin("demo", "demo", "--rows", "100", empty=True)
     site.until(lambda: "\nready\n" in site.text())
     first = notes(site)
     assert set(first["users"]) == {"reader", "reviewer", "builder", "manager", "operator"}
