@@ -9,12 +9,15 @@ from django.http import HttpRequest
 from portal import audit
 from portal.models import (
     AuditEntry,
+    Budget,
     Connection,
     Grant,
     Heartbeat,
     Operation,
     OperationLine,
+    Price,
     RemoteAction,
+    Spending,
     User,
 )
 
@@ -119,3 +122,27 @@ class RemoteActionAdmin(ReadOnly):
 @admin.register(Heartbeat)
 class HeartbeatAdmin(ReadOnly):
     list_display = ["name", "at"]
+
+
+@admin.register(Price)
+class PriceAdmin(ReadOnly):
+    list_display = ["model", "kind", "provider", "training_type", "amount", "as_of"]
+    list_filter = ["kind", "provider"]
+    search_fields = ["model"]
+
+
+@admin.register(Budget)
+class BudgetAdmin(ReadOnly):
+    list_display = ["connection_id", "month", "amount", "allow_unknown", "changed"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("connection__secret")
+
+
+@admin.register(Spending)
+class SpendingAdmin(ReadOnly):
+    list_display = ["what", "connection_id", "month", "state", "reserved", "settled"]
+    list_filter = ["state"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("connection__secret")

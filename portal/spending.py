@@ -21,6 +21,7 @@ from portal.prices import money
 
 State = Spending.State
 NOTHING: Final = Decimal(0)
+CENT: Final = Decimal("0.01")
 SMALLEST: Final = Decimal("0.000001")  # what the columns hold
 ASIDE: Final = "@"  # between a subject and the month that it was put aside with
 
@@ -47,6 +48,13 @@ class Standing:
     def left(self) -> Decimal | None:
         """What may still be reserved; None where there is no budget. Below zero if it cost more than said."""
         return None if self.budget is None else self.budget.amount - self.used
+
+    @property
+    def share(self) -> float:
+        """How much of the budget is gone, from 0 to 1; 1 where there is none."""
+        if self.budget is None or not self.budget.amount:
+            return 1.0
+        return min(float(self.used / self.budget.amount), 1.0)
 
     @property
     def is_over(self) -> bool:

@@ -18,6 +18,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/completions/", query_string=True), name="home"),
     path("completions/", include("completions.urls")),
     path("", include("datasets.urls")),
+    path("", include("portal.spending_urls")),
     path("connections/", include("portal.connection_urls")),
     path("operations/", include("portal.operation_urls")),
     path("audit/", include("portal.audit_urls")),

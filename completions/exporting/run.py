@@ -9,11 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from completions import absorbing, selection
-from completions.exporting import files, lines, parquet, tables
+from completions.exporting import files, lines, parquet
 from completions.exporting.rows import Entry, entries
 from completions.models import Export, FrozenSelection
 from completions.purposes import purpose
-from portal import audit, operations
+from portal import audit, operations, tables
 from portal.crashpoints import crashpoint
 from portal.deletion import Part, before_connection_delete
 from portal.models import Connection, Operation

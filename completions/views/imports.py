@@ -16,9 +16,9 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from completions.addresses import pane_address
-from completions.exporting import tables
 from completions.importing import preview, run, shapes, taking
 from completions.models import Import
+from portal import tables
 from portal.htmx import fragment, go, toast
 from portal.models import Connection
 from portal.permissions import fetch
