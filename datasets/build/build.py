@@ -1,60 +1,28 @@
 """Build a version of a dataset: the operation that turns a frozen selection into a file and its rows.
 
-Rows are taken in the order of the frozen selection, in chunks. A chunk's bytes are on the disk before its
-rows and the cursor are committed; a worker that takes over writes the same bytes at the same offset. A
-build that was killed anywhere ends in the same file as one that was not.
+Phases: writing (datasets.build.writing: each row by itself), choosing and laying out (datasets.build.layout:
+rules that look at all rows, where the recipe has any), sealing, publishing. Each goes on where a worker that
+died has stopped, and the same recipe and rows end in the same bytes.
 """
 
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import uuid4
 
 from django.db import transaction
 from django.db.models import Count, Min
 from django.utils import timezone
-from django.utils.module_loading import import_string
 
-from completions import raw, selection
-from completions.conversation import Conversation, parse
-from completions.models import MessagesState, StoredCompletion
-from datasets.build import convert, files, validate
-from datasets.build.lines import Line, Refusal, in_words
-from datasets.models import DatasetVersion, Example, Purpose
+from datasets.build import files, layout, validate, writing
+from datasets.build.lines import in_words
+from datasets.build.writing import MAX_PROBLEMS, Cursor
+from datasets.models import DatasetVersion, Purpose
+from datasets.recipe import Recipe, Unreadable
 from portal import audit, operations
 from portal.crashpoints import crashpoint
 from portal.models import Operation
 
 KIND = "dataset.build"
-CHUNK = 100
-MAX_PROBLEMS = 200  # kept with their line numbers; the rest is counted
-
-Writer = Callable[[Conversation, StoredCompletion, dict[str, Any]], Line | Refusal]
-
-
-def supervised(conversation: Conversation, row: StoredCompletion, recipe: dict[str, Any]) -> Line | Refusal:
-    """A training line as the recipe wants it."""
-    train_on: convert.TrainOn = "last" if recipe.get("train_on") == "last" else "all"
-    return convert.supervised_line(conversation, train_on=train_on)
-
-
-# By name, so that one purpose does not load the other's code.
-WRITERS = {
-    Purpose.SUPERVISED: "datasets.build.build.supervised",
-    Purpose.EVALUATION: "datasets.build.items.evaluation_line",
-}
-
-
-@dataclass
-class Cursor:
-    """How far a build has come: rows looked at, bytes and lines written."""
-
-    position: int = 0
-    offset: int = 0
-    lines: int = 0
-    sealed: str = ""
 
 
 def begin(version: DatasetVersion, user: Any) -> Operation:
@@ -110,7 +78,7 @@ def _ended(operation: Operation) -> None:
     version.save(update_fields=["state"])
     if cancelled:
         version.examples.all().delete()
-        transaction.on_commit(lambda: files.discard(version), robust=True)
+        transaction.on_commit(lambda: layout.discard(version), robust=True)
 
 
 @operations.handler(KIND, queue="dataset", ended=_ended)
@@ -119,20 +87,56 @@ def run(work: operations.Working) -> operations.Done | operations.Again:
     version = _version_of(work.operation)
     if version.state in (version.State.READY, version.State.REFUSED):
         return operations.Done({"rows": version.rows, "sha256": version.sha256})
+    recipe = recipe_of(version)
     cursor = Cursor(**work.operation.cursor)
-    if not cursor.sealed:
-        if not _write_rows(work, version, cursor):
+    try:
+        if not _gather(work, version, recipe, cursor):
             return operations.Again()
-        refusal = _judge(version, cursor)
+    except layout.Lost:
+        writing.start_over(work, version, recipe, cursor)
+        return operations.Again()
+    if not cursor.sealed:
+        refusal = _judge(version, recipe, cursor)
         if refusal:
             return _refuse(work, version, refusal)
-        cursor.sealed = files.seal(files.growing(version), cursor.offset)
+        layout.seal(version, recipe, cursor)
         crashpoint("dataset.build.sealed")
-        work.advance(cursor=asdict(cursor), step="publishing")
-    files.publish(files.growing(version), version.path)
+        with transaction.atomic():
+            work.advance(cursor=asdict(cursor), step="publishing")
+            version.save(update_fields=["counts", "problems", "splits"])
+    files.publish(layout.final(version, recipe), version.path)
     crashpoint("dataset.build.published")
     _finish(work, version, cursor)
-    return operations.Done({"rows": cursor.lines, "sha256": cursor.sealed})
+    layout.discard(version)
+    return operations.Done({"rows": version.rows, "sha256": cursor.sealed})
+
+
+def _gather(work: operations.Working, version: DatasetVersion, recipe: Recipe, cursor: Cursor) -> bool:
+    """Have all bytes in the file that will be sealed; False when the step's time is up first."""
+    if cursor.sealed:
+        return True
+    if cursor.phase == "writing":
+        if not writing.write_rows(work, version, recipe, cursor):
+            return False
+        if not recipe.chooses:
+            return True
+        cursor.phase = "choosing"
+        work.advance(cursor=asdict(cursor), step="choosing")
+        crashpoint("dataset.build.written_all")
+    if cursor.phase == "choosing":
+        layout.choose_rows(work, version, recipe, cursor)
+    if not layout.lay_out(work, version, recipe, cursor):
+        return False
+    layout.tell_problems(version)
+    return True
+
+
+def recipe_of(version: DatasetVersion) -> Recipe:
+    """The rules of a version; its dataset says what it is for."""
+    try:
+        return replace(Recipe.read(version.recipe), purpose=version.dataset.purpose)
+    except Unreadable as problem:
+        raise operations.Failed("recipe", f"{problem} Build the rows anew with another recipe.") from problem
 
 
 def _version_of(operation: Operation) -> DatasetVersion:
@@ -152,133 +156,18 @@ def _version_of(operation: Operation) -> DatasetVersion:
     return version
 
 
-def _write_rows(work: operations.Working, version: DatasetVersion, cursor: Cursor) -> bool:
-    """Write chunk by chunk; False when the step's time is up first."""
-    frozen = version.frozen_selection
-    assert frozen is not None
-    path = files.growing(version)
-    if cursor.position == 0 or files.size_of(path) < cursor.offset:
-        _start_over(work, version, cursor)
-    ids = islice(selection.ids_of(frozen), cursor.position, None)
-    while chunk := list(islice(ids, CHUNK)):
-        if work.cancelled():
-            raise operations.Cancelled
-        if not work.time_left():
-            return False
-        _write_chunk(work, version, cursor, chunk)
-    return True
-
-
-def _start_over(work: operations.Working, version: DatasetVersion, cursor: Cursor) -> None:
-    """Begin at the first row: the file is new, or its disk was lost."""
-    assert version.frozen_selection is not None
-    cursor.position = cursor.offset = cursor.lines = 0
-    with transaction.atomic():
-        version.examples.all().delete()
-        version.counts = {"selected": version.frozen_selection.count, "written": 0, "tokens": 0}
-        version.counts |= {"tokens_estimated": 0, "left_out": {}, "problems": {}}
-        version.problems, version.state = [], version.State.BUILDING
-        version.save(update_fields=["counts", "problems", "state"])
-        work.advance(cursor=asdict(cursor), step="writing", done=0, total=version.counts["selected"])
-
-
-def _write_chunk(work: operations.Working, version: DatasetVersion, cursor: Cursor, chunk: list[int]) -> None:
-    examples: list[Example] = []
-    with files.append_at(files.growing(version), cursor.offset) as file:
-        for source_key, row, made in _made(version, chunk):
-            example = Example(
-                version=version, position=cursor.position, completion=row, source_key=source_key[:300]
-            )
-            line = _line_of(version, made, cursor.lines + 1)
-            if isinstance(line, Refusal):
-                example.excluded_reason = line.reason[:120]
-                _count(version.counts["left_out"], line.reason[:120])
-            else:
-                file.write(line)
-                cursor.lines += 1
-                example.line, example.offset, example.length = cursor.lines, cursor.offset, len(line)
-                example.content_hash = hashlib.sha256(line).hexdigest()
-                cursor.offset += len(line)
-                assert isinstance(made, Line)
-                example.tokens = made.tokens
-                version.counts["written"] += 1
-                version.counts["tokens"] += made.tokens or 0
-                version.counts["tokens_estimated"] += made.estimated
-            cursor.position += 1
-            examples.append(example)
-    crashpoint("dataset.build.written")
-    with transaction.atomic():
-        work.advance(cursor=asdict(cursor), done=cursor.position, note=f"{cursor.lines:,} rows written")
-        Example.objects.bulk_create(examples)
-        version.save(update_fields=["counts", "problems"])
-    crashpoint("dataset.build.committed")
-
-
-def _made(
-    version: DatasetVersion, chunk: list[int]
-) -> Iterator[tuple[str, StoredCompletion | None, Line | Refusal]]:
-    """Each completion of the chunk, in its order, with its public address and what it becomes."""
-    found: dict[int, StoredCompletion] = (
-        StoredCompletion.objects.filter(connection__in=version.connections.all())
-        .select_related("connection", "body")
-        .in_bulk(chunk)
-    )
-    write: Writer = import_string(WRITERS[Purpose(version.dataset.purpose)])
-    for pk in chunk:
-        row = found.pop(pk, None)
-        if row is None:
-            yield f"#{pk}", None, Refusal("deleted")
-        else:
-            yield f"{row.connection.slug}/{row.upstream_id}", row, _convert(write, row, version.recipe)
-
-
-def _convert(write: Writer, row: StoredCompletion, recipe: dict[str, Any]) -> Line | Refusal:
-    if row.messages_state == MessagesState.GONE:
-        return Refusal("messages_gone")
-    try:
-        item, messages = raw.read(raw.unpack(row.body.raw))
-        return write(parse(item, messages), row, recipe)
-    except (raw.Unreadable, StoredCompletion.body.RelatedObjectDoesNotExist, RecursionError):
-        return Refusal("unreadable")
-
-
-def _line_of(version: DatasetVersion, made: Line | Refusal, number: int) -> bytes | Refusal:
-    """The bytes to write, after every check that may still leave the row out."""
-    if isinstance(made, Refusal):
-        return made
-    limit = version.recipe.get("token_limit")
-    over = bool(limit and made.tokens and made.tokens > limit)
-    if over and version.recipe.get("leave_out_long"):
-        return Refusal("too_long")
-    try:
-        line = files.as_line(made.data)
-    except files.Unwritable:
-        return Refusal("unwritable")
-    if version.dataset.purpose == Purpose.SUPERVISED and validate.of_line(number, line.rstrip(b"\n")):
-        return Refusal("invalid")
-    for code in (*made.warnings, *(["over_long"] if over else [])):
-        _note(version, validate.warning(code, number))
-    return line
-
-
-def _note(version: DatasetVersion, problem: validate.Problem) -> None:
-    _count(version.counts["problems"], problem.code)
-    if len(version.problems) < MAX_PROBLEMS:
-        version.problems.append(problem.as_dict())
-
-
-def _count(counts: dict[str, int], name: str) -> None:
-    counts[name] = counts.get(name, 0) + 1
-
-
-def _judge(version: DatasetVersion, cursor: Cursor) -> str:
+def _judge(version: DatasetVersion, recipe: Recipe, cursor: Cursor) -> str:
     """Look at the file as a whole: duplicates are noted; why it is refused, or nothing."""
-    if version.dataset.purpose == Purpose.SUPERVISED:
+    written = version.counts["written"]
+    if recipe.purpose == Purpose.EVALUATION:
+        return "" if written else "Not one row could be written."
+    if recipe.purpose == Purpose.SUPERVISED:
         _note_duplicates(version)
-        found = validate.of_file(cursor.lines, cursor.offset)
-    else:
-        found = [] if cursor.lines else [validate.Problem("too_few", 0, "Not one row could be written.")]
-    return " ".join(problem.text for problem in found)
+    train = next((part for part in version.splits if part["name"] == "train"), None)
+    rows, size = (train["rows"], train["size"]) if train is not None else (written, cursor.offset)
+    if recipe.chooses and train is None:
+        rows = 0
+    return " ".join(problem.text for problem in validate.of_file(rows, size))
 
 
 def _note_duplicates(version: DatasetVersion) -> None:
@@ -294,7 +183,7 @@ def _note_duplicates(version: DatasetVersion) -> None:
     lines = written.filter(content_hash__in=list(first)).order_by("line").values_list("line", "content_hash")
     for line, content in lines[: 2 * MAX_PROBLEMS]:
         if line is not None and line != first[content]:
-            _note(version, validate.warning("duplicate", line))
+            writing.note(version, validate.warning("duplicate", line))
     version.counts["problems"]["duplicate"] = again
 
 
@@ -312,22 +201,24 @@ def _refuse(work: operations.Working, version: DatasetVersion, refusal: str) -> 
     with transaction.atomic():
         work.advance(step="refused", note=refusal[:300])
         version.examples.update(line=None, offset=None, length=None)
+        version.splits = []
         version.state, version.refusal, version.built = version.State.REFUSED, " ".join(said), timezone.now()
         version.rows = version.counts["written"]
-        version.save(update_fields=["state", "refusal", "built", "rows", "counts", "problems"])
+        version.save(update_fields=["state", "refusal", "built", "rows", "counts", "problems", "splits"])
         audit.record(
             work.operation.requested_by, "dataset_version.refused", version, written=counts["written"]
         )
-    files.discard(version)
+    layout.discard(version)
     return operations.Done({"refused": refusal})
 
 
 def _finish(work: operations.Working, version: DatasetVersion, cursor: Cursor) -> None:
     with transaction.atomic():
-        work.advance(cursor=asdict(cursor), step="ready", note=f"{cursor.lines:,} rows")
+        work.advance(cursor=asdict(cursor), step="ready", note=f"{version.counts['written']:,} rows")
         version.state, version.built = version.State.READY, timezone.now()
-        version.rows, version.size, version.sha256 = cursor.lines, cursor.offset, cursor.sealed
-        version.save(update_fields=["state", "built", "rows", "size", "sha256", "counts", "problems"])
+        version.rows, version.size = version.counts["written"], cursor.offset
+        version.sha256 = cursor.sealed
+        version.save(update_fields=["state", "built", "rows", "size", "sha256"])
         audit.record(
             work.operation.requested_by,
             "dataset_version.built",

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,16 +74,37 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def seal(path: Path, size: int) -> str:
-    """Cut off what is beyond `size` (left by a worker that died) and return the SHA-256 of the rest."""
-    digest = hashlib.sha256()
+def replace(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(f"{path.name}.new")
+    with beside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def seal(path: Path, size: int, parts: Sequence[int]) -> tuple[str, list[str]]:
+    """Cut off what is beyond `size` (left by a worker that died); the SHA-256 of the rest, and of its parts.
+
+    `parts` are their sizes, one after the other.
+    """
+    whole, digests = hashlib.sha256(), []
     with path.open("r+b") as file:
         file.truncate(size)
         os.fsync(file.fileno())
         file.seek(0)
-        while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        if list(parts) == [size]:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return digest, [digest]
+        for left in parts:
+            part = hashlib.sha256()
+            while left and (chunk := file.read(min(left, READ_BYTES))):
+                part.update(chunk)
+                whole.update(chunk)
+                left -= len(chunk)
+            digests.append(part.hexdigest())
+    return whole.hexdigest(), digests
 
 
 class _Grown(File):  # type: ignore[type-arg]  # Django's File is generic in its stubs only
