@@ -1,8 +1,8 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-Four runs, each with a data folder of its own, two at a time: everything but the browser on SQLite with the
-embedded broker; beside it the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that are
-started for this run; and then the browser tests on SQLite in two halves. What cannot be had is named and
+Five runs, each with a data folder of its own, some at a time: everything but the browser on SQLite with the
+embedded broker, in two shares; the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that
+are started for this run; and the browser tests on SQLite in two halves. What cannot be had is named and
 counted as skipped.
 The last line is `N passed, N failed, N skipped`.
 """
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,7 +26,16 @@ from xml.etree import ElementTree
 
 from tests import obtain, servers
 
-HALVES = ("a-l", "m-z")  # of the browser tests, so that neither of two runs at a time waits long
+AT_A_TIME = 3  # runs: in each of them much is waiting, for workers, the browser or the disk
+# Names of files that a run leaves to the others, so that none is the last for long.
+SHARES = {
+    "completions": ("tests/portal/*", "tests/datasets/*", "tests/test_*.py"),
+    "all others": ("tests/completions/*",),
+}
+HALVES = {
+    "files a-l": ("tests/*/test_[m-z]*.py",),
+    "files m-z": ("tests/*/test_[a-l]*.py",),
+}  # of the browser tests
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
 
@@ -98,20 +107,23 @@ def count(arguments: list[str]) -> int:
     return sum("::" in line for line in found.stdout.splitlines())
 
 
-def on_sqlite(arguments: list[str], output: IO[str]) -> Outcome:
+def without(left: Sequence[str]) -> list[str]:
+    """The arguments that leave files of these names to other runs."""
+    return [f"--ignore-glob={name}" for name in left]
+
+
+def on_sqlite(share: str, arguments: list[str], output: IO[str]) -> Outcome:
     broker = servers.version_of_valkey() or "no broker"
-    where = f"SQLite {sqlite3.sqlite_version}, {broker} on a socket"
-    return run(where, only("not browser", arguments), {}, output)
+    where = f"SQLite {sqlite3.sqlite_version}, {broker} on a socket, {share}"
+    return run(where, [*without(SHARES[share]), *only("not browser", arguments)], {}, output)
 
 
 def in_browser(
     chromium: tuple[str, dict[str, str]], half: str, arguments: list[str], output: IO[str]
 ) -> Outcome:
-    """The browser tests of one half: of files whose names begin with these letters."""
     name, environment = chromium
-    others = next(each for each in HALVES if each != half)
-    arguments = [f"--ignore-glob=*/test_[{others}]*.py", *only("browser", arguments)]
-    return run(f"the same, in {name}, files {half}", arguments, environment, output)
+    arguments = [*without(HALVES[half]), *only("browser", arguments)]
+    return run(f"the same, in {name}, {half}", arguments, environment, output)
 
 
 def on_postgres(arguments: list[str], output: IO[str]) -> Outcome:
@@ -145,15 +157,19 @@ def line(counts: Counter[str]) -> str:
 def main(arguments: list[str]) -> int:
     obtain.postgres()
     chromium = obtain.chromium()
-    others: list[Callable[[list[str], IO[str]], Outcome]] = [on_postgres]
-    others += [partial(in_browser, chromium, half) for half in HALVES]
-    with ThreadPoolExecutor(2) as pool, ExitStack() as files:
-        first = pool.submit(on_sqlite, arguments, sys.stdout)
+    first, *shares = SHARES
+    others: list[Callable[[list[str], IO[str]], Outcome]] = [
+        on_postgres,
+        *(partial(in_browser, chromium, half) for half in HALVES),
+        *(partial(on_sqlite, share) for share in shares),
+    ]
+    with ThreadPoolExecutor(AT_A_TIME) as pool, ExitStack() as files:
+        running = pool.submit(on_sqlite, first, arguments, sys.stdout)
         later = list[tuple[Future[Outcome], IO[str]]]()
         for job in others:
             output = files.enter_context(tempfile.TemporaryFile("w+"))
             later.append((pool.submit(job, arguments, output), output))
-        outcomes = [first.result()]
+        outcomes = [running.result()]
         for running, told in later:
             outcomes.append(running.result())
             told.seek(0)
