@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from completions import absorbing, dependents, ledger, receipts
+from completions import absorbing, dependents, ledger, receipts, rounds
 from completions.forgetting import forget
 from completions.models import ChangeOrder, FrozenSelection, StoredCompletion, UpstreamChange
 from completions.purposes import purpose
@@ -17,8 +17,8 @@ from completions.sending import Answered, Sender
 from portal import operations
 from portal.crashpoints import crashpoint
 from portal.models import Connection
-from portal.operations import Again, Cancelled, Done, Outcome, Working
-from portal.upstream import Upstream, UpstreamError, connect
+from portal.operations import Again, Outcome, Working
+from portal.upstream import Upstream
 
 KIND, PURPOSE = "completions.delete", "delete"
 TYPED_ABOVE = 1000  # more than this many is confirmed by typing the number
@@ -57,28 +57,20 @@ def try_again(made: ChangeOrder, user: Any) -> int:
 @operations.handler(KIND, queue="remote", ended=receipts.write_later)
 def run(work: Working) -> Outcome:
     """One step: plan, then one batch after the other."""
-    made = ledger.of(work)
-    if made is None:
-        return Done()
-    ledger.check_rights(made)
-    if not ledger.plan_all(work, made):
-        return Again()
-    ledger.take_over(work, made)
-    ended = _here(work, made) if made.mode == Mode.HERE else _upstream(work, made)
+    return rounds.step(work, _carry_out)
+
+
+def _carry_out(work: Working, made: ChangeOrder) -> Outcome | None:
+    ended = _here(work, made) if made.mode == Mode.HERE else rounds.go_round(work, made, _on)
     if ended is not None:
         return ended
-    if not _once_more(work, made):
-        return Again()
-    receipts.write(made)
-    return Done(receipts.results(made))
+    return None if _once_more(work, made) else Again()
 
 
 def _here(work: Working, made: ChangeOrder) -> Outcome | None:
     absorbing.keep_small()
     while rows := ledger.next_rows(made, FORGOTTEN_AT_ONCE):
-        if work.cancelled():
-            raise Cancelled
-        if not work.time_left():
+        if not rounds.may_go_on(work):
             return Again()
         with transaction.atomic():
             absorbing.lock(rows[0].connection_id)
@@ -91,31 +83,12 @@ def _here(work: Working, made: ChangeOrder) -> Outcome | None:
     return None
 
 
-def _upstream(work: Working, made: ChangeOrder) -> Outcome | None:
-    while rows := ledger.next_rows(made, 1):
-        connection = Connection.objects.get(pk=rows[0].connection_id)
-        try:
-            with (
-                connect(connection) as upstream,
-                Sender(upstream, lambda: not work.time_left()) as sender,
-            ):
-                ended = _on(work, made, connection, sender)
-        except UpstreamError as error:  # it lacks its credentials, or may not be called
-            ledger.refuse_rest(work, made, connection.pk, error)
-            continue
-        if ended is not None:
-            return ended
-    return None
-
-
 def _on(work: Working, made: ChangeOrder, connection: Connection, sender: Sender) -> Outcome | None:
     """Batches of one connection, until none is left there."""
     while rows := ledger.next_rows(made, ledger.SENT_AT_ONCE):
         if rows[0].connection_id != connection.pk:
             return None
-        if work.cancelled():
-            raise Cancelled
-        if not work.time_left():
+        if not rounds.may_go_on(work):
             return Again()
         ledger.claim(work, rows)
         answers = sender.send(rows, _delete)

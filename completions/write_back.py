@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from completions import absorbing, columns, ledger, receipts
+from completions import absorbing, columns, ledger, receipts, rounds
 from completions.fetching import from_mirror, without_messages
 from completions.ledger import Refused
 from completions.models import (
@@ -29,8 +29,8 @@ from completions.terms import Dictionary
 from portal import operations
 from portal.crashpoints import crashpoint
 from portal.models import Connection
-from portal.operations import Again, Cancelled, Done, Outcome, Working
-from portal.upstream import Item, Upstream, UpstreamError, connect
+from portal.operations import Again, Outcome, Working
+from portal.upstream import Item, Upstream, UpstreamError
 
 KIND, PURPOSE = "completions.metadata", "metadata"
 # https://platform.openai.com/docs/api-reference/chat/update
@@ -192,28 +192,11 @@ def judged(after: Item, held: Mapping[str, str], wish: Wish) -> Told:
 @operations.handler(KIND, queue="remote", ended=receipts.write_later)
 def run(work: Working) -> Outcome:
     """One step: plan, then one batch after the other."""
-    made = ledger.of(work)
-    if made is None:
-        return Done()
-    ledger.check_rights(made)
-    if not ledger.plan_all(work, made):
-        return Again()
-    ledger.take_over(work, made)
-    while rows := ledger.next_rows(made, 1):
-        connection = Connection.objects.get(pk=rows[0].connection_id)
-        try:
-            with (
-                connect(connection, tries=1, seconds=ANSWER_SECONDS) as upstream,
-                Sender(upstream, lambda: not work.time_left()) as sender,
-            ):
-                ended = _on(work, made, connection, sender)
-        except UpstreamError as error:  # it lacks its credentials, or may not be called
-            ledger.refuse_rest(work, made, connection.pk, error)
-            continue
-        if ended is not None:
-            return ended
-    receipts.write(made)
-    return Done(receipts.results(made))
+    return rounds.step(work, _carry_out)
+
+
+def _carry_out(work: Working, made: ChangeOrder) -> Outcome | None:
+    return rounds.go_round(work, made, _on, tries=1, seconds=ANSWER_SECONDS)
 
 
 def _on(work: Working, made: ChangeOrder, connection: Connection, sender: Sender) -> Outcome | None:
@@ -222,9 +205,7 @@ def _on(work: Working, made: ChangeOrder, connection: Connection, sender: Sender
     while rows := ledger.next_rows(made, ledger.SENT_AT_ONCE):
         if rows[0].connection_id != connection.pk:
             return None
-        if work.cancelled():
-            raise Cancelled
-        if not work.time_left():
+        if not rounds.may_go_on(work):
             return Again()
         ledger.claim(work, rows)
         answers = sender.send(rows, lambda upstream, row: write_back(upstream, row, wish))
