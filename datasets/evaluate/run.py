@@ -11,13 +11,15 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from datasets.asking import Asking, recover
 from datasets.build import build
-from datasets.evaluate import calls, tally
+from datasets.evaluate import paying, tally
+from datasets.evaluate.calls import Calls
 from datasets.evaluate.grading import grade_all
 from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.targets import Target, problem_of, read
 from datasets.models import Call, Evaluation, Example, Result, Run
-from portal import audit, operations
+from portal import audit, operations, spending
 from portal.crashpoints import crashpoint
 from portal.models import Connection, Operation
 
@@ -32,9 +34,10 @@ class Refused(Exception):
 
 
 def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
-    """Begin a run, and the build of the items if there are none yet.
+    """Begin a run, and the build of the items if there are none yet; what it may cost is reserved.
 
     A live run of the same targets is returned instead: a double click or a second tab starts one.
+    Raises Refused.
     """
     if not targets or not evaluation.graders.exists():
         raise Refused("A run needs something to measure and a grader.")
@@ -59,13 +62,17 @@ def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
         )
         asked = {target.connection for target in targets if target.connection is not None}
         run.connections.set({*evaluation.connections.values_list("pk", flat=True), *asked})
+        _reserve(run, user)
         _begin(run, user)
         audit.record(user, "run.started", run, targets=len(targets), items=version.rows or None)
     return run
 
 
 def retry_failed(run: Run, user: Any) -> int:
-    """Ask again for the answers that failed, keep everything else; returns how many those are."""
+    """Ask again for the answers that failed, keep everything else; returns how many those are.
+
+    Raises Refused.
+    """
     with transaction.atomic():
         run = Run.objects.select_for_update().get(pk=run.pk)
         failed = Call.objects.filter(run=run, state=Call.State.FAILED).exclude(error__kind=UNSENDABLE)
@@ -76,9 +83,17 @@ def retry_failed(run: Run, user: Any) -> int:
                 part = examples[start_at : start_at + ROWS_AT_ONCE]
                 Result.objects.filter(run=run, target=target, example__in=part).delete()
         failed.update(state=Call.State.PENDING, tries=0, error={})
+        _reserve(run, user)
         _begin(run, user)
         audit.record(user, "run.retried", run, calls=len(again))
     return len(again)
+
+
+def _reserve(run: Run, user: Any) -> None:
+    try:
+        paying.reserve(run, user)
+    except spending.OverBudget as over:
+        raise Refused(str(over)) from over
 
 
 def _begin(run: Run, user: Any) -> Operation:
@@ -100,7 +115,10 @@ def _begin(run: Run, user: Any) -> Operation:
 def _ended(operation: Operation) -> None:
     """The operation failed or was cancelled: so did the run."""
     state = Run.State.CANCELLED if operation.state == Operation.State.CANCELLED else Run.State.FAILED
-    Run.objects.filter(pk=operation.subject_id).update(state=state, finished=timezone.now())
+    run = Run.objects.select_related("evaluation__version").filter(pk=operation.subject_id).first()
+    if run is not None:
+        Run.objects.filter(pk=run.pk).update(state=state, finished=timezone.now())
+        paying.settle(run)
 
 
 @operations.handler(KIND, queue="eval", ended=_ended)
@@ -121,13 +139,22 @@ def answer(work: operations.Working) -> operations.Outcome:
         stage = _enter(work, "answers", step="answering", done=0, total=made or run.evaluation.version.rows)
     fresh = [target for target in targets if target.is_fresh]
     if stage == "answers":
-        calls.recover(work, run)
-        if fresh and (pause := calls.Asking(work, run, fresh).go()) is not None:
+        if fresh and (pause := _ask(work, run, fresh)) is not None:
             return pause
         stage = _enter(work, "grades", step="grading", done=0, total=run.evaluation.version.rows, note="")
     if not grade_all(work, run, targets):
         return operations.Again()
     return _finish(work, run)
+
+
+def _ask(
+    work: operations.Working, run: Run, fresh: Sequence[Target]
+) -> operations.Again | operations.Wait | None:
+    with Calls(run, fresh) as ledger:
+        if recover(work, ledger):
+            run.refresh_from_db(fields=["repeated_calls"])
+        purses = paying.purses(run, work.operation.requested_by)
+        return Asking(work, ledger, ledger.asked, purses).go()
 
 
 def _run_of(work: operations.Working) -> Run:
@@ -213,6 +240,7 @@ def _finish(work: operations.Working, run: Run) -> operations.Done:
     with transaction.atomic():
         work.advance(step="done", note="")
         run.refresh_from_db(fields=["repeated_calls"])
+        paying.settle(run)
         run.summary, run.state, run.finished = summary, Run.State.DONE, timezone.now()
         run.save(update_fields=["summary", "state", "finished"])
         audit.record(work.operation.requested_by, "run.finished", run, items=summary["items"])

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.evaluate.calls import Unsendable, ask
+from datasets.asking import Unsendable, in_words
+from datasets.evaluate.calls import ask
 from datasets.evaluate.graders import Verdict, grade
 from datasets.evaluate.setup import Tried, rows_to_try
 from datasets.evaluate.targets import Target
@@ -54,7 +55,7 @@ def _ask_all(target: Target, rows: Sequence[Tried]) -> list[tuple[str, str]]:
         with connect(connection) as upstream, ThreadPoolExecutor(max(1, len(rows))) as pool:
             return list(pool.map(lambda tried: _ask_one(upstream, target, tried), rows))
     except UpstreamError as error:
-        return [("", _in_words(error))] * len(rows)
+        return [("", in_words(error))] * len(rows)
 
 
 def _ask_one(upstream: Upstream, target: Target, tried: Tried) -> tuple[str, str]:
@@ -63,10 +64,6 @@ def _ask_one(upstream: Upstream, target: Target, tried: Tried) -> tuple[str, str
     try:
         return ask(upstream, target, tried.item, SECONDS).text, ""
     except UpstreamError as error:
-        return "", _in_words(error)
+        return "", in_words(error)
     except Unsendable as problem:
         return "", str(problem)
-
-
-def _in_words(error: UpstreamError) -> str:
-    return " ".join(part for part in (error.message, error.hint) if part) or error.kind

@@ -180,7 +180,10 @@ def run_retry(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     _check_reach(request, found)
     if found.state in (Run.State.WAITING, Run.State.RUNNING):
         return toast(request, redirect("datasets:run", pk, number), "The run is still going on.", "info")
-    again = runs.retry_failed(found, request.user)
+    try:
+        again = runs.retry_failed(found, request.user)
+    except runs.Refused as refused:
+        return toast(request, redirect("datasets:run", pk, number), str(refused), "bad")
     text = f"{again:,} calls are made again." if again else "The run goes on."
     return toast(request, redirect("datasets:run", pk, number), text, "info")
 

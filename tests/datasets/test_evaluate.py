@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from datasets.evaluate import calls
+from datasets import asking
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import SELF_MEASURE, Target, stored
 from datasets.models import Call, Result, Run
@@ -391,4 +391,4 @@ def test_an_answer_without_text_is_judged_as_empty(builder: User, source: Connec
 def test_a_target_says_what_it_is() -> None:
     target = Target("first", "fresh", "student", 3, "student", {"seed": 1})
     assert target.as_dict()["params"] == {"seed": 1}
-    assert calls.MAX_TRIES > 1
+    assert asking.MAX_TRIES > 1
