@@ -5,11 +5,12 @@ from pathlib import Path
 
 from portal.sandbox.call import Call, Reply, Slow
 from portal.sandbox.draw import digest
+from portal.sandbox.formats import read
 from portal.sandbox.kinds import Json
 from portal.sandbox.multipart import Form, MalformedForm
 from portal.sandbox.personality import FILES_READ, FILES_WRITE, ApiError
 from portal.sandbox.state import File
-from portal.sandbox.training import Lesson, check_line, examine
+from portal.sandbox.training import Lesson, examine
 
 LARGEST = 512 * 1024 * 1024
 EXAMINE_APART = 256 * 1024  # larger files are read off the server's thread
@@ -86,7 +87,7 @@ def upload(call: Call) -> Reply | Slow:
 def first_fault(path: Path) -> str | None:
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            problem, example = check_line(line.removeprefix(b"\xef\xbb\xbf"))
+            problem, example = read(line.removeprefix(b"\xef\xbb\xbf"))
             if line.strip() and example is None:
                 return f"Line {number}: {problem}."
     return None

@@ -196,7 +196,8 @@ class Job:
             }
         error: Json | None = None
         if status == "failed":
-            error = {"code": "invalid_training_file", "message": self.failure, "param": "training_file"}
+            file = f"{self.lesson.file}_file"
+            error = {"code": f"invalid_{file}", "message": self.failure, "param": file}
         view: Json = {
             "object": "fine_tuning.job",
             "id": self.id,

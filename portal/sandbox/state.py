@@ -19,6 +19,7 @@ TUNABLE = (
     "gpt-4.1-2025-04-14",
     "gpt-4.1-mini-2025-04-14",
     "gpt-4.1-nano-2025-04-14",
+    "o4-mini-2025-04-16",
 )
 Key = tuple[int, int, int]  # created, 0 for the story and 1 for what came later, number: the order of rows
 

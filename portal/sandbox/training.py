@@ -3,12 +3,13 @@
 import json
 import math
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from portal.sandbox.brains import STUDENT_SKILL, TEACHER_SKILL, Skill, base_skill
 from portal.sandbox.draw import digest
+from portal.sandbox.formats import DPO, REINFORCEMENT, SUPERVISED, method_of, problem_of, read
 from portal.sandbox.kinds import Json, recognise, text_of
 
 FEWEST = 10
@@ -16,14 +17,12 @@ FULL = 100  # good examples from which a student is nearly the teacher
 START = 15  # good examples below which nothing is learnt
 PER_KIND = 8  # good examples that a kind of work needs
 MOST_PROBLEMS = 20
-_ROLES = {"system", "user", "assistant", "tool", "function"}
-_MESSAGE_KEYS = {"role", "content", "name", "tool_calls", "tool_call_id", "function_call", "weight"}
-_EXAMPLE_KEYS = {"messages", "tools", "parallel_tool_calls", "functions"}
+_INSTRUCTING = ("system", "developer")
 
 
 @dataclass(slots=True)
 class Lesson:
-    """The statistics of one training file."""
+    """The statistics of one training file, read as one of the methods wants it."""
 
     examples: int = 0
     tokens: int = 0
@@ -33,6 +32,10 @@ class Lesson:
     bad: int = 0
     problems: list[str] = field(default_factory=list)
     unreadable: bool = False  # not JSON Lines at all
+    method: str = SUPERVISED
+    longest: int = 0  # tokens of the longest example, and its line
+    longest_line: int = 0
+    file: str = "training"  # or validation, whose problems these are
 
     def to_json(self) -> Json:
         return asdict(self)
@@ -40,7 +43,7 @@ class Lesson:
     def error(self) -> str | None:
         """Why a job with this file fails, in the service's manner."""
         if self.problems:
-            return "The job failed due to an invalid training file. " + " ".join(self.problems[:5])
+            return f"The job failed due to an invalid {self.file} file. " + " ".join(self.problems[:5])
         if self.examples < FEWEST:
             return (
                 "The job failed due to an invalid training file. Training file has "
@@ -49,9 +52,14 @@ class Lesson:
         return None
 
 
-def examine(path: Path) -> Lesson:
-    """Read a file of supervised chat examples, line by line."""
-    lesson = Lesson()
+def examine(
+    path: Path, method: str = "", *, fields: Collection[str] = (), pictures_in_pairs: bool = True
+) -> Lesson:
+    """Read a file line by line as examples of the method, or of the one that its first line seems to be for.
+
+    `fields` are those that a grader looks at.
+    """
+    lesson = Lesson(method=method)
     seen: set[int] = set()
     strangers: list[
         tuple[set[str], set[str]]
@@ -63,69 +71,45 @@ def examine(path: Path) -> Lesson:
             if not line.strip():
                 continue
             lesson.examples += 1
-            problem, example = check_line(line)
+            problem, example = read(line)
+            if example is not None:
+                lesson.method = lesson.method or method_of(example)
+                problem = problem_of(example, lesson.method, pictures_in_pairs=pictures_in_pairs)
+                missing = sorted(set(fields) - set(example))
+                if problem is None and missing:
+                    problem = f"has no '{missing[0]}', which the grader looks at"
             if problem is not None or example is None:
                 lesson.unreadable = lesson.unreadable or example is None
                 if len(lesson.problems) < MOST_PROBLEMS:
                     lesson.problems.append(f"Line {number}: {problem}.")
                 continue
-            lesson.tokens += len(line) // 4
-            _weigh(example["messages"], lesson, seen, strangers)
+            tokens = len(line) // 4
+            lesson.tokens += tokens
+            if tokens > lesson.longest:
+                lesson.longest, lesson.longest_line = tokens, number
+            _learn(example, lesson, seen, strangers)
+    lesson.method = lesson.method or SUPERVISED
     _weigh_strangers(lesson, strangers)
     return lesson
 
 
-def check_line(line: bytes) -> tuple[str | None, Json | None]:
-    """(what is wrong with the line, the example); no example if it is not even a JSON object."""
-    try:
-        example = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return "is not valid JSON in UTF-8", None
-    if not isinstance(example, dict):
-        return "is not a JSON object", None
-    return _problem(example), example
+def _learn(example: Json, lesson: Lesson, seen: set[int], strangers: list[tuple[set[str], set[str]]]) -> None:
+    if lesson.method == SUPERVISED:
+        _weigh(example["messages"], lesson, seen, strangers)
+    elif lesson.method == DPO:
+        _weigh([*example["input"]["messages"], *example["preferred_output"]], lesson, seen, strangers)
+    elif lesson.method == REINFORCEMENT:
+        _explore(example["messages"], lesson, seen)
 
 
-def _problem(example: Json) -> str | None:
-    messages = example.get("messages")
-    if not isinstance(messages, list) or not messages:
-        return "has no list of messages"
-    unknown = set(example) - _EXAMPLE_KEYS
-    if unknown:
-        return f"has unrecognized keys {sorted(unknown)}"
-    answered: set[str] = set()
-    has_tools = bool(example.get("tools") or example.get("functions"))
-    for position, message in enumerate(messages):
-        found = _message_problem(message, answered, has_tools=has_tools)
-        if found:
-            return f"message {position} {found}"
-    if not any(m["role"] == "assistant" and m.get("weight") != 0 for m in messages):
-        return "has no assistant message to learn from"
-    return "ends with a message that is not the assistant's" if messages[-1]["role"] != "assistant" else None
-
-
-def _message_problem(message: Any, called: set[str], *, has_tools: bool) -> str | None:
-    if not isinstance(message, dict) or message.get("role") not in _ROLES:
-        return "has no known role"
-    unknown = set(message) - _MESSAGE_KEYS
-    if unknown:
-        return f"has unrecognized keys {sorted(unknown)}"
-    calls = message.get("tool_calls")
-    if not isinstance(message.get("content"), str | list) and not (calls or message.get("function_call")):
-        return "has no content"
-    if "weight" in message and (message["role"] != "assistant" or message["weight"] not in (0, 1)):
-        return "has a weight that is not 0 or 1 on an assistant message"
-    if calls:
-        if not has_tools:
-            return "calls a tool, but the example defines none"
-        if not isinstance(calls, list) or not all(
-            isinstance(c, dict) and isinstance(c.get("id"), str) for c in calls
-        ):
-            return "has malformed tool calls"
-        called.update(call["id"] for call in calls)
-    if message["role"] == "tool" and message.get("tool_call_id") not in called:
-        return "answers a tool call that was not made"
-    return None
+def _explore(messages: list[Json], lesson: Lesson, seen: set[int]) -> None:
+    """A prompt alone: the grader says what is good, and the model finds it."""
+    key = digest(json.dumps([m.get("content") for m in messages if m.get("role") not in _INSTRUCTING]))
+    if key not in seen:
+        seen.add(key)
+        problem = recognise(messages)
+        kind = "other" if problem is None else problem.kind
+        lesson.good[kind] = lesson.good.get(kind, 0) + 1
 
 
 def _weigh(

@@ -1,18 +1,20 @@
 """Fine-tuning jobs over HTTP: create, list, get, events, checkpoints, pause, resume, cancel."""
 
 import re
-from typing import Any
 
+from portal.sandbox import methods
 from portal.sandbox.call import Call, Reply, check_metadata
 from portal.sandbox.chat import KNOWN_MODELS
 from portal.sandbox.draw import digest
+from portal.sandbox.formats import DPO
 from portal.sandbox.jobs import Job
 from portal.sandbox.kinds import Json
 from portal.sandbox.personality import FILES_READ, TUNE, ApiError
 from portal.sandbox.state import TUNABLE, File
-from portal.sandbox.training import Lesson
+from portal.sandbox.training import Lesson, examine
 
 _TERMINAL = {"succeeded", "failed", "cancelled"}
+LONGEST, LONGEST_NANO = 65_536, 32_768  # tokens of one example on Azure
 
 
 def create(call: Call) -> Reply:
@@ -55,6 +57,7 @@ def create(call: Call) -> Reply:
     seed = body.get("seed")
     if seed is not None and not (isinstance(seed, int) and 0 <= seed <= 2147483647):
         raise ApiError(400, "invalidPayload", "Invalid 'seed': expected 0 to 2147483647.", param="seed")
+    method = methods.read(body, model)
     number = len(call.state.jobs) + 1
     job_id = f"ftjob-{digest('job', call.personality.name, call.now, number):016x}"
     job = Job(
@@ -67,9 +70,9 @@ def create(call: Call) -> Reply:
         seed=seed if seed is not None else digest(job_id) % 2147483647,
         suffix=suffix,
         metadata=check_metadata(body.get("metadata")) or None,
-        method=_method(body),
+        method=method,
         training_type=body.get("trainingType", "Standard") if azure else None,
-        lesson=Lesson(**training.lesson) if training.lesson else Lesson(),
+        lesson=_lesson_of_job(call, model, method, training, validation),
     )
     call.commit({"change": "job.add", "job": job.to_json()})
     status = 201 if call.personality.dated else 200
@@ -106,18 +109,28 @@ def _file(call: Call, body: Json, name: str) -> File | None:
     return file
 
 
-def _method(body: Json) -> Json:
-    method: Any = body.get("method")
-    if method is None:
-        return {"type": "supervised", "supervised": {"hyperparameters": body.get("hyperparameters") or {}}}
-    kind = method.get("type") if isinstance(method, dict) else None
-    if kind not in ("supervised", "dpo", "reinforcement"):
-        raise ApiError(400, "invalidPayload", f"Invalid 'method.type': '{kind}'.", param="method.type")
-    options = (method.get(kind) or {}).get("hyperparameters") or {}
-    epochs = options.get("n_epochs", "auto")
-    if epochs != "auto" and not (isinstance(epochs, int) and 1 <= epochs <= 50):
-        raise ApiError(400, "invalidPayload", "Invalid 'n_epochs': expected 1 to 50.", param="n_epochs")
-    return dict(method)
+def _lesson(call: Call, file: File, method: Json) -> Lesson:
+    """What the file is worth for the method; read anew where it seemed to be for another."""
+    azure, kind, fields = call.personality.azure, method["type"], methods.fields(method)
+    lesson = Lesson(**file.lesson) if file.lesson else Lesson()
+    if lesson.method != kind or fields or (kind == DPO and not azure):
+        path = call.state.folder / file.id
+        lesson = examine(path, kind, fields=fields, pictures_in_pairs=azure)
+    return lesson
+
+
+def _lesson_of_job(call: Call, model: str, method: Json, training: File, validation: File | None) -> Lesson:
+    """What the training file is worth, with the problems of the validation file where it has none itself."""
+    lesson = _lesson(call, training, method)
+    longest = LONGEST_NANO if "nano" in model else LONGEST
+    if call.personality.azure and lesson.longest > longest:
+        words = f"Line {lesson.longest_line}: has {lesson.longest} tokens, more than {longest}."
+        lesson.problems = [*lesson.problems, words]
+    if validation is not None and lesson.error() is None:
+        checked = _lesson(call, validation, method)
+        if checked.problems:
+            lesson.problems, lesson.file = checked.problems, "validation"
+    return lesson
 
 
 def view(call: Call, job: Job) -> Json:
