@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from completions import bulk, sampling, selection
 from completions.models import FrozenSelection, Label, QueueItem, ReviewQueue, StoredCompletion
@@ -69,19 +69,53 @@ def make(
         queue.connections.set(sources)
         queue.labels.set(label for label in labels if label.connection_id in sources)
         queue.reviewers.set(reviewers)
-        bulk.insert(
-            QueueItem,
-            [
-                {
-                    "queue": queue.pk, "completion": pk, "connection": connection, "position": position,
-                    "state": QueueItem.State.OPEN, "decision": None, "decided": None, "decided_by": None,
-                }
-                for position, (pk, connection) in enumerate(chosen)
-            ],
-        )  # fmt: skip
+        _insert(queue, chosen)
         selection.confirm(frozen)
         audit.record(user, "review_queue.created", queue, completions=len(chosen), overlap=overlap)
     return queue
+
+
+def add(user: Any, frozen: FrozenSelection, queue: ReviewQueue) -> int:
+    """Put what is selected at the end of a queue; returns how many came to it. Raises Refused.
+
+    What is in it already stays where it is. The queue's sources decide who may see it, so nothing comes from
+    others.
+    """
+    with transaction.atomic():
+        queue = ReviewQueue.objects.actionable_by(user).select_for_update(of=("self",)).get(pk=queue.pk)
+        if queue.closed is not None:
+            raise Refused(f"“{queue.name}” is closed. Open it again first.")
+        rows = StoredCompletion.objects.actionable_by(user).filter(
+            holding(selection.unpacked(frozen.ids).tolist())
+        )
+        chosen, sources = _members(frozen, rows, None)
+        foreign = sources - set(queue.connections.values_list("pk", flat=True))
+        if foreign:
+            names = ", ".join(frozen.connections.filter(pk__in=foreign).values_list("name", flat=True))
+            raise Refused(f"“{queue.name}” is not a queue for {names}. Make a new one.")
+        there = set(queue.items.values_list("completion", flat=True))
+        new = [(pk, connection) for pk, connection in chosen if pk not in there]
+        if len(there) + len(new) > MOST_ITEMS:
+            raise Refused(f"A queue holds at most {MOST_ITEMS:,} completions; this one has {len(there):,}.")
+        last = queue.items.aggregate(last=Max("position"))["last"]
+        _insert(queue, new, 0 if last is None else last + 1)
+        selection.confirm(frozen)
+        audit.record(user, "review_queue.extended", queue, completions=len(new))
+    return len(new)
+
+
+def _insert(queue: ReviewQueue, chosen: Sequence[tuple[int, int]], first: int = 0) -> None:
+    """Rows of the queue for completions and their connections, from position `first` on."""
+    bulk.insert(
+        QueueItem,
+        [
+            {
+                "queue": queue.pk, "completion": pk, "connection": connection, "position": position,
+                "state": QueueItem.State.OPEN, "decision": None, "decided": None, "decided_by": None,
+            }
+            for position, (pk, connection) in enumerate(chosen, first)
+        ],
+    )  # fmt: skip
 
 
 def _members(

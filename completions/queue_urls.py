@@ -7,6 +7,7 @@ from completions.views import queue_work, queues
 urlpatterns = [
     path("queues/", queues.index, name="queues"),
     path("queues/new/<uuid:frozen>/", queues.new, name="queue_new"),
+    path("queues/add/<uuid:frozen>/", queues.add, name="queue_add"),
     path("queues/<int:pk>/", queues.queue, name="queue"),
     path("queues/<int:pk>/close/", queues.close, name="queue_close"),
     path("queues/<int:pk>/work/", queue_work.work, name="queue_work"),

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from completions import queue_making, queues
 from completions.conversing import shown_of
-from completions.models import Label, QueueItem, QueueTask, ReviewQueue, Term
+from completions.models import FrozenSelection, Label, QueueItem, QueueTask, ReviewQueue, Term
 from completions.purposes import chosen
 from completions.questions import RATING, STATE, Question, questions_of
 from completions.queue_making import METADATA, MODEL, MOST_ITEMS, MOST_OVERLAP, Sample
@@ -20,7 +20,7 @@ from completions.queue_progress import agreement_of, people_at, progress_of
 from completions.reviewing import Refused
 from completions.selection import name_of
 from portal.htmx import go, toast, wants_fragment
-from portal.models import User
+from portal.models import Connection, User
 from portal.permissions import Verb, fetch, may
 
 MOST = 100  # queues on a page, and items of a list
@@ -156,8 +156,42 @@ def new(request: HttpRequest, frozen: UUID) -> HttpResponse:
             form.add_error(None, str(refused))
         else:
             return toast(request, redirect("completions:queue", queue.pk), f"“{queue.name}” is made.")
-    context = {"form": form, "frozen": selected, "sources": sources, "most": MOST_ITEMS}
+    return _new_page(request, selected, form, sources)
+
+
+def _new_page(
+    request: HttpRequest, selected: FrozenSelection, form: QueueForm, sources: list[Connection]
+) -> HttpResponse:
+    context = {
+        "form": form,
+        "frozen": selected,
+        "sources": sources,
+        "most": MOST_ITEMS,
+        "others": _open_queues(request.user, sources),
+    }
     return render(request, "completions/queue_new.html", context, status=422 if form.errors else 200)
+
+
+def _open_queues(user: Any, sources: list[Connection]) -> list[ReviewQueue]:
+    """Queues that completions of these connections can be added to, the newest first."""
+    found = ReviewQueue.objects.actionable_by(user).filter(closed=None)
+    for source in sources:
+        found = found.filter(connections=source)
+    return list(found[:MOST])
+
+
+@require_POST
+def add(request: HttpRequest, frozen: UUID) -> HttpResponse:
+    """Add a selection that was just frozen to a queue that is there."""
+    selected = chosen(request.user, frozen)
+    number = _number(request.POST.get("queue", ""))
+    queue: ReviewQueue = fetch(ReviewQueue.objects.all(), request.user, "act", pk=number)
+    try:
+        added = queue_making.add(request.user, selected, queue)
+    except Refused as refused:
+        return toast(request, redirect("completions:queue_new", selected.pk), str(refused), "bad")
+    text = f"{added:,} added to “{queue.name}”." if added else f"All of them are in “{queue.name}” already."
+    return toast(request, redirect("completions:queue", queue.pk), text)
 
 
 def queue_of(request: HttpRequest, pk: int, verb: Verb = "read") -> ReviewQueue:

@@ -106,6 +106,47 @@ def test_what_cannot_be_made_is_said_in_the_form(client_of: SignIn, builder: Use
     assert not ReviewQueue.objects.exists()
 
 
+def test_what_is_selected_can_be_added_to_a_queue_that_is_there(client_of: SignIn, builder: User) -> None:
+    queue, client = queue_by(builder), client_of(builder)
+    source = queue.connections.get()
+    for number in range(3):
+        factories.make_completion(source, prompt=f"later {number}")
+    frozen = freeze(builder, everything=True)
+    assert "Tone check" in text_of(client, f"/completions/queues/new/{frozen.pk}/")
+    response = client.post(f"/completions/queues/add/{frozen.pk}/", {"queue": queue.pk})
+    assert (response.status_code, response["Location"]) == (302, address(queue))
+    assert list(queue.items.order_by("position").values_list("position", flat=True)) == [0, 1, 2, 3, 4]
+    assert queue.items.values("completion").distinct().count() == 5
+    client.post(f"/completions/queues/add/{frozen.pk}/", {"queue": queue.pk})
+    assert queue.items.count() == 5
+    assert AuditEntry.objects.filter(verb="review_queue.extended").count() == 2
+
+
+def test_a_queue_takes_nothing_from_other_sources_and_nothing_once_it_is_closed(
+    client_of: SignIn, builder: User
+) -> None:
+    queue, client = queue_by(builder), client_of(builder)
+    other = factories.connection("Sales")
+    factories.make_completion(other)
+    everything = freeze(builder, everything=True)
+    where = f"/completions/queues/add/{everything.pk}/"
+    assert "Tone check" not in text_of(client, f"/completions/queues/new/{everything.pk}/")
+    assert "is not a queue for Sales" in client.post(where, {"queue": queue.pk}, follow=True).content.decode()
+    client.post(address(queue, "close/"))
+    mine = freeze(builder, everything=True, q=f"connection:{queue.connections.get().slug}")
+    where = f"/completions/queues/add/{mine.pk}/"
+    assert "is closed" in client.post(where, {"queue": queue.pk}, follow=True).content.decode()
+    assert queue.items.count() == 2
+
+
+def test_who_may_not_act_on_a_queue_adds_nothing(client_of: SignIn, builder: User, reviewer: User) -> None:
+    queue = queue_by(builder)
+    frozen = freeze(reviewer, everything=True)
+    where = f"/completions/queues/add/{frozen.pk}/"
+    assert client_of(reviewer).post(where, {"queue": queue.pk}).status_code == 403
+    assert queue.items.count() == 2
+
+
 def test_who_may_not_act_makes_none(client_of: SignIn, reviewer: User) -> None:
     factories.make_completion()
     frozen = freeze(reviewer, everything=True)
