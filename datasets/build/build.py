@@ -159,15 +159,13 @@ def _version_of(operation: Operation) -> DatasetVersion:
 def _judge(version: DatasetVersion, recipe: Recipe, cursor: Cursor) -> str:
     """Look at the file as a whole: duplicates are noted; why it is refused, or nothing."""
     written = version.counts["written"]
-    if recipe.purpose == Purpose.EVALUATION:
-        return "" if written else "Not one row could be written."
     if recipe.purpose == Purpose.SUPERVISED:
         _note_duplicates(version)
     train = next((part for part in version.splits if part["name"] == "train"), None)
     rows, size = (train["rows"], train["size"]) if train is not None else (written, cursor.offset)
     if recipe.chooses and train is None:
         rows = 0
-    return " ".join(problem.text for problem in validate.of_file(rows, size))
+    return " ".join(problem.text for problem in validate.of_file(rows, size, recipe.purpose))
 
 
 def _note_duplicates(version: DatasetVersion) -> None:

@@ -60,6 +60,7 @@ REASONS = {
     "dropped_not_json": "JSON was asked for, and its answer is none",
     "too_short_answer": "Its answer is shorter than the recipe wants",
     "too_long_answer": "Its answer is longer than the recipe wants",
+    "by_hand": "It was left out by hand",
     "personal_data": "It holds personal data",
     "duplicate": "Another row says the same",
     "near_duplicate": "Another row says nearly the same",

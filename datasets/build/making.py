@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from django.utils.module_loading import import_string
 
-from datasets.build import facts, files, rewrite, validate
+from datasets.build import facts, files, pairs, rewrite, validate
 from datasets.build.facts import Facts
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal
 from datasets.build.material import Material
+from datasets.build.personal import Scanner
 from datasets.build.rules import Rules
 from datasets.models import Purpose
 from datasets.recipe import Recipe
@@ -61,9 +62,7 @@ class Maker:
         self._rules = Rules(recipe)
         self._write: Writer = import_string(WRITERS[recipe.purpose])
         personal = recipe.personal
-        self._scanner = None
-        if personal.kinds or personal.patterns:
-            self._scanner = import_string("datasets.build.personal.Scanner")(personal)
+        self._scanner = Scanner(personal) if personal.kinds or personal.patterns else None
 
     def make(self, stored: Material, number: int) -> Made | Left:
         """The row as line `number` of the file, or where and why it was left out."""
@@ -96,14 +95,10 @@ class Maker:
         doubts = [validate.warning(code, number) for code in line.warnings]
         if over:
             doubts.append(validate.warning("over_long", number))
-        if not line.side:  # the half of a pair is no line yet
-            for problem in self._problems(number, data, line.data):
-                if problem.severity == "error":
-                    return Left("checking", "invalid")
-                doubts.append(problem)
+        # The half of a pair is no line yet; with itself it makes one.
+        value = pairs.joined(line.data, line.data) if line.side else line.data
+        for problem in validate.of_value(number, value, self._recipe.purpose):
+            if problem.severity == "error":
+                return Left("checking", "invalid")
+            doubts.append(problem)
         return Made(line, data, facts.facts_of(stored, material, self._recipe), material, tuple(doubts))
-
-    def _problems(self, number: int, data: bytes, value: Mapping[str, Any]) -> list[validate.Problem]:
-        if self._recipe.purpose == Purpose.SUPERVISED:
-            return validate.of_line(number, data.rstrip(b"\n"))
-        return []

@@ -7,11 +7,11 @@ from typing import Final
 
 from completions.conversation import Conversation, pick
 from completions.correcting import corrected
+from datasets.build.lines import BY_HAND
 from datasets.build.material import Material
 from datasets.models import Purpose
 from datasets.recipe import Recipe
 
-BY_HAND: Final = "by_hand"
 CHARS_PER_TOKEN: Final = 4  # of an answer that upstream did not count
 # Models decline in few words and at once; a long answer that begins like this goes on to say something.
 LONGEST_REFUSAL: Final = 400
@@ -45,7 +45,7 @@ class Rules:
     def refuse(self, material: Material) -> str:
         """Why the row is left out: a code, `by_hand:` and the words of a person, or nothing."""
         if material.source_key in self._by_hand:
-            return f"{BY_HAND}:{self._by_hand[material.source_key]}"
+            return f"{BY_HAND}{self._by_hand[material.source_key]}"
         if self._recipe.only_approved and material.state != "approved":
             return "not_approved"
         if not self._asks:

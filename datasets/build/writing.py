@@ -17,10 +17,10 @@ from completions import bulk, selection
 from completions.models import StoredCompletion
 from completions.querysets import holding
 from datasets.build import files
+from datasets.build.lines import BY_HAND
 from datasets.build.making import Left, Made, Maker
 from datasets.build.marks import Beside, Marker
 from datasets.build.material import Material
-from datasets.build.rules import BY_HAND
 from datasets.build.taking import Sources, Taken
 from datasets.build.tokens import Counter
 from datasets.models import DatasetVersion, Example
@@ -226,4 +226,4 @@ def count(counts: dict[str, int], name: str, times: int = 1) -> None:
 
 def counted(reason: str) -> str:
     """The name that a reason is counted under: all that was left out by hand together."""
-    return BY_HAND if reason.startswith(f"{BY_HAND}:") else reason[:120]
+    return BY_HAND.rstrip(":") if reason.startswith(BY_HAND) else reason[:120]
