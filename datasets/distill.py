@@ -1,18 +1,19 @@
 """The choices of the Distill wizard, kept as a draft version and a draft fine-tune, so that it can wait."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
 from django.db import transaction
 from django.db.models import Count, Max
+from django.urls import reverse
 
 from completions import selection
 from completions.models import FrozenSelection, StoredCompletion
 from datasets.build import build, validate
-from datasets.finetune import launch
+from datasets.finetune import launch as launching
 from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
 from datasets.recipe import Recipe
 from portal import audit
@@ -20,6 +21,8 @@ from portal.models import Connection, Operation
 
 STEPS = (("data", "Data"), ("check", "Check"), ("model", "Model"), ("launch", "Launch"))
 LONGEST_SEED = 2**31 - 1
+USUAL_TRAINING_TYPE = "GlobalStandard"  # of Azure: the cheapest that keeps its speed
+VARIANTS = tuple(str(number) for number in range(1, 10))  # names of further jobs in the form
 State = DatasetVersion.State
 # What a purpose is trained with; the wizard asks for nothing that follows.
 METHODS: Final[Mapping[str, str]] = {
@@ -179,7 +182,7 @@ def choose_model(
         if draft is None:
             draft = FineTune(created_by=user, seed=random.randint(0, LONGEST_SEED), hyperparameters={})
         if draft.connection_id != connection.pk:
-            draft.training_type = "GlobalStandard" if connection.is_azure else ""
+            draft.training_type = USUAL_TRAINING_TYPE if connection.is_azure else ""
         draft.version, draft.connection, draft.base_model = version, connection, base_model
         draft.method = METHODS[version.dataset.purpose]
         draft.save()
@@ -203,15 +206,26 @@ def build_now(version: DatasetVersion, user: Any) -> Operation | None:
     return build.begin(version, user)
 
 
-def set_up(tune: FineTune, values: dict[str, Any]) -> None:
-    """Keep the numbers of the launch step; only a draft takes them."""
-    FineTune.objects.filter(pk=tune.pk, state=FineTune.State.DRAFT).update(
-        hyperparameters={name: values[name] for name in launch.NUMBERS},
-        suffix=values["suffix"],
-        seed=values["seed"],
-        training_type=values["training_type"],
-    )
+def set_up(tune: FineTune, values: Mapping[str, Any]) -> None:
+    """Keep what the launch step asks; only a draft takes it."""
+    names = ("hyperparameters", "grader", "seed", "suffix", "training_type")
+    drafts = FineTune.objects.filter(pk=tune.pk, state=FineTune.State.DRAFT)
+    drafts.update(**{name: values[name] for name in names})
     tune.refresh_from_db()
+
+
+def launch(tune: FineTune, others: Sequence[Mapping[str, Any]], user: Any) -> str:
+    """Launch the job that was set up; where to look at it.
+
+    Raises launching.NotReady or spending.OverBudget; nothing is begun then.
+    """
+    launching.begin(tune, user)
+    return where(tune)
+
+
+def where(tune: FineTune) -> str:
+    """The page of a job that was launched, or of the sweep that it is one of."""
+    return reverse("datasets:finetune", args=[tune.pk])
 
 
 def main_source(version: DatasetVersion, among: Any) -> int | None:
@@ -237,16 +251,3 @@ def done_steps(version: DatasetVersion) -> set[str]:
         if draft_of(version) is not None:
             done.add("model")
     return done
-
-
-def epochs(rows: int, chosen: Any) -> int:
-    """How often the rows are trained on; `auto` is what the provider's own guide estimates."""
-    if isinstance(chosen, int) and not isinstance(chosen, bool):
-        return chosen
-    if rows <= 0:
-        return 0
-    if 3 * rows < 100:
-        return min(25, 100 // rows)
-    if 3 * rows > 25_000:
-        return max(1, 25_000 // rows)
-    return 3

@@ -15,7 +15,7 @@ _VIEWS: dict[str, Callable[[HttpRequest, DatasetVersion], HttpResponse]] = {
     "data": distill_data.data,
     "check": distill_check.check,
     "model": distill_model.model,
-    "launch": distill_launch.launch,
+    "launch": distill_launch.launch_step,
 }
 
 

@@ -1,5 +1,6 @@
 """The third step of Distill: where to train, and which model in which version."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,39 +11,66 @@ from datasets import base_models, distill
 from datasets.distill_forms import ModelForm
 from datasets.models import DatasetVersion, FineTune
 from datasets.views.distill_page import page, status
+from portal import prices
 from portal.htmx import fragment, go, toast, wants_fragment
-from portal.models import Connection
+from portal.models import Connection, Price
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A base model as a card: with what training costs, if somebody entered it."""
+
+    family: base_models.Family
+    price: Price | None
+
+    @property
+    def retires(self) -> str:
+        """The day on which its newest version goes."""
+        return self.family.versions[0].retires
 
 
 def model(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """Choose connection and model; the method follows from the purpose."""
     connections = Connection.objects.actionable_by(request.user).with_endpoint().order_by("name")
     if not connections.exists():
-        text = "Training takes a connection with an endpoint; you act on none. Rows from files cannot train."
+        text = "Training takes a connection with an endpoint; you act on none. Download the rows instead."
         return toast(
-            request, go(request, reverse("datasets:distill", args=[version.pk, "data"])), text, "warn"
+            request, go(request, reverse("datasets:distill", args=[version.pk, "check"])), text, "warn"
         )
     draft = distill.draft_of(version)
     form = ModelForm(request.POST or None, connections=connections, initial=_chosen(request, version, draft))
     if request.method == "POST" and form.is_valid():
-        version, _ = distill.choose_model(
-            version, request.user, form.cleaned_data["connection"], form.cleaned_data["base_model"]
-        )
+        chosen, base_model = form.cleaned_data["connection"], form.cleaned_data["base_model"]
+        version, _ = distill.choose_model(version, request.user, chosen, base_model)
         if version.state == DatasetVersion.State.READY:
             return redirect("datasets:distill", version.pk, "launch")
         distill.build_now(version, request.user)  # the model takes shorter rows than were built
         return redirect("datasets:distill", version.pk, "check")
     connection = _connection(request, form, connections)
     asks = wants_fragment(request) or request.method == "POST"
-    offer = base_models.ask(connection) if asks else base_models.suggested(connection)
-    picked = _picked(request, draft, offer)
+    purpose = version.dataset.purpose
+    offer = base_models.ask(connection, purpose) if asks else base_models.suggested(connection, purpose)
     context = page(
-        version, "model", form=form, offer=offer, connection=connection, asks=not asks, picked=picked
+        version,
+        "model",
+        form=form,
+        offer=offer,
+        choices=[Choice(family, _price(family, connection, draft)) for family in offer.families],
+        connection=connection,
+        asks=not asks,
+        picked=_picked(request, draft, offer),
+        method=FineTune.Method(distill.METHODS[purpose]).label,
     )
-    return render(
-        request,
-        fragment(request, "datasets/distill/model.html", {"models"}),
-        context,
-        status=status(form),
+    template = fragment(request, "datasets/distill/model.html", {"models"})
+    return render(request, template, context, status=status(form))
+
+
+def _price(family: base_models.Family, connection: Connection, draft: FineTune | None) -> Price | None:
+    training_type = draft.training_type if draft is not None else ""
+    if connection.is_azure and not training_type:
+        training_type = distill.USUAL_TRAINING_TYPE
+    return prices.find(
+        family.versions[0].id, Price.Kind.TRAINING, prices.provider_of(connection), training_type
     )
 
 
@@ -56,7 +84,7 @@ def _chosen(request: HttpRequest, version: DatasetVersion, draft: FineTune | Non
 
 def _connection(request: HttpRequest, form: ModelForm, connections: Any) -> Connection:
     wanted = request.POST.get("connection") or request.GET.get("connection") or form.initial.get("connection")
-    number = int(str(wanted)) if str(wanted).isdigit() else 0
+    number = int(str(wanted)) if str(wanted).isdecimal() and len(str(wanted)) < 19 else 0
     found: Connection | None = connections.filter(pk=number).first() or connections.first()
     if found is None:
         raise Http404

@@ -1,7 +1,7 @@
 """The Distill wizard: from a frozen selection to a job, in steps that are addresses."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.urls import reverse
@@ -262,11 +262,3 @@ def test_a_right_lost_after_the_launch_stops_it_before_anything_is_sent(
     tune.refresh_from_db()
     assert (tune.state, tune.error["kind"]) == (FineTune.State.FAILED, "forbidden")
     assert provider.posts(sandbox) == provider.posts(sandbox, "/files") == 0
-
-
-@pytest.mark.parametrize(
-    ("rows", "chosen", "wanted"),
-    [(10, "auto", 10), (50, "auto", 3), (20_000, "auto", 1), (0, "auto", 0), (10, 7, 7)],
-)
-def test_epochs_are_estimated_as_the_provider_documents(rows: int, chosen: Any, wanted: int) -> None:
-    assert distill.epochs(rows, chosen) == wanted
