@@ -188,6 +188,7 @@ def pages(asked: Asked) -> Iterable[Entry]:
         ("Connections", "plug", "connections:list"),
         ("Imports", "upload", "completions:imports"),
         ("Exports", "download", "completions:exports"),
+        ("Deletions and changes", "trash-2", "completions:changes"),
         ("Operations", "activity", "operations:list"),
         ("Account and roles", "user", "account"),
     ):
