@@ -1,17 +1,18 @@
 """Rows of a version as people look at them: the conversation, the raw line, what is wrong with it."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from completions.conversation import Message, read_message
+from completions.conversation import Message
+from datasets import reading
 from datasets.build import files
-from datasets.build.lines import in_words
+from datasets.build.format_rules import RULES
+from datasets.build.lines import REASONS, in_words
 from datasets.models import DatasetVersion, Example
 
 RAW_CHARS = 6000
-PAGE = 20
+BY_HAND = "by_hand"
 
 
 @dataclass(frozen=True)
@@ -19,22 +20,37 @@ class Row:
     """One example with its text read from the file."""
 
     example: Example
-    messages: tuple[Message, ...]
+    reading: reading.Reading
     raw: str
     cut: bool
-    tools: tuple[str, ...]
     problems: tuple[Mapping[str, Any], ...]
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return self.reading.messages
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        return self.reading.tools
+
+    @property
+    def flags(self) -> list[str]:
+        """Codes of what was found in it."""
+        return self.example.flags.split()
 
     @property
     def asked(self) -> str:
         """The last thing the user said."""
-        said = [message.text for message in self.messages if message.role == "user"]
+        talk = self.reading.talks[0].messages if self.reading.talks else ()
+        said = [message.text for message in talk if message.role == "user"]
         return said[-1] if said else ""
 
     @property
     def answered(self) -> str:
-        last = self.messages[-1] if self.messages else None
-        if last is None:
+        """The last answer; of a pair the preferred one."""
+        talk = self.reading.talks[min(1, len(self.reading.talks) - 1)].messages if self.reading.talks else ()
+        last = talk[-1] if talk else None
+        if last is None or last.role == "user":
             return ""
         return last.text or ", ".join(f"{call.name}(…)" for call in last.tool_calls)
 
@@ -72,16 +88,6 @@ def written(version: DatasetVersion) -> Any:
     return version.examples.filter(line__isnull=False).select_related("completion__connection")
 
 
-def page(version: DatasetVersion, after: int, *, left_out: bool = False) -> tuple[list[Example], int | None]:
-    """PAGE examples behind a position, and the position to go on from."""
-    shown = written(version)
-    if left_out:
-        shown = version.examples.filter(line__isnull=True).exclude(excluded_reason="")
-        shown = shown.select_related("completion__connection")
-    found = list(shown.filter(position__gt=after).order_by("position")[: PAGE + 1])
-    return found[:PAGE], found[PAGE - 1].position if len(found) > PAGE else None
-
-
 def rows(version: DatasetVersion, examples: Iterable[Example]) -> list[Row]:
     """The examples with their text; the file is opened once."""
     wanted = list(examples)
@@ -99,39 +105,27 @@ def rows(version: DatasetVersion, examples: Iterable[Example]) -> list[Row]:
 
 
 def _row(example: Example, line: bytes, problems: Sequence[Mapping[str, Any]]) -> Row:
-    text = line.decode().rstrip("\n")
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        data = {}
+    text = line.decode(errors="replace").rstrip("\n")
     return Row(
         example=example,
-        messages=tuple(read_message(entry, n) for n, entry in enumerate(_messages(data))),
+        reading=reading.read(reading.parsed(line)),
         raw=text[:RAW_CHARS],
         cut=len(text) > RAW_CHARS,
-        tools=tuple(
-            str(tool["function"].get("name", "")) for tool in data.get("tools") or () if "function" in tool
-        ),
         problems=tuple(problems),
     )
-
-
-def _messages(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The conversation in a line: a training row's messages, an evaluation item's input and output."""
-    if isinstance(data.get("messages"), list):
-        found = data["messages"]
-    else:
-        item = data.get("item")
-        item = item if isinstance(item, dict) else {}
-        given = item.get("input")
-        found = given if isinstance(given, list) else [{"role": "user", "content": given}] if given else []
-        if isinstance(item.get("output"), str):
-            found = [*found, {"role": "assistant", "content": item["output"]}]
-    return [entry for entry in found if isinstance(entry, dict)]
 
 
 def left_out(version: DatasetVersion) -> list[LeftOut]:
     """Reasons with their counts, the most frequent first."""
     counts: Mapping[str, int] = version.counts.get("left_out", {})
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    return [LeftOut(reason, in_words(reason), count) for reason, count in ordered]
+    return [LeftOut(reason, why(reason), count) for reason, count in ordered]
+
+
+def why(reason: str) -> str:
+    """A reason in words, one given by hand with what was written."""
+    code, _, text = reason.partition(":")
+    if code == BY_HAND:
+        return f"Excluded by hand: {text.strip()}" if text.strip() else "Excluded by hand"
+    rule = RULES.get(reason)
+    return rule.words if rule is not None and reason not in REASONS else in_words(reason)

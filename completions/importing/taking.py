@@ -55,7 +55,7 @@ def artifacts() -> Storage:
 def take(uploaded: BinaryIO, name: str, owner: Any) -> Import:
     """Keep a file as an import that can be looked at. Raises Refused."""
     with ExitStack() as stack:
-        plain, size = _plain(uploaded, stack)
+        plain, size = plain_of(uploaded, stack)
         shape = _shape(plain)
         made = Import(owner=owner, file_name=clean(name)[:200] or "file", size=size, shape=shape or "stored")
         made.mapping = mapping_of(plain) if shape == Import.Shape.TABLE else {}
@@ -110,8 +110,8 @@ def mapping_of(plain: BinaryIO) -> dict[str, Any]:
     return {"delimiter": delimiter, "names": names, "columns": shapes.guessed(names)}
 
 
-def _plain(uploaded: BinaryIO, stack: ExitStack) -> tuple[BinaryIO, int]:
-    """The file as lines of UTF-8, and how many bytes it has."""
+def plain_of(uploaded: BinaryIO, stack: ExitStack) -> tuple[BinaryIO, int]:
+    """The file as lines of UTF-8, and how many bytes it has. Raises Refused."""
     head = uploaded.read(HEAD)
     if head.startswith(b"\x1f\x8b"):
         uploaded.seek(0)

@@ -1,55 +1,97 @@
-"""Datasets and their versions: a list, a look inside, the file itself."""
+"""Datasets and their versions: a list, one dataset, a look inside a version, its end."""
+
+from typing import Any
+from urllib.parse import urlencode
 
 from django.db import transaction
-from django.db.models import Count, Prefetch
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
+from django.db.models import Count, Prefetch, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.text import slugify
 from django.views.decorators.http import require_POST, require_safe
 
-from datasets import distill, preview
-from datasets.build import build, files
-from datasets.build.lines import in_words
-from datasets.models import Dataset, DatasetVersion, Deployment, FineTune, Purpose
-from datasets.views.distill import problems_in_words
+from datasets import distill, look, preview, received, recipe_words, successors
+from datasets.build import files
+from datasets.build.fixes import FIXES
+from datasets.models import Dataset, DatasetVersion, Deployment, Evaluation, FineTune, Purpose
+from datasets.problems import problems_in_words
 from portal import audit
 from portal.models import Connection
 from portal.permissions import Verb, fetch, may
 
-SHOWS = ("rows", "raw", "left-out", "about")
-MOST = 200
+MOST = 50
+SHOWN = 100  # of rows excluded by hand
 
 
 @require_safe
 def list_all(request: HttpRequest) -> HttpResponse:
-    """Every dataset that the person may read, with its newest version."""
-    versions = DatasetVersion.objects.order_by("-number").annotate(trained=Count("fine_tunes"))
-    found = (
-        Dataset.objects.readable_by(request.user)
-        .select_related("owner")
-        .prefetch_related(Prefetch("versions", queryset=versions))
-    )
-    datasets = [
-        {"dataset": dataset, "newest": all_versions[0], "versions": len(all_versions)}
-        for dataset in found[:MOST]
-        if (all_versions := list(dataset.versions.all()))
-    ]
-    return render(request, "datasets/list.html", {"datasets": datasets})
+    """The datasets that the person may read, newest first, each with its newest version."""
+    purpose, named = request.GET.get("purpose", ""), request.GET.get("q", "").strip()[:120]
+    before = request.GET.get("before", "")
+    readable = Dataset.objects.readable_by(request.user)
+    found = readable.select_related("owner").prefetch_related(Prefetch("versions", queryset=_counted()))
+    if purpose in Purpose.values:
+        found = found.filter(purpose=purpose)
+    if named:
+        found = found.filter(name__icontains=named)
+    if before.isdigit() and len(before) < 10:
+        found = found.filter(pk__lt=int(before))
+    some = list(found.order_by("-pk")[: MOST + 1])
+    entries = [_entry(dataset, list(dataset.versions.all())) for dataset in some[:MOST]]
+    following = {"purpose": purpose, "q": named, "before": some[MOST - 1].pk} if len(some) > MOST else {}
+    context = {
+        "datasets": [entry for entry in entries if entry],
+        "purposes": Purpose.choices,
+        "purpose": purpose,
+        "named": named,
+        "any": bool(some) or readable.exists(),
+        "following": urlencode({key: value for key, value in following.items() if value}),
+        "may_upload": received.may_upload(request.user),
+    }
+    return render(request, "datasets/list.html", context)
+
+
+def _counted() -> QuerySet[DatasetVersion]:
+    """Versions with how often each is used, the newest first."""
+    used = Count("fine_tunes", distinct=True)
+    measured = Count("evaluations", distinct=True)
+    rows: QuerySet[DatasetVersion] = DatasetVersion.objects.order_by("-number")
+    return rows.annotate(trained=used, measured=measured)
+
+
+def _entry(dataset: Dataset, versions: list[Any]) -> dict[str, Any]:
+    if not versions:
+        return {}
+    return {
+        "dataset": dataset,
+        "newest": versions[0],
+        "versions": len(versions),
+        "trained": sum(each.trained for each in versions),
+        "measured": sum(each.measured for each in versions),
+    }
 
 
 @require_safe
 def dataset(request: HttpRequest, pk: int) -> HttpResponse:
-    """One dataset and its versions; with a single version, that one."""
+    """One dataset and its versions."""
     found: Dataset = fetch(Dataset.objects.select_related("owner"), request.user, pk=pk)
-    versions = list(found.versions.order_by("-number").annotate(trained=Count("fine_tunes")))
-    if len(versions) == 1:
-        return redirect("datasets:version", found.pk, versions[0].number)
-    return render(request, "datasets/dataset.html", {"dataset": found, "versions": versions})
+    versions = list(_counted().filter(dataset=found).select_related("created_by", "parent")[:200])
+    tunes = FineTune.objects.readable_by(request.user).filter(version__dataset=found)
+    measured = Evaluation.objects.readable_by(request.user).filter(version__dataset=found)
+    context = {
+        "dataset": found,
+        "versions": versions,
+        "fine_tunes": tunes.select_related("connection", "version").order_by("-pk")[:MOST],
+        "evaluations": measured.select_related("version").order_by("-pk")[:MOST],
+        "may_act": may(Dataset.objects, request.user, "act", found),
+    }
+    return render(request, "datasets/dataset.html", context)
 
 
-def _version(request: HttpRequest, pk: int, number: int, verb: Verb = "read") -> DatasetVersion:
-    versions = DatasetVersion.objects.select_related("dataset", "frozen_selection", "created_by")
+def version_of(request: HttpRequest, pk: int, number: int, verb: Verb = "read") -> DatasetVersion:
+    """The version of an address, if the person may do that with it."""
+    versions = DatasetVersion.objects.select_related(
+        "dataset", "frozen_selection", "created_by", "parent__created_by"
+    )
     found: DatasetVersion = fetch(versions, request.user, verb, dataset=pk, number=number)
     return found
 
@@ -57,65 +99,95 @@ def _version(request: HttpRequest, pk: int, number: int, verb: Verb = "read") ->
 @require_safe
 def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Look inside a version: conversations, raw lines, what was left out, where it comes from."""
-    found = _version(request, pk, number)
-    show = request.GET.get("show", "rows")
-    if show not in SHOWS:
+    found = version_of(request, pk, number)
+    seen = look.Look.of(request.GET)
+    if seen.show not in look.SHOWS:
         raise Http404
-    after = request.GET.get("after", "")
-    position = int(after) if after.isdigit() and len(after) < 10 else -1
-    line = request.GET.get("line", "")
-    if line.isdigit() and len(line) < 10:
-        wanted = found.examples.filter(line=int(line)).values_list("position", flat=True).first()
-        position = wanted - 1 if wanted is not None else -1
-    examples, following = preview.page(found, position, left_out=show == "left-out")
-    tunes = FineTune.objects.readable_by(request.user).filter(version=found).select_related("connection")
+    may_act = may(DatasetVersion.objects, request.user, "act", found)
     context = {
         "version": found,
-        "show": show,
-        "examples": examples,
-        "reasons": [(example, in_words(example.excluded_reason)) for example in examples],
-        "rows": preview.rows(found, examples) if show in ("rows", "raw") else [],
-        "next": None if show == "about" else following,
-        "first": position < 0,
+        "look": seen,
+        "show": seen.show,
+        "first": seen.after is None and not seen.line,
         "left_out": preview.left_out(found),
         "left_out_count": found.left_out_total,
+        "operation": received.operation_of(found),
+        "supervised": found.dataset.purpose == Purpose.SUPERVISED,
+        "may_act": may_act,
+        "may_train": may_act and Connection.objects.actionable_by(request.user).with_endpoint().exists(),
+        "draft": distill.draft_of(found) is not None,
+        "earlier": found.parent or found.dataset.versions.filter(number__lt=number).first(),
+        "tabs": [
+            ("Conversations", seen.query(show="rows", reason=""), seen.show == "rows", None),
+            ("Raw lines", seen.query(show="raw", reason=""), seen.show == "raw", None),
+            ("Left out", "?show=left-out", seen.show == "left-out", found.left_out_total),
+            ("Recipe and use", "?show=about", seen.show == "about", None),
+        ],
+    }
+    more = {"left-out": _left_out, "about": _about}.get(seen.show, _rows)
+    return render(request, "datasets/version.html", context | more(request, found, seen))
+
+
+def _rows(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict[str, Any]:
+    page = look.page(found, seen)
+    ready = found.state == DatasetVersion.State.READY
+    return {
+        "page": page,
+        "rows": preview.rows(found, page.examples),
+        "open": seen.open or seen.line or (page.examples[0].line if page.examples else 0),
+        "next": seen.query(after=page.following) if page.following else "",
+        "begin": seen.query(),
+        "all": seen.query(words="", split="", flag="", edited=False, least=0, most=0, completion=0, order=""),
+        "matching": look.count(found, seen) if ready and seen.is_filtered else found.rows,
+        "flags": list(look.flags_of(found)),
+        "orders": look.ORDERS.items(),
         "problems": problems_in_words(found),
-        "operation": build.operation_of(found),
+    }
+
+
+def _left_out(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict[str, Any]:
+    page = look.left_out(found, seen)
+    return {
+        "page": page,
+        "reasons": [(example, preview.why(example.excluded_reason)) for example in page.examples],
+        "next": seen.query(after=page.following) if page.following else "",
+        "begin": seen.query(),
+        "bad": [
+            {**problem, "help": FIXES[problem["fix"]].words if problem.get("fix") in FIXES else ""}
+            for problem in found.problems
+            if problem.get("number")
+        ],
+    }
+
+
+def _about(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict[str, Any]:
+    tunes = FineTune.objects.readable_by(request.user).filter(version=found).select_related("connection")
+    try:
+        excluded = successors.excluded_rows(found)
+    except successors.Refused:
+        excluded = []
+    return {
+        "sentences": recipe_words.of_version(found.recipe),
+        "excluded": excluded[:SHOWN],
+        "excluded_count": len(excluded),
         "fine_tunes": tunes,
         "deployments": Deployment.objects.readable_by(request.user).filter(fine_tune__in=tunes),
-        "sources": found.connections.all(),
-        "supervised": found.dataset.purpose == Purpose.SUPERVISED,
-        "may_act": may(DatasetVersion.objects, request.user, "act", found)
-        and Connection.objects.actionable_by(request.user).with_endpoint().exists(),
-        "recipe": found.recipe,
-        "draft": distill.draft_of(found) is not None,
+        "evaluations": Evaluation.objects.readable_by(request.user).filter(version=found),
+        "sources": found.connections.order_by("name"),
+        "next": "",
     }
-    return render(request, "datasets/version.html", context)
-
-
-@require_safe
-def download(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
-    """The exact file."""
-    found = _version(request, pk, number)
-    if found.state != DatasetVersion.State.READY:
-        raise Http404
-    with transaction.atomic():
-        audit.record(request.user, "dataset_version.downloaded", found, sha256=found.sha256)
-    name = f"{slugify(found.dataset.name)[:60] or 'dataset'}-v{found.number}.jsonl"
-    response = FileResponse(
-        files.open_file(found), as_attachment=True, filename=name, content_type="application/jsonl"
-    )
-    response["Digest"] = f"sha-256={found.sha256}"
-    return response
 
 
 @require_POST
 def delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Remove a version that nothing was made from; the dataset goes with its last one."""
-    found = _version(request, pk, number, "act")
-    live = build.operation_of(found)
+    found = version_of(request, pk, number, "act")
+    live = received.operation_of(found)
     used = found.fine_tunes.exclude(state=FineTune.State.DRAFT).exists() or found.evaluations.exists()
-    if used or (live is not None and live.is_live):
+    read_from = found.origin != found.Origin.SELECTION and found.children.filter(
+        source__from_version=found.pk
+    )
+    if used or (read_from and read_from.exists()) or (live is not None and live.is_live):
         return HttpResponse("It is in use.", status=409)
     with transaction.atomic():
         audit.record(request.user, "dataset_version.deleted", found, rows=found.rows)

@@ -1,0 +1,411 @@
+"""The operation that reads a file into a version: chunk by chunk, in bounded memory, resumed after a kill.
+
+Good lines are taken byte for byte, only marks of the encoding and line ends are normal afterwards. A line
+that breaks a rule is left out under its number and named, and the next one is read. The next version of such
+a dataset, without rows that were excluded by hand, is read from the first one in the same way.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any, BinaryIO, Final, NamedTuple, cast
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from completions.duplicates import key_of, message_key
+from completions.importing.lines import lines
+from datasets import reading, received
+from datasets.build import files, fixes, validate
+from datasets.build.tokens import Counter
+from datasets.build.writing import DOUBTS, MAX_PROBLEMS
+from datasets.models import DatasetVersion, Example, Part
+from datasets.recipe import Recipe
+from portal import audit, operations
+from portal.crashpoints import crashpoint
+from portal.models import Connection
+from portal.upstream import connect
+
+CHUNK: Final = 200
+CHUNK_BYTES: Final = 16 * 1024 * 1024
+TOO_LONG: Final = f"The line is longer than {received.LONGEST_LINE // 2**20} MB"
+_ATTEMPTS: Final = 8  # fixes of one line
+Working = operations.Working
+State = DatasetVersion.State
+
+
+@dataclass
+class Cursor:
+    """How far it has come: in the file that is read, and in the one that is written."""
+
+    path: str = ""
+    offset: int = 0  # where the next line begins
+    number: int = 1  # its number
+    position: int = 0
+    out: int = 0
+    lines: int = 0
+    sealed: str = ""
+
+
+class Given(NamedTuple):
+    """A line of the file that is read; `data` is None for one that is too long to hold."""
+
+    number: int
+    end: int
+    data: bytes | None
+    key: str = ""
+
+
+def _ended(operation: Any) -> None:
+    """A version whose operation failed can be begun again; its rows so far stay until then."""
+    DatasetVersion.objects.filter(pk=operation.subject_id, state=State.BUILDING).update(state=State.FAILED)
+
+
+@operations.handler(received.KIND, queue="dataset", ended=_ended)
+def run(work: Working) -> operations.Done | operations.Again:
+    """One step."""
+    version = _version_of(work)
+    if version.state in (State.READY, State.REFUSED):
+        return operations.Done({"rows": version.rows, "sha256": version.sha256})
+    cursor = Cursor(**work.operation.cursor)
+    if not cursor.path and "from_version" not in version.source:
+        _bring(work, version, cursor)
+    if not cursor.sealed:
+        if not _read(work, version, cursor):
+            return operations.Again()
+        refusal = _refusal(version, cursor)
+        if refusal:
+            return _refuse(work, version, refusal)
+        cursor.sealed, _ = files.seal(files.growing(version), cursor.out, [cursor.out])
+        crashpoint("dataset.receive.sealed")
+        work.advance(cursor=asdict(cursor), step="publishing")
+    files.publish(files.growing(version), version.path)
+    crashpoint("dataset.receive.published")
+    _finish(work, version, cursor)
+    return operations.Done({"rows": cursor.lines, "sha256": cursor.sealed})
+
+
+def _version_of(work: Working) -> DatasetVersion:
+    versions = DatasetVersion.objects.select_related("dataset")
+    version: DatasetVersion | None = versions.filter(pk=work.operation.subject_id).first()
+    if version is None:
+        raise operations.Failed("gone", "The dataset was deleted.")
+    actionable = DatasetVersion.objects.actionable_by(work.operation.requested_by)
+    if not actionable.filter(pk=version.pk).exists():
+        raise operations.Failed("forbidden", "Whoever began this may no longer act on every connection.")
+    return version
+
+
+# Where lines come from.
+
+
+def _bring(work: Working, version: DatasetVersion, cursor: Cursor) -> None:
+    """Have the file here: it was uploaded, or it is fetched from the provider, whole or not at all."""
+    cursor.path = version.source.get("path", "")
+    if not cursor.path:
+        work.advance(step="fetching", note="Fetching the file from the provider.")
+        cursor.path = _fetched(version)
+    crashpoint("dataset.receive.fetched")
+    with transaction.atomic():
+        work.advance(cursor=asdict(cursor), step="reading")
+        version.source = {**version.source, "path": cursor.path}
+        version.save(update_fields=["source"])
+
+
+def _fetched(version: DatasetVersion) -> str:
+    sources = Connection.objects.filter(pk=version.source.get("connection"), dataset_versions=version)
+    connection = sources.first()
+    if connection is None:
+        raise operations.Failed("no_connection", "The connection that the file was to come from is gone.")
+    most = settings.IMPORT_MAX_MB * 1024 * 1024
+    raw = files.growing(version).with_suffix(".fetched")
+    try:
+        with raw.open("w+b") as file:
+            with connect(connection) as upstream:
+                for piece in upstream.file_pieces(str(version.source.get("file"))):
+                    file.write(piece)
+                    if file.tell() > most:
+                        raise operations.Failed(
+                            "too_large", f"The file is larger than {settings.IMPORT_MAX_MB:,} MB."
+                        )
+            file.seek(0)
+            try:
+                path, size = received.keep(file)
+            except received.Refused as why:
+                raise operations.Failed("not_readable", str(why)) from why
+    finally:
+        raw.unlink(missing_ok=True)
+    version.source = {**version.source, "size": size}
+    return path
+
+
+def _given(version: DatasetVersion, cursor: Cursor, stack: ExitStack) -> Iterator[Given]:
+    """Lines from where the cursor stands."""
+    if "from_version" in version.source:
+        yield from _earlier(version, cursor, stack)
+        return
+    try:
+        file = cast(BinaryIO, stack.enter_context(files.artifacts().open(cursor.path, "rb")))
+    except FileNotFoundError as error:
+        raise operations.Failed("file_gone", "The uploaded file is gone. Upload it again.") from error
+    for line in lines(file, offset=cursor.offset, number=cursor.number, most=received.LONGEST_LINE):
+        yield Given(line.number, line.end, line.data)
+
+
+def _earlier(version: DatasetVersion, cursor: Cursor, stack: ExitStack) -> Iterator[Given]:
+    """The lines of the version that was read from the file."""
+    first = DatasetVersion.objects.filter(
+        pk=version.source["from_version"], dataset=version.dataset_id, state=State.READY
+    ).first()
+    if first is None:
+        raise operations.Failed("no_version", "The version that these rows come from was deleted.")
+    file = stack.enter_context(files.open_file(first))
+    rows = first.examples.filter(line__isnull=False, position__gte=cursor.offset).order_by("position")
+    for example in rows.iterator(chunk_size=CHUNK):
+        file.seek(example.offset)
+        data = file.read(example.length).removesuffix(b"\n")
+        yield Given(example.line, example.position + 1, data, example.source_key)
+
+
+# What becomes of them.
+
+
+def _read(work: Working, version: DatasetVersion, cursor: Cursor) -> bool:
+    """Read chunk by chunk; False when the step's time is up first."""
+    path = files.growing(version)
+    if cursor.position == 0 or files.size_of(path) < cursor.out or version.state != State.BUILDING:
+        _start_over(work, version, cursor)
+    takes = _Taker(version)
+    with ExitStack() as stack:
+        given = _given(version, cursor, stack)
+        while chunk := list(_some(given)):
+            if work.cancelled():
+                raise operations.Cancelled
+            if not work.time_left():
+                return False
+            _write_chunk(work, version, cursor, chunk, takes)
+    return True
+
+
+def _some(given: Iterator[Given]) -> Iterator[Given]:
+    held = 0
+    for line in islice(given, CHUNK):
+        yield line
+        held += len(line.data or b"")
+        if held >= CHUNK_BYTES:
+            return
+
+
+def _start_over(work: Working, version: DatasetVersion, cursor: Cursor) -> None:
+    """Begin at the first line: the file is new, or what was written of it is lost."""
+    cursor.offset = cursor.position = cursor.out = cursor.lines = 0
+    cursor.number = 1
+    with transaction.atomic():
+        version.examples.all().delete()
+        version.counts = {"selected": 0, "written": 0, "tokens": 0, "tokens_estimated": 0, "tokens_by": {}}
+        version.counts |= {"left_out": {}, "problems": {}}
+        version.problems, version.state = [], State.BUILDING
+        version.save(update_fields=["counts", "problems", "state"])
+        work.advance(cursor=asdict(cursor), step="reading", done=0, total=version.source.get("size"))
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What became of a line: bytes to write, or why it is left out."""
+
+    example: Example
+    data: bytes = b""
+    problems: Sequence[validate.Problem] = ()
+    how: str = ""
+    mended: bool = False
+
+
+class _Taker:
+    """Judges lines by the rules of the version's purpose."""
+
+    def __init__(self, version: DatasetVersion) -> None:
+        self._version = version
+        self._purpose = version.dataset.purpose
+        self._excluded = dict(Recipe.read(version.recipe).excluded)
+        self._mend = bool(version.source.get("mend"))
+        self._counter = Counter.plain()
+
+    def __call__(self, line: Given) -> _Taken | None:
+        """What becomes of it; None for an empty line."""
+        example = Example(version=self._version, source_key=line.key or f"line {line.number}")
+        if line.data is None:
+            return self._refused(example, [validate.Problem(TOO_LONG, line.number, TOO_LONG)])
+        if not line.data.strip():
+            return None
+        data, found = line.data, self._judged(line.number, line.data)
+        if self._mend:
+            data, found = self._mended(line.number, data, found)
+        errors = [problem for problem in found if problem.severity == "error"]
+        if errors:
+            return self._refused(example, errors)
+        digest = hashlib.sha256(data + b"\n").hexdigest()
+        example.source_key = line.key or f"upload/{digest[:32]}"
+        if example.source_key in self._excluded:
+            example.excluded_reason = f"by_hand:{self._excluded[example.source_key]}"[:120]
+            return _Taken(example)
+        return self._kept(example, data, digest, found, mended=data != line.data)
+
+    def _judged(self, number: int, data: bytes) -> list[validate.Problem]:
+        return validate.of_line(number, data, self._purpose)
+
+    def _mended(
+        self, number: int, data: bytes, found: list[validate.Problem]
+    ) -> tuple[bytes, list[validate.Problem]]:
+        """The line with what helps against its errors, as far as anything does."""
+        for _ in range(_ATTEMPTS):
+            errors = [problem for problem in found if problem.severity == "error" and problem.fix]
+            after = next((made for each in errors if (made := self._fixed(data, each))), None)
+            if after is None or after == data:
+                break
+            data, found = after, self._judged(number, after)
+        return data, found
+
+    def _fixed(self, data: bytes, problem: validate.Problem) -> bytes | None:
+        return fixes.fixed(data, problem.code, self._purpose)
+
+    def _refused(self, example: Example, errors: Sequence[validate.Problem]) -> _Taken:
+        example.excluded_reason = errors[0].code[:120]
+        return _Taken(example, problems=errors)
+
+    def _kept(
+        self, example: Example, data: bytes, digest: str, found: Sequence[validate.Problem], *, mended: bool
+    ) -> _Taken:
+        value = json.loads(data)
+        example.tokens, how = self._counter.of_data(value)
+        example.content_hash, example.length, example.edited = digest, len(data) + 1, mended
+        codes = dict.fromkeys(problem.code for problem in found)
+        flags = ""
+        for code in codes:
+            if len(flags) + len(code) + 2 <= 200:
+                flags += f"{code} "
+        example.flags = f" {flags}" if flags else ""
+        example.doubts = min(sum(DOUBTS.get(code, 1) for code in codes), 32_767)
+        _know(example, value)
+        return _Taken(example, data + b"\n", found, how, mended)
+
+
+def _know(example: Example, value: dict[str, Any]) -> None:
+    """What tells whether another dataset holds the same prompt or conversation."""
+    talks = reading.read(value).talks
+    messages = talks[0].messages if talks else ()
+    asked = messages[:-1] if messages and messages[-1].role == "assistant" else messages
+    said = b""
+    for message in asked:
+        said += message_key(message)
+        if message.role not in ("system", "developer"):
+            break
+    example.prompt_key = key_of(b"".join(message_key(message) for message in asked))
+    example.conversation = key_of(said)
+
+
+def _write_chunk(
+    work: Working, version: DatasetVersion, cursor: Cursor, chunk: Sequence[Given], takes: _Taker
+) -> None:
+    examples: list[Example] = []
+    counts = version.counts
+    with files.append_at(files.growing(version), cursor.out) as file:
+        for line in chunk:
+            cursor.offset, cursor.number = line.end, line.number + 1
+            taken = takes(line)
+            if taken is None:
+                continue
+            example = taken.example
+            example.position = cursor.position
+            cursor.position += 1
+            counts["selected"] += 1
+            examples.append(example)
+            if example.excluded_reason:
+                _count(counts["left_out"], example.excluded_reason.partition(":")[0])
+                _note(version, taken.problems)
+                continue
+            file.write(taken.data)
+            cursor.lines += 1
+            example.line, example.offset = cursor.lines, cursor.out
+            cursor.out += len(taken.data)
+            counts["written"] += 1
+            counts["tokens"] += example.tokens or 0
+            counts["tokens_estimated"] += taken.how not in ("usage", "exact")
+            counts["mended"] = counts.get("mended", 0) + taken.mended
+            _count(counts["tokens_by"], taken.how)
+            for code in example.flags.split():
+                _count(counts["problems"], code)
+            _note(version, taken.problems, at=cursor.lines)
+    crashpoint("dataset.receive.written")
+    with transaction.atomic():
+        done = cursor.offset if "from_version" not in version.source else None
+        work.advance(cursor=asdict(cursor), done=done, note=f"{cursor.lines:,} rows taken")
+        Example.objects.bulk_create(examples)
+        version.save(update_fields=["counts", "problems"])
+    crashpoint("dataset.receive.committed")
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
+
+
+def _note(version: DatasetVersion, problems: Sequence[validate.Problem], at: int = 0) -> None:
+    """Keep the first problems: of rows by their line, of lines that were left out by their number before."""
+    for problem in problems:
+        if len(version.problems) < MAX_PROBLEMS:
+            kept = {**problem.as_dict(), "line": at}
+            version.problems.append(kept if at else {**kept, "number": problem.line})
+
+
+# How it ends.
+
+
+def _refusal(version: DatasetVersion, cursor: Cursor) -> str:
+    if not cursor.lines:
+        return "Not one line of the file can be used."
+    return ""
+
+
+def _refuse(work: Working, version: DatasetVersion, refusal: str) -> operations.Done:
+    with transaction.atomic():
+        work.advance(step="refused", note=refusal)
+        version.state, version.refusal, version.built = State.REFUSED, refusal, timezone.now()
+        version.save(update_fields=["state", "refusal", "built", "counts", "problems"])
+        audit.record(work.operation.requested_by, "dataset_version.refused", version, written=0)
+        _let_go(version)
+    files.discard(version)
+    return operations.Done({"refused": refusal})
+
+
+def _finish(work: Working, version: DatasetVersion, cursor: Cursor) -> None:
+    tokens = version.counts["tokens"]
+    whole = Part("train", 1, cursor.lines, 0, cursor.out, cursor.sealed, version.file_name, tokens)
+    with transaction.atomic():
+        work.advance(cursor=asdict(cursor), step="ready", note=f"{cursor.lines:,} rows")
+        version.state, version.built = State.READY, timezone.now()
+        version.rows, version.size, version.sha256 = cursor.lines, cursor.out, cursor.sealed
+        version.splits = [asdict(whole)]
+        version.save(
+            update_fields=["state", "built", "rows", "size", "sha256", "splits", "counts", "problems"]
+        )
+        audit.record(
+            work.operation.requested_by,
+            "dataset_version.built",
+            version,
+            rows=version.rows,
+            sha256=version.sha256,
+        )
+        _let_go(version)
+
+
+def _let_go(version: DatasetVersion) -> None:
+    """The file as it came is needed no longer."""
+    path = version.source.get("path", "")
+    if not path:
+        return
+    version.source = {name: value for name, value in version.source.items() if name != "path"}
+    version.save(update_fields=["source"])
+    transaction.on_commit(lambda: files.artifacts().delete(path), robust=True)
