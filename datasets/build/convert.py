@@ -208,15 +208,3 @@ def _check_images(messages: list[dict[str, Any]]) -> None:
     parts = (message["content"] for message in messages if isinstance(message.get("content"), list))
     if sum(part["type"] == "image_url" for content in parts for part in content) > MAX_IMAGES:
         raise CannotExpress("too_many_images")
-
-
-def supervised_line(conversation: Conversation, *, train_on: str = "all") -> Line | Refusal:
-    """The line of a conversation alone."""
-    from datasets.build import tokens
-
-    class Known:
-        def of(self, material: Material, data: Mapping[str, Any], /) -> tuple[int, str]:
-            count, estimated = tokens.of(material.conversation, data)
-            return count, "guessed" if estimated else "usage"
-
-    return supervised(Material("", conversation), Recipe(train_on=train_on), Known())

@@ -4,9 +4,9 @@ https://platform.openai.com/docs/api-reference/evals (a file of items, source `f
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from completions.conversation import KNOWN_ROLES, Conversation, Message, Part, pick
+from completions.conversation import KNOWN_ROLES, Message, Part, pick
 from datasets.build import columns
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal, in_words, line_of
 from datasets.build.material import Material
@@ -116,21 +116,3 @@ def _part(part: Part) -> dict[str, Any]:
     if part.kind not in SENT_PARTS or not isinstance(part.raw, Mapping) or "type" not in part.raw:
         raise CannotExpress("unknown_part")
     return dict(part.raw)
-
-
-class Row(Protocol):
-    """What is read of a stored completion."""
-
-    metadata: dict[str, Any]
-    prompt_tokens: int | None
-
-
-def evaluation_line(conversation: Conversation, row: Row, recipe: Mapping[str, Any]) -> Line | Refusal:
-    """The item of a conversation alone."""
-
-    class Known:
-        def of(self, material: Material, data: Mapping[str, Any], /) -> tuple[int, str]:
-            return row.prompt_tokens or 0, "usage"
-
-    material = Material("", conversation, metadata=row.metadata, prompt_tokens=row.prompt_tokens)
-    return evaluation(material, Recipe(reference=str(recipe.get("reference") or "")), Known())

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.module_loading import import_string
 
-from datasets.build import facts, files, pairs, rewrite, validate
+from datasets.build import facts, files, rewrite, validate
 from datasets.build.facts import Facts
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal
 from datasets.build.material import Material
@@ -95,9 +95,11 @@ class Maker:
         doubts = [validate.warning(code, number) for code in line.warnings]
         if over:
             doubts.append(validate.warning("over_long", number))
-        # The half of a pair is no line yet; with itself it makes one.
-        value = pairs.joined(line.data, line.data) if line.side else line.data
-        for problem in validate.of_value(number, value, self._recipe.purpose):
+        if line.side:  # the half of a pair is no line yet
+            problems = validate.of_half(number, line.data, line.side)
+        else:
+            problems = validate.of_value(number, line.data, self._recipe.purpose)
+        for problem in problems:
             if problem.severity == "error":
                 return Left("checking", "invalid")
             doubts.append(problem)

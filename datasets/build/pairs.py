@@ -4,9 +4,10 @@ https://platform.openai.com/docs/api-reference/fine-tuning/preference-input
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/fine-tuning-direct-preference-optimization
 """
 
+from dataclasses import replace
 from typing import Any
 
-from completions.conversation import Conversation, Message
+from completions.conversation import Conversation, Message, Part
 from datasets.build.convert import answered, asked, talk, tools_for
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal, line_of
 from datasets.build.material import Material
@@ -37,8 +38,13 @@ def preference(material: Material, recipe: Recipe, counter: Counter) -> Line | R
 
 
 def joined(better: dict[str, Any], worse: dict[str, Any]) -> dict[str, Any]:
-    """The line of two halves that ask the same; the tools of the preferred one hold."""
-    return {"input": better["input"], PREFERRED: better["output"], OTHER: worse["output"]}
+    """The line of two halves that ask the same; every tool that either was given is defined."""
+    given = better["input"]
+    names = {tool["function"].get("name") for tool in given.get("tools", ())}
+    more = [tool for tool in worse["input"].get("tools", ()) if tool["function"].get("name") not in names]
+    if more:
+        given = {**given, "tools": [*given.get("tools", ()), *more]}
+    return {"input": given, PREFERRED: better["output"], OTHER: worse["output"]}
 
 
 def side_of(material: Material, recipe: Recipe) -> str:
@@ -68,7 +74,11 @@ def _corrected(material: Material) -> dict[str, Any]:
 
 
 def _worse(conversation: Conversation) -> Message:
-    """The answer that is not preferred."""
+    """The answer that is not preferred; a refusal too, as the text that it says."""
+    answer = conversation.answer
+    if answer is not None and answer.refusal and not answer.text and not answer.tool_calls:
+        said = Part("text", text=answer.refusal, raw=answer.refusal)
+        return replace(answer, parts=(said,), refusal="")
     return answered(conversation)
 
 

@@ -11,13 +11,13 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from completions.conversation import Conversation, parse
-from datasets.build import checks
+from datasets.build import checks, pairs
 from datasets.build.fixes import FIXES, changed, fixed
 from datasets.build.format_rules import RULES, SFT, Severity
 from datasets.models import Purpose
 
 __all__ = [
-    "FIXES", "RULES", "WARNINGS", "Problem", "changed", "digest_of", "fixed", "of_file", "of_job", "of_line",
+    "FIXES", "RULES", "WARNINGS", "Problem", "changed", "digest_of", "fixed", "of_file", "of_half", "of_job", "of_line",
     "of_tokens", "of_value", "problem", "scan", "token_limit", "trains_by", "trains_images", "warning",
 ]  # fmt: skip
 MIN_EXAMPLES, ADVISED_EXAMPLES = 10, 50
@@ -131,6 +131,13 @@ def of_value(
     if personal is not None and personal(_conversation(value)):
         found += _problems([("personal", "")], number, provider)
     return found
+
+
+def of_half(number: int, half: dict[str, Any], side: str) -> list[Problem]:
+    """Problems of the half of a preference pair, whose other half is not known yet."""
+    beside = {"same_output", "refusal"} if side == "-" else {"same_output"}
+    found = of_value(number, pairs.joined(half, half), Purpose.PREFERENCE)
+    return [problem for problem in found if problem.code not in beside]
 
 
 def of_tokens(number: int, tokens: int, model: str, provider: str = "") -> list[Problem]:

@@ -10,16 +10,19 @@ from itertools import islice
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Sum
 
 from completions import raw, selection
 from completions.conversation import parse
 from completions.models import FrozenSelection, StoredCompletion
-from datasets.build.items import META, evaluation_line
+from datasets.build import items, tokens
+from datasets.build.items import META
 from datasets.build.lines import Line, in_words
+from datasets.build.material import Material
 from datasets.evaluate.graders import ANSWER, REFERENCE
 from datasets.evaluate.targets import Target, read
 from datasets.models import Dataset, DatasetVersion, Evaluation, Grader, Purpose
+from datasets.recipe import Recipe
+from datasets.usage import LOOKED_AT, Used, used_by
 from portal import audit
 
 STEPS = (
@@ -29,7 +32,6 @@ STEPS = (
     ("graders", "Graders"),
     ("review", "Review"),
 )
-LOOKED_AT = 20_000  # rows counted for coverage and estimates; more would make a person wait
 KEYS_SHOWN = 40
 TRIED = 3
 _CHUNK = 500
@@ -193,18 +195,10 @@ def estimate(evaluation: Evaluation, targets: tuple[Target, ...]) -> Estimate:
     else:
         left_out = _expected_to_be_left_out(evaluation.reference, coverage, frozen.count if frozen else 0)
     items = (frozen.count if frozen else version.rows + left_out) - left_out
-    prompt = completion = looked = 0
-    if fresh and frozen is not None:
-        ids = islice(selection.ids_of(frozen), LOOKED_AT)
-        while chunk := list(islice(ids, _CHUNK)):
-            sums = StoredCompletion.objects.filter(pk__in=chunk).aggregate(
-                prompt=Sum("prompt_tokens"), completion=Sum("completion_tokens")
-            )
-            looked += len(chunk)
-            prompt += sums["prompt"] or 0
-            completion += sums["completion"] or 0
-    share = fresh * items / looked if looked else 0
-    return Estimate(items, fresh * items, round(prompt * share), round(completion * share), left_out)
+    used = used_by(frozen) if fresh and frozen is not None else Used(0, 0, 0)
+    share = fresh * items / used.looked if used.looked else 0
+    prompt, completion = round(used.prompt_tokens * share), round(used.completion_tokens * share)
+    return Estimate(items, fresh * items, prompt, completion, left_out)
 
 
 def _expected_to_be_left_out(reference: str, coverage: dict[str, Any], selected: int) -> int:
@@ -230,11 +224,14 @@ class Tried:
 def rows_to_try(evaluation: Evaluation) -> list[Tried]:
     """The first rows of the selection as items, with the reason where one has none."""
     made = []
+    recipe = Recipe(purpose=Purpose.EVALUATION, reference=evaluation.reference)
+    counter = tokens.Counter.plain()
     for row in rows_of(evaluation.version.frozen_selection, TRIED):
         full = StoredCompletion.objects.select_related("body", "connection").filter(pk=row.pk).get()
         try:
             item, messages = raw.read(raw.unpack(full.body.raw))
-            line = evaluation_line(parse(item, messages), full, {"reference": evaluation.reference})
+            material = Material(full.upstream_id, parse(item, messages), metadata=full.metadata)
+            line = items.evaluation(material, recipe, counter)
         except (raw.Unreadable, StoredCompletion.body.RelatedObjectDoesNotExist):
             made.append(Tried(full, None, in_words("unreadable")))
             continue

@@ -1,24 +1,20 @@
 """What becomes of a stored conversation as an evaluation item."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from completions.conversation import parse
-from datasets.build.items import evaluation_line
+from datasets.build.items import evaluation
 from datasets.build.lines import Line, Refusal
+from datasets.build.material import Material
+from datasets.build.tokens import Counter
+from datasets.recipe import Recipe
 
 ASKED = [
     {"id": "c-0", "role": "system", "content": "Be short."},
     {"id": "c-1", "role": "user", "content": "Capital?"},
 ]
-
-
-@dataclass
-class Row:
-    metadata: dict[str, Any] = field(default_factory=dict)
-    prompt_tokens: int | None = 12
 
 
 def line_of(
@@ -34,7 +30,8 @@ def line_of(
     ]
     read = None if pending else ASKED if messages is None else messages
     conversation = parse({"id": "c", "choices": choices, **item}, read)
-    return evaluation_line(conversation, Row(metadata or {}), {"reference": reference})
+    material = Material("library/c", conversation, metadata=metadata or {}, prompt_tokens=12)
+    return evaluation(material, Recipe(purpose="evaluation", reference=reference), Counter.plain())
 
 
 def item_of(*args: Any, **kwargs: Any) -> dict[str, Any]:
