@@ -171,15 +171,16 @@ def _send(action: RemoteAction, errand: Errand, upstream: Upstream, work: operat
     try:
         found = errand.post(upstream, action)
     except UpstreamError as error:
-        return _not_confirmed(action, error)
+        return _not_confirmed(action, error, getattr(errand, "refusals", frozenset()))
     crashpoint(f"{action.kind}.answered")
     confirm(action, found)
     crashpoint(f"{action.kind}.confirmed")
     return Result(Outcome.CONFIRMED)
 
 
-def _not_confirmed(action: RemoteAction, error: UpstreamError) -> Result:
-    if is_refusal(error):
+def _not_confirmed(action: RemoteAction, error: UpstreamError, refusals: frozenset[int]) -> Result:
+    """`refusals`: statuses that say for certain, beside those of every action, that nothing was done."""
+    if is_refusal(error) or error.http_status in refusals:
         _move(action, (State.SENDING,), state=State.REFUSED, error=error.as_dict())
         return Result(Outcome.REFUSED, error=error)
     _move(action, (State.SENDING,), state=State.UNKNOWN, error=error.as_dict())

@@ -2,10 +2,12 @@
 
 from celery import shared_task
 
+from datasets.finetune import elsewhere
 from datasets.finetune import follow as following
 
 
 @shared_task(name="datasets.tasks.follow")  # type: ignore[untyped-decorator]  # celery has no types
 def follow() -> None:
-    """See to it that every running fine-tuning job is followed."""
+    """See to it that every running fine-tuning job is followed, and that those from elsewhere are seen."""
     following.begin_everywhere()
+    elsewhere.begin_everywhere()

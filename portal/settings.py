@@ -397,4 +397,5 @@ RECONCILE_EVERY_SECONDS = env.float("RECONCILE_EVERY_SECONDS", 30)
 RECONCILE_LISTINGS = env.int("RECONCILE_LISTINGS", 3)
 RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", 900)
 FILE_POLL_SECONDS = env.float("FILE_POLL_SECONDS", 5)  # while the provider processes a training file
+ELSEWHERE_SECONDS = env.float("ELSEWHERE_SECONDS", 1800)  # between looks for jobs that others started
 DEPLOY_POLL_SECONDS = env.float("DEPLOY_POLL_SECONDS", 10)  # while a deployment is made and warms up

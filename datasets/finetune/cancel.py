@@ -35,14 +35,14 @@ class CancelErrand:
 
 
 def request(tune: FineTune, user: Any) -> bool:
-    """Ask for the end of a job in whatever state it is; False if it has ended already."""
+    """Ask for the end of a job in whatever state it is; False if it has ended, or is not ours."""
     with transaction.atomic():
         tune = (
             FineTune.objects.select_for_update(of=("self",))
             .select_related("connection", "operation", "version__dataset")
             .get(pk=tune.pk)
         )
-        if tune.state in FineTune.ENDED or tune.cancel_requested:
+        if tune.state in FineTune.ENDED or tune.cancel_requested or not tune.is_ours:
             return False
         FineTune.objects.filter(pk=tune.pk).update(cancel_requested=True)
         audit.record(user, "fine_tune.cancel_requested", tune, connection=tune.connection, state=tune.state)

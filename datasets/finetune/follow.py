@@ -3,15 +3,17 @@
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
-from datasets.finetune import deploy, metrics
-from datasets.models import Checkpoint, FineTune, FineTuneEvent
-from portal import audit, operations
+from datasets.finetune import deploy, events, metrics
+from datasets.models import Checkpoint, FineTune
+from portal import audit, operations, prices, spending
 from portal.models import Connection, Operation
 from portal.upstream import JobInfo, Upstream, UpstreamError, connect
 
@@ -23,6 +25,11 @@ ENDS = {
     "cancelled": State.CANCELLED,
     "canceled": State.CANCELLED,
 }
+PAUSED = "paused"
+KNOWN = frozenset(
+    ("validating_files", "queued", "created", "pending", "running", "pausing", "resuming", "cancelling")
+)
+LIVE = (State.RUNNING, State.PAUSED)
 LONGEST_PAUSE = 300.0
 LOST_AFTER = timedelta(minutes=15)
 
@@ -43,45 +50,57 @@ def begin(connection: Connection) -> Operation | None:
 def begin_everywhere() -> int:
     """Begin where jobs run and nothing follows them; returns for how many connections."""
     connections = Connection.objects.filter(
-        fine_tunes__state=State.RUNNING,
+        fine_tunes__state__in=LIVE,
         state__in=(Connection.State.CONNECTED, Connection.State.ATTENTION),
     ).distinct()
     return sum(begin(connection) is not None for connection in connections)
 
 
 def _running(connection: Connection) -> Any:
-    return FineTune.objects.filter(connection=connection, state=State.RUNNING).exclude(remote_id="")
+    """Its jobs that go on, and those of which only the listing was read; the oldest look first."""
+    unread = Q(elsewhere=True, polled__isnull=True)
+    return (
+        FineTune.objects.filter(Q(state__in=LIVE) | unread, connection=connection)
+        .exclude(remote_id="")
+        .order_by(F("polled").asc(nulls_first=True), "id")
+    )
 
 
 @operations.handler(KIND, queue="remote")
-def run(work: operations.Working) -> operations.Done | operations.Wait:
+def run(work: operations.Working) -> operations.Done | operations.Wait | operations.Again:
     """One look at every running job of a connection."""
     connection = work.operation.connection
     assert connection is not None
-    running = list(_running(connection).select_related("connection", "version__dataset").order_by("id"))
+    running = list(_running(connection).select_related("connection", "version__dataset"))
     if not running:
         return operations.Done()
     problem: UpstreamError | None = None
     with connect(connection) as upstream:
         listed = _listed(upstream, running)
-        for tune in running:
+        for number, tune in enumerate(running):
+            if number and not work.time_left():
+                return operations.Again()
+            job = listed.get(tune.remote_id)
+            if _may_rest(tune, job):
+                continue
             try:
-                look_at(tune, upstream, listed.get(tune.remote_id))
+                look_at(tune, upstream, job)
             except UpstreamError as error:
                 if error.kind in ("auth", "forbidden", "throttled", "credentials", "blocked"):
                     raise
                 problem = error  # the next job may well answer
     if problem is not None:
         raise problem
-    going = _running(connection).count()
-    work.advance(done=work.operation.done + 1, note=f"{going} running" if going else "All have ended")
-    return operations.Wait(_pause(running)) if going else operations.Done()
+    going = list(_running(connection))
+    work.advance(done=work.operation.done + 1, note=f"{len(going)} going on" if going else "All have ended")
+    return operations.Wait(_pause(going)) if going else operations.Done()
 
 
 def _listed(upstream: Upstream, running: list[FineTune]) -> dict[str, JobInfo]:
     """One listing instead of a request for each job; what it does not show is asked for singly."""
-    since = int((min(tune.created for tune in running) - timedelta(minutes=15)).timestamp())
     wanted = {tune.remote_id for tune in running}
+    going = [tune.created for tune in running if tune.state in LIVE] or [tune.created for tune in running]
+    since = int((min(going) - timedelta(minutes=15)).timestamp())
     found: dict[str, JobInfo] = {}
     for job in upstream.list_jobs(since):
         if job.id in wanted:
@@ -91,9 +110,26 @@ def _listed(upstream: Upstream, running: list[FineTune]) -> dict[str, JobInfo]:
     return found
 
 
+def is_calm(tune: FineTune) -> bool:
+    """Whether nothing is likely to happen soon: paused, not found, or in a state that nobody knows."""
+    return (
+        tune.state == State.PAUSED
+        or tune.error.get("kind") == "lost"
+        or bool(tune.status and tune.status not in KNOWN)
+    )
+
+
+def _may_rest(tune: FineTune, job: JobInfo | None) -> bool:
+    """A calm job whose status has not changed is looked at whole every few minutes only."""
+    if job is None or tune.polled is None or not is_calm(tune) or job.status[:40] != tune.status:
+        return False
+    return (timezone.now() - tune.polled).total_seconds() < LONGEST_PAUSE * 0.9
+
+
 def _pause(running: list[FineTune]) -> float:
-    """Often in a job's first minutes, every five when it has been going for hours."""
-    age = (timezone.now() - max(tune.created for tune in running)).total_seconds()
+    """Often in a job's first minutes, every five when it has been going for hours, or nothing happens."""
+    begun = [tune.created for tune in running if not is_calm(tune)]
+    age = (timezone.now() - max(begun)).total_seconds() if begun else LONGEST_PAUSE * 40
     pause: float = min(max(settings.FOLLOW_SECONDS / 3, age / 40), LONGEST_PAUSE)
     return pause * random.uniform(0.9, 1.1)
 
@@ -108,26 +144,13 @@ def look_at(tune: FineTune, upstream: Upstream, job: JobInfo | None) -> None:
                 raise
             _not_there(tune)
             return
-    events = upstream.job_events(tune.remote_id)
+    told = events.Told(tune)
+    news = told.new_among(upstream.job_events(tune.remote_id, enough=told.all_of))
     checkpoints = _checkpoints(upstream, tune)
     ended = ENDS.get(job.status)
     curve = metrics.of_result_files(upstream, job.result_files) if ended == State.SUCCEEDED else []
     with transaction.atomic():
-        FineTuneEvent.objects.bulk_create(
-            [
-                FineTuneEvent(
-                    fine_tune=tune,
-                    upstream_id=(event.id or f"{event.created}:{event.message}")[:120],
-                    created=event.created or 0,
-                    level=event.level[:12],
-                    message=event.message,
-                    kind=event.kind[:20],
-                    data=event.data,
-                )
-                for event in events
-            ],
-            ignore_conflicts=True,
-        )
+        events.keep(news)
         Checkpoint.objects.bulk_create(checkpoints, ignore_conflicts=True)
         if checkpoints:  # the provider keeps the last few; what it no longer lists cannot be deployed
             kept = [checkpoint.upstream_id for checkpoint in checkpoints]
@@ -175,23 +198,45 @@ def _update(tune: FineTune, job: JobInfo, curve: list[dict[str, float]]) -> None
         "polled",
         "error",
     ]
+    before = tune.state
     ended = ENDS.get(job.status)
+    tune.state = ended or (State.PAUSED if job.status == PAUSED else State.RUNNING)
     if ended is not None:
-        tune.state = ended
         tune.finished = datetime.fromtimestamp(job.finished, UTC) if job.finished else timezone.now()
-        fields += ["state", "finished"]
-    tune.save(update_fields=fields)
-    if ended is not None:
-        audit.record(
-            None,
-            "fine_tune.ended",
-            tune,
-            connection=tune.connection,
-            status=job.status,
-            cancel_requested=tune.cancel_requested,
-        )
-        if ended == State.SUCCEEDED:
-            deploy.offer_at_once(tune)
+    tune.save(update_fields=[*fields, "state", "finished"])
+    if ended is None or before in FineTune.ENDED:
+        return
+    if not tune.elsewhere:
+        settle(tune)
+    audit.record(
+        None,
+        "fine_tune.ended",
+        tune,
+        connection=tune.connection,
+        status=job.status,
+        cancel_requested=tune.cancel_requested,
+    )
+    if ended == State.SUCCEEDED and tune.is_ours:
+        deploy.offer_at_once(tune)
+
+
+def settle(tune: FineTune) -> None:
+    """Write down what an ended job did cost: trained tokens by the price that it was launched with.
+
+    A job that never trained costs nothing. Where the provider does not tell how far one got that was stopped,
+    it counts with what it could have cost at most.
+    """
+    kind = FineTune._meta.label_lower
+    if not tune.trained_tokens and (
+        tune.state == State.FAILED or not tune.events.filter(kind="metrics").exists()
+    ):
+        spending.release(kind, tune.pk)
+        return
+    tokens = tune.trained_tokens
+    if tokens is None:
+        tokens = int(tune.estimate.get("trained_tokens") or 0)
+    price = tune.estimate.get("price")
+    spending.settle(kind, tune.pk, None if price is None else tokens * Decimal(price) / prices.PER)
 
 
 def _not_there(tune: FineTune) -> None:
@@ -208,8 +253,11 @@ def _not_there(tune: FineTune) -> None:
         changes: dict[str, Any] = {"error": error, "polled": now, "status": "not found"}
         if lost:
             changes |= {"state": State.FAILED, "finished": now}
-        FineTune.objects.filter(pk=tune.pk, state=State.RUNNING).update(**changes)
+        FineTune.objects.filter(pk=tune.pk, state__in=LIVE).update(**changes)
         if lost:
+            if not tune.elsewhere:
+                tune.state = State.FAILED
+                settle(tune)
             audit.record(None, "fine_tune.ended", tune, connection=tune.connection, status="lost")
 
 

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from datasets import remote
-from datasets.finetune import cancel, estimate, follow, method, upload
+from datasets.finetune import cancel, elsewhere, estimate, follow, method, upload
 from datasets.finetune.job import JobErrand, as_text, body_of, open_action
 from datasets.models import DatasetVersion, FineTune, UploadedFile
 from datasets.remote import Found, Outcome
@@ -120,6 +120,10 @@ def run(work: operations.Working) -> operations.Done | operations.Wait | operati
         and work.operation.pk != tune.operation_id
     ):
         # Tried again from the page of the operation.
+        try:
+            _reserve(tune, work.operation.requested_by)
+        except spending.OverBudget as problem:
+            raise operations.Failed("over_budget", str(problem)) from problem
         tune.state, tune.operation, tune.error, tune.finished = State.UPLOADING, work.operation, {}, None
         tune.save(update_fields=["state", "operation", "error", "finished"])
     if tune.state not in SETTING_UP:
@@ -275,6 +279,7 @@ def started(tune: FineTune, action: RemoteAction, work: operations.Working | Non
         audit.record(
             action.requested_by, "fine_tune.started", tune, connection=tune.connection, job=tune.remote_id
         )
+        elsewhere.forget_twin(tune)
         follow.begin(tune.connection)
         if tune.cancel_requested:
             cancel.begin(tune, action.requested_by)

@@ -15,7 +15,7 @@ from datasets.build import files
 from datasets.models import DatasetVersion, FineTune, Part, UploadedFile
 from datasets.remote import Found, Outcome
 from portal import audit, operations
-from portal.models import RemoteAction
+from portal.models import Connection, RemoteAction
 from portal.upstream import FileInfo, Upstream, UpstreamError, connect
 
 PURPOSE = "fine-tune"
@@ -205,6 +205,13 @@ def _give_up(file: UploadedFile, work: operations.Working, why: str, left: str =
         if left:
             file.leftovers = [*file.leftovers, left]
         file.save(update_fields=["action", "remote_id", "leftovers"])
+
+
+def listed(connection: Connection, upstream: Upstream) -> list[FileInfo]:
+    """The connection's files upstream; none are asked for where nothing was ever uploaded."""
+    if not UploadedFile.objects.filter(connection=connection).exists():
+        return []
+    return upstream.list_files(PURPOSE)
 
 
 def note_leftovers(uploads: Iterable[UploadedFile], listed: Sequence[FileInfo]) -> None:

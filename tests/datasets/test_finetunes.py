@@ -110,6 +110,7 @@ def change_file(tune: FineTune, content: bytes) -> None:
     with storages["artifacts"].open(tune.trained_on.path, "wb") as file:
         file.write(content)
     tune.trained_on.sha256, tune.trained_on.size = hashlib.sha256(content).hexdigest(), len(content)
+    tune.trained_on.splits = []  # the whole file is one part then
     tune.trained_on.save()
 
 
