@@ -114,6 +114,8 @@ def run(work: operations.Working) -> operations.Done | operations.Again:
 def _gather(work: operations.Working, version: DatasetVersion, recipe: Recipe, cursor: Cursor) -> bool:
     """Have all bytes in the file that will be sealed; False when the step's time is up first."""
     if cursor.sealed:
+        if not layout.final(version, recipe).exists() and not files.artifacts().exists(version.path):
+            raise layout.Lost
         return True
     if cursor.phase == "writing":
         if not writing.write_rows(work, version, recipe, cursor):

@@ -103,9 +103,9 @@ class Marker:
 
 
 def read_marks(path: Path, recipe: Recipe, lines: int) -> Marks:
-    """The marks of so many lines."""
+    """The marks of so many lines; fewer if the disk has lost some."""
     dtype = dtype_of(recipe)
-    if not lines:
+    if not lines or not path.exists():
         return np.empty(0, dtype)
     return np.fromfile(path, dtype, lines)
 

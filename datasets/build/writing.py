@@ -19,7 +19,7 @@ from completions.querysets import holding
 from datasets.build import files
 from datasets.build.lines import BY_HAND
 from datasets.build.making import Left, Made, Maker
-from datasets.build.marks import Beside, Marker
+from datasets.build.marks import Beside, Marker, dtype_of
 from datasets.build.material import Material
 from datasets.build.taking import Sources, Taken
 from datasets.build.tokens import Counter
@@ -70,7 +70,11 @@ def is_lost(version: DatasetVersion, recipe: Recipe, cursor: Cursor) -> bool:
     growing = files.growing(version)
     if files.size_of(growing) < cursor.offset:
         return True
-    return recipe.chooses and files.size_of(Beside.of(growing).runs) < cursor.runs
+    if not recipe.chooses:
+        return False
+    beside = Beside.of(growing)
+    marks = cursor.lines * dtype_of(recipe).itemsize
+    return files.size_of(beside.marks) < marks or files.size_of(beside.runs) < cursor.runs
 
 
 def start_over(work: operations.Working, version: DatasetVersion, recipe: Recipe, cursor: Cursor) -> None:
