@@ -2,21 +2,27 @@
 
 from django.urls import path
 
-from datasets.views import deployments, finetunes, trying
+from datasets.views import deployments, finetune_lists, finetunes, trying
 
 _JOB = "fine-tunes/<int:pk>/"
 _DEPLOYMENT = "deployments/<int:pk>/"
 
 urlpatterns = [
-    path("fine-tunes/", finetunes.list_all, name="finetunes"),
+    path("fine-tunes/", finetune_lists.list_all, name="finetunes"),
     path(_JOB, finetunes.detail, name="finetune"),
     path(f"{_JOB}cancel/", finetunes.cancel, name="finetune_cancel"),
     path(f"{_JOB}decide/", finetunes.decide, name="finetune_decide"),
     path(f"{_JOB}again/", finetunes.again, name="finetune_again"),
     path(f"{_JOB}refresh/", finetunes.refresh, name="finetune_refresh"),
+    path(f"{_JOB}results/<int:number>/", finetunes.results, name="finetune_results"),
     path(f"{_JOB}deploy/", deployments.new, name="deploy"),
+    path(f"{_JOB}checkpoints/<int:checkpoint>/try/", deployments.use_checkpoint, name="checkpoint_use"),
+    path("fine-tunes/retiring/", finetune_lists.retiring, name="radar"),
+    path("fine-tunes/sweeps/<int:pk>/", finetune_lists.sweep, name="sweep"),
     path(_DEPLOYMENT, deployments.detail, name="deployment"),
     path(f"{_DEPLOYMENT}decide/", deployments.decide, name="deployment_decide"),
+    path(f"{_DEPLOYMENT}delete/", deployments.delete, name="deployment_delete"),
+    path(f"{_DEPLOYMENT}look/", deployments.look, name="deployment_look"),
     path(f"{_DEPLOYMENT}try/", trying.page, name="try"),
     path(f"{_DEPLOYMENT}try/sides/", trying.sides, name="try_sides"),
     path(f"{_DEPLOYMENT}try/answer/", trying.answer, name="try_answer"),

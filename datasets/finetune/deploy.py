@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from datasets import remote
-from datasets.models import Deployment, FineTune
+from datasets.models import Checkpoint, Deployment, FineTune
 from datasets.remote import Found, Outcome
 from portal import audit, operations
 from portal.models import Connection, Operation, RemoteAction
@@ -57,17 +57,30 @@ def offer_at_once(tune: FineTune) -> None:
     """On everything but Azure a fine-tuned model answers under its own name as soon as it exists."""
     if tune.connection.is_azure or not tune.fine_tuned_model:
         return
-    Deployment.objects.get_or_create(
+    _offer(tune, tune.fine_tuned_model, tune.created_by)
+
+
+def offer_checkpoint(tune: FineTune, checkpoint: Checkpoint, user: Any) -> Deployment:
+    """A checkpoint's model as something that answers; not on Azure, where it has to be deployed."""
+    if tune.connection.is_azure or not checkpoint.model:
+        raise ValueError("only where models answer under their own names")
+    return _offer(tune, checkpoint.model, user)
+
+
+def _offer(tune: FineTune, model: str, user: Any) -> Deployment:
+    found: Deployment
+    found, _ = Deployment.objects.exclude(state=State.DELETED).get_or_create(
         connection=tune.connection,
-        name=tune.fine_tuned_model,
+        name=model,
         defaults={
             "fine_tune": tune,
-            "model": tune.fine_tuned_model,
+            "model": model,
             "state": State.READY,
             "ready_at": timezone.now(),
-            "created_by": tune.created_by,
+            "created_by": user,
         },
     )
+    return found
 
 
 class Taken(Exception):
@@ -78,7 +91,8 @@ def begin(tune: FineTune, user: Any, *, model: str, name: str, sku: str, capacit
     """Deploy a model of this fine-tune as `name`; the same request twice is one deployment. Raises Taken."""
     with transaction.atomic():
         deployment: Deployment
-        deployment, made = Deployment.objects.select_for_update().get_or_create(
+        there = Deployment.objects.exclude(state=State.DELETED)  # those names are free again
+        deployment, made = there.select_for_update().get_or_create(
             connection=tune.connection,
             name=name,
             defaults={

@@ -23,6 +23,8 @@ NAMES = (
     "train_mean_token_accuracy",
     "valid_mean_token_accuracy",
     "full_valid_mean_token_accuracy",
+    "train_reward_mean",
+    "valid_reward_mean",
 )
 
 
@@ -38,13 +40,18 @@ def of_result_files(upstream: Upstream, files: Sequence[str]) -> list[dict[str, 
 
 def of_csv(content: bytes) -> list[dict[str, float]]:
     """Rows of a result file; some downloads have come as base64."""
-    text = content.decode("utf-8-sig", errors="replace")
-    if "," not in text[:200]:
-        try:
-            text = base64.b64decode(content, validate=True).decode("utf-8-sig", errors="replace")
-        except (binascii.Error, ValueError):
-            return []
+    text = as_csv(content).decode("utf-8-sig", errors="replace")
     return _rows(csv.DictReader(io.StringIO(text)))
+
+
+def as_csv(content: bytes) -> bytes:
+    """A result file as it is; where it came as base64, what that stands for."""
+    if b"," in content[:200]:
+        return content
+    try:
+        return base64.b64decode(b"".join(content.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return content
 
 
 def of_events(events: Iterable[Any]) -> list[dict[str, float]]:

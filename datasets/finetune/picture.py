@@ -1,11 +1,11 @@
 """A job as its page shows it: its state in words, its curves, what can be done now."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.finetune import launch, metrics
+from datasets.finetune import launch, method, metrics, progress
 from datasets.models import Checkpoint, Deployment, FineTune
 from portal.charts import Chart, Line
 from portal.models import RemoteAction
@@ -31,20 +31,16 @@ _TONE = {
 }
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stop on the way from file to model."""
-
-    title: str
-    state: str  # done, current, todo, bad
-
-
 def in_words(tune: FineTune) -> str:
     """The state of a job as a person says it."""
     if tune.state == State.RUNNING:
         if tune.cancel_requested and tune.status not in ("cancelled", "paused"):
             return "Stopping"
-        return _RUNNING.get(tune.status, f"The provider says “{tune.status}”" if tune.status else "Started")
+        known = _RUNNING.get(tune.status)
+        if known is None:
+            return f"The provider says “{tune.status}”" if tune.status else "Started"
+        far = progress.of(tune) if tune.status == "running" else None
+        return f"{known}: {far.words}" if far is not None else known
     return str(State(tune.state).label)
 
 
@@ -56,6 +52,7 @@ def tone(tune: FineTune) -> str:
 def stamp(tune: FineTune, deployments: Sequence[Deployment]) -> str:
     """Changes whenever the page of the job would look different."""
     seen = [tune.state, tune.status, tune.polled, tune.cancel_requested, tune.remote_id, tune.error]
+    seen += [tune.fine_tuned_model, tune.adopted_by_id]
     seen += [(deployment.pk, deployment.state) for deployment in deployments]
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
@@ -69,64 +66,53 @@ def explanation(tune: FineTune) -> str:
     }.get(State(tune.state), "")
 
 
-def stages(tune: FineTune) -> list[Stage]:
-    """File, job, training, model."""
-    order = [State.UPLOADING, State.PROCESSING, State.LAUNCHING, State.RUNNING]
-    titles = ["Upload the file", "Import it", "Create the job", "Train"]
-    place = _place(tune, order)
-    made = []
-    for number, title in enumerate(titles):
-        if number < place:
-            state = "done"
-        elif number > place or tune.state in (State.CANCELLED, State.DRAFT):
-            state = "todo"
-        else:
-            state = "bad" if tune.state == State.FAILED else "current"
-        made.append(Stage(title, state))
-    made.append(Stage("Model", "done" if tune.state == State.SUCCEEDED else "todo"))
-    return made
-
-
-def _place(tune: FineTune, order: Sequence[str]) -> int:
-    if tune.state in order:
-        return order.index(tune.state)
-    if tune.state == State.SUCCEEDED:
-        return len(order)
-    if tune.remote_id:
-        return 3
-    if tune.action is not None:
-        return 2
-    return 1 if tune.file is not None and tune.file.remote_id else 0
+def curve(tune: FineTune, checkpoints: Sequence[Checkpoint]) -> list[dict[str, float]]:
+    """Everything known about the job's steps: from the result file, else its events, else its checkpoints."""
+    told: list[dict[str, float]] = tune.curve
+    return (
+        told or metrics.of_events(tune.events.filter(kind="metrics")) or metrics.of_checkpoints(checkpoints)
+    )
 
 
 def charts(tune: FineTune, checkpoints: Sequence[Checkpoint]) -> list[Chart]:
-    """Loss, and accuracy where it is told, of everything known about the job's steps."""
-    rows = tune.curve or metrics.of_events(tune.events.filter(kind="metrics"))
-    rows = rows or metrics.of_checkpoints(checkpoints)
-    saved = {float(checkpoint.step) for checkpoint in checkpoints}
-    wanted = (
-        ("loss", "Loss by step", ("train_loss", "valid_loss", "full_valid_loss")),
-        (
-            "accuracy",
-            "Token accuracy by step",
-            ("train_mean_token_accuracy", "valid_mean_token_accuracy", "full_valid_mean_token_accuracy"),
-        ),
-    )
-    labels = ("Training", "Validation", "Full validation")
+    """Loss, and accuracy or reward where they are told, of everything known about the job's steps."""
+    return drawn(curve(tune, checkpoints), [checkpoint.step for checkpoint in checkpoints])
+
+
+_CHARTS = (
+    ("loss", "Loss by step", ("train_loss", "valid_loss", "full_valid_loss")),
+    (
+        "accuracy",
+        "Token accuracy by step",
+        ("train_mean_token_accuracy", "valid_mean_token_accuracy", "full_valid_mean_token_accuracy"),
+    ),
+    ("reward", "Reward by step", ("train_reward_mean", "valid_reward_mean")),
+)
+_LABELS = ("Training", "Validation", "Full validation")
+
+
+def drawn(rows: Sequence[Mapping[str, float]], saved: Iterable[int]) -> list[Chart]:
+    """The charts of these rows, with a mark at each step that was saved as a checkpoint."""
+    marked = {float(step) for step in saved}
     made = []
-    for name, title, columns in wanted:
+    for name, title, columns in _CHARTS:
         lines = [
             Line(label, [row.get(column) for row in rows])
-            for label, column in zip(labels, columns, strict=True)
+            for label, column in zip(_LABELS, columns, strict=False)
             if any(column in row for row in rows)
         ]
         if not lines:
             continue
-        marks = [row.get(columns[0]) if row["step"] in saved else None for row in rows]
+        marks = [row.get(columns[0]) if row["step"] in marked else None for row in rows]
         if any(mark is not None for mark in marks):
             lines.append(Line("Checkpoint", marks, marks=True, joined=False))
         made.append(Chart(name, title, "Step", [row["step"] for row in rows], lines))
     return made
+
+
+def unchanged(chart: Chart) -> str:
+    """The same for the same picture: what is on the page already is then kept and not drawn again."""
+    return hashlib.sha256(chart.text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -170,13 +156,19 @@ def question(tune: FineTune) -> Question | None:
 
 def used_hyperparameters(tune: FineTune) -> list[tuple[str, Any, Any]]:
     """(name, asked for, really used): the provider says the latter once it has decided."""
-    raw = tune.raw.get("hyperparameters")
-    told = raw if isinstance(raw, dict) else {}
+    told = _told_numbers(tune.raw, tune.method)
     return [
-        (
-            name.replace("_", " ").replace("n epochs", "epochs").capitalize(),
-            tune.hyperparameters.get(name, "auto"),
-            told.get(name),
-        )
-        for name in launch.NUMBERS
+        (number.label, tune.hyperparameters.get(number.name, method.AUTO), told.get(number.name))
+        for number in method.NUMBERS.get(tune.method, ())
     ]
+
+
+def _told_numbers(job: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """A job's numbers stand at the top, or with its method."""
+    top = job.get("hyperparameters")
+    if isinstance(top, dict) and top:
+        return top
+    options = job.get("method")
+    options = options.get(kind) if isinstance(options, dict) else None
+    found = options.get("hyperparameters") if isinstance(options, dict) else None
+    return found if isinstance(found, dict) else {}

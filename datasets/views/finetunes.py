@@ -1,78 +1,183 @@
-"""Fine-tuning jobs: the list, the page of one, and what a person can decide there."""
+"""The page of one fine-tuning job, and what a person can decide there."""
 
-from django.http import HttpRequest, HttpResponse
+from collections.abc import Sequence
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.text import slugify
 from django.views.decorators.http import require_POST, require_safe
 
+from datasets import radar
+from datasets.finetune import advice, costs, follow, launch, metrics, parting, picture, timeline
 from datasets.finetune import cancel as cancelling
-from datasets.finetune import follow, launch, picture
-from datasets.models import Deployment, FineTune
+from datasets.models import Checkpoint, Deployment, FineTune, FineTuneEvent
 from portal.htmx import fragment, toast, wants_fragment
 from portal.permissions import fetch, may
+from portal.upstream import UpstreamError, connect
 
-MOST = 200
-EVENTS = 100
-
-
-@require_safe
-def list_all(request: HttpRequest) -> HttpResponse:
-    """Every job on the connections that the person may read."""
-    found = (
-        FineTune.objects.readable_by(request.user)
-        .exclude(state=FineTune.State.DRAFT)
-        .select_related("connection", "version__dataset", "action", "file")
-    )[:MOST]
-    jobs = [{"tune": tune, "words": picture.in_words(tune), "tone": picture.tone(tune)} for tune in found]
-    deployments = Deployment.objects.readable_by(request.user).select_related("connection").order_by("-id")
-    return render(request, "datasets/finetunes.html", {"jobs": jobs, "deployments": deployments[:MOST]})
+EVENTS, ALL_EVENTS = 100, 5000
+RESULT_SECONDS = 20.0
+State = FineTune.State
+_RELATED = (
+    "connection",
+    "version__dataset",
+    "action",
+    "file__action",
+    "validation_file",
+    "operation",
+    "created_by",
+    "adopted_by",
+    "sweep",
+)
 
 
 def _tune(request: HttpRequest, pk: int, *, act: bool = False) -> FineTune:
-    related = ("connection", "version__dataset", "action", "file__action", "operation", "created_by")
     found: FineTune = fetch(
-        FineTune.objects.select_related(*related), request.user, "act" if act else "read", pk=pk
+        FineTune.objects.select_related(*_RELATED), request.user, "act" if act else "read", pk=pk
     )
     return found
 
 
 @require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """The page of one job; while it lives, its status asks for itself again."""
+    """The page of one job; while it lives, it asks for itself again."""
     tune = _tune(request, pk)
-    if tune.state == FineTune.State.DRAFT:
+    if tune.state == State.DRAFT:
+        if tune.version_id is None:
+            raise Http404
         return redirect("datasets:distill", tune.version_id, "launch")
-    deployments = list(Deployment.objects.readable_by(request.user).filter(fine_tune=tune).order_by("-id"))
+    deployments = list(
+        Deployment.objects.readable_by(request.user)
+        .filter(fine_tune=tune)
+        .exclude(state=Deployment.State.DELETED)
+        .order_by("-id")
+    )
     stamp = picture.stamp(tune, deployments)
     if wants_fragment(request) and request.GET.get("seen") == stamp:
         return HttpResponse(status=204)  # nothing is new: what is shown stays, the curves are not drawn again
     checkpoints = list(tune.checkpoints.order_by("-step"))
-    may_act = may(FineTune.objects, request.user, "act", tune)
-    ended = tune.state in FineTune.ENDED
-    live = not ended and tune.state != FineTune.State.ASKING
     context = {
         "tune": tune,
+        "stamp": stamp,
+        "deployments": deployments,
+        "ready": [each for each in deployments if each.state == Deployment.State.READY],
+        "checkpoints": [_offered(each) for each in checkpoints],
+        "costs": costs.of(tune),
+        "files": _files(tune),
+        "parts": tune.version.parts if tune.version is not None else [],
+        "retirement": radar.of(tune),
+        "hyperparameters": picture.used_hyperparameters(tune),
+        "advice": advice.advise(tune.error, azure=tune.connection.is_azure) if tune.error else None,
+        **_state(tune),
+        **_curve(tune, checkpoints),
+        **_events(request, tune),
+        **_possible(request, tune),
+    }
+    return render(request, fragment(request, "datasets/finetune.html", {"job"}), context)
+
+
+def _state(tune: FineTune) -> dict[str, Any]:
+    told = list(tune.events.exclude(kind="metrics").order_by("created", "id")[:ALL_EVENTS])
+    return {
         "words": picture.in_words(tune),
         "tone": picture.tone(tune),
         "explanation": picture.explanation(tune),
-        "stages": picture.stages(tune),
-        "charts": picture.charts(tune, checkpoints[::-1]),
-        "checkpoints": checkpoints,
-        "events": tune.events.exclude(kind="metrics").order_by("-created", "-id")[:EVENTS],
-        "hyperparameters": picture.used_hyperparameters(tune),
-        "question": picture.question(tune) if may_act else None,
-        "waits": tune.state == FineTune.State.ASKING and not may_act,
+        "stages": timeline.stages(tune, told),
+        "too_late": tune.state in FineTune.ENDED and tune.cancel_requested and tune.state != State.CANCELLED,
+    }
+
+
+def _curve(tune: FineTune, checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
+    rows = picture.curve(tune, checkpoints)
+    saved = [checkpoint.step for checkpoint in checkpoints]
+    charts = picture.drawn(rows, saved)
+    return {
+        "charts": [(chart, picture.unchanged(chart)) for chart in charts],
+        "parting": parting.of(rows, saved),
+    }
+
+
+def _events(request: HttpRequest, tune: FineTune) -> dict[str, Any]:
+    every = request.GET.get("events") == "all"
+    told: Any = tune.events.exclude(kind="metrics").order_by("-created", "-id")
+    events: list[FineTuneEvent] = list(told[: ALL_EVENTS if every else EVENTS])
+    total = told.count()
+    return {"events": events, "all_events": total, "more_events": total > len(events), "every_event": every}
+
+
+def _possible(request: HttpRequest, tune: FineTune) -> dict[str, Any]:
+    """What this person can do with the job now."""
+    may_act = may(FineTune.objects, request.user, "act", tune)
+    ours = may_act and (not tune.elsewhere or tune.adopted_by_id is not None)
+    ended = tune.state in FineTune.ENDED
+    live = not ended and tune.state != State.ASKING
+    succeeded = tune.state == State.SUCCEEDED
+    return {
         "live": live,
         "may_act": may_act,
-        "may_cancel": may_act and live and not tune.cancel_requested,
-        "too_late": ended and tune.cancel_requested and tune.state != FineTune.State.CANCELLED,
-        "may_retry": may_act
-        and tune.state in (FineTune.State.FAILED, FineTune.State.CANCELLED)
-        and not tune.remote_id,
-        "may_deploy": may_act and tune.state == FineTune.State.SUCCEEDED and tune.connection.is_azure,
-        "deployments": deployments,
-        "stamp": stamp,
+        "question": picture.question(tune) if may_act else None,
+        "waits": tune.state == State.ASKING and not may_act,
+        "may_cancel": ours and live and not tune.cancel_requested,
+        "may_retry": ours and tune.state in (State.FAILED, State.CANCELLED) and not tune.remote_id,
+        "may_deploy": may_act and succeeded and tune.connection.is_azure,
+        "may_look": may_act and live and bool(tune.remote_id),
     }
-    return render(request, fragment(request, "datasets/finetune.html", {"job"}), context)
+
+
+def _offered(checkpoint: Checkpoint) -> dict[str, Any]:
+    rows = metrics.of_checkpoints([checkpoint])
+    told = rows[0] if rows else {}
+    return {
+        "checkpoint": checkpoint,
+        "training": told.get("train_loss"),
+        "validation": told.get("full_valid_loss", told.get("valid_loss")),
+    }
+
+
+def _files(tune: FineTune) -> list[dict[str, Any]]:
+    """The job's files at the provider."""
+    raw = tune.raw
+    training = tune.file.remote_id if tune.file is not None else raw.get("training_file")
+    validation = (
+        tune.validation_file.remote_id if tune.validation_file is not None else raw.get("validation_file")
+    )
+    found = [
+        {"title": title, "id": name, "size": file.size if file is not None else None}
+        for title, name, file in (
+            ("Training file", training, tune.file),
+            ("Validation file", validation, tune.validation_file),
+        )
+        if isinstance(name, str) and name
+    ]
+    results = [name for name in tune.result_files if isinstance(name, str) and name]
+    return found + [
+        {"title": "Result file", "id": name, "size": None, "number": number}
+        for number, name in enumerate(results, start=1)
+    ]
+
+
+@require_safe
+def results(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """A result file as the provider gave it, or what it stands for where it came as base64."""
+    tune = _tune(request, pk)
+    names = [name for name in tune.result_files if isinstance(name, str) and name]
+    if not 1 <= number <= len(names):
+        raise Http404
+    back = redirect("datasets:finetune", tune.pk)
+    try:
+        with connect(tune.connection, tries=1, seconds=RESULT_SECONDS) as upstream:
+            content = metrics.as_csv(upstream.file_content(names[number - 1]))
+    except UpstreamError as error:
+        return toast(
+            request, back, f"The provider did not give it: {error.message} {error.hint}".strip(), "bad"
+        )
+    stem = slugify(tune.suffix or tune.base_model) or "fine-tune"
+    return HttpResponse(
+        content,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{stem}-{tune.pk}-results.csv"'},
+    )
 
 
 @require_POST
