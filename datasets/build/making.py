@@ -64,8 +64,16 @@ class Maker:
         personal = recipe.personal
         self._scanner = Scanner(personal) if personal.kinds or personal.patterns else None
 
-    def make(self, stored: Material, number: int) -> Made | Left:
+    def make(self, stored: Material | Refusal, number: int) -> Made | Left:
         """The row as line `number` of the file, or where and why it was left out."""
+        if isinstance(stored, Refusal):
+            return Left("taking", stored.reason)
+        try:
+            return self._made(stored, number)
+        except RecursionError:  # something in it is nested beyond all measure
+            return Left("taking", "unreadable")
+
+    def _made(self, stored: Material, number: int) -> Made | Left:
         reason = self._rules.refuse(stored)
         if reason:
             return Left("rules", reason)

@@ -8,7 +8,7 @@ from django.db.models.functions import Length
 
 from completions import raw
 from completions.conversation import parse
-from completions.models import Body, Label, MessagesState, ReviewState, StoredCompletion
+from completions.models import Body, FrozenSelection, Label, MessagesState, ReviewState, StoredCompletion
 from completions.querysets import holding
 from datasets.build.lines import Refusal
 from datasets.build.material import Material
@@ -39,8 +39,8 @@ class Sources:
         self._connections, self._labels = connections, labels
 
     @classmethod
-    def of(cls, version: DatasetVersion) -> "Sources":
-        connections = dict(version.connections.values_list("pk", "slug"))
+    def of(cls, made_from: DatasetVersion | FrozenSelection) -> "Sources":
+        connections = dict(made_from.connections.values_list("pk", "slug"))
         labels = Label.objects.filter(connection__in=list(connections)).values_list("pk", "name")
         return cls(connections, {str(pk): name for pk, name in labels})
 

@@ -20,7 +20,6 @@ from datasets.build import files
 from datasets.build.lines import BY_HAND
 from datasets.build.making import Left, Made, Maker
 from datasets.build.marks import Beside, Marker, dtype_of
-from datasets.build.material import Material
 from datasets.build.taking import Sources, Taken
 from datasets.build.tokens import Counter
 from datasets.models import DatasetVersion, Example
@@ -114,7 +113,7 @@ class _Chunk:
         with ExitStack() as stack:
             file = stack.enter_context(files.append_at(self._growing, cursor.offset))
             for each in taken:
-                made = _made(each, maker, cursor.lines + 1)
+                made = maker.make(each.material, cursor.lines + 1)
                 if isinstance(made, Made):
                     file.write(made.data)
                     self._examples.append(self._written(each, made))
@@ -187,15 +186,6 @@ class _Chunk:
                     row["completion"] = None
             bulk.insert(Example, self._examples)
             version.save(update_fields=["counts", "problems"])
-
-
-def _made(taken: Taken, maker: Maker, number: int) -> Made | Left:
-    if not isinstance(taken.material, Material):
-        return Left("taking", taken.material.reason)
-    try:
-        return maker.make(taken.material, number)
-    except RecursionError:
-        return Left("taking", "unreadable")
 
 
 def _row(version: DatasetVersion, taken: Taken, position: int) -> dict[str, Any]:
