@@ -17,8 +17,8 @@ from datasets.build.format_rules import RULES, SFT, Severity
 from datasets.models import Purpose
 
 __all__ = [
-    "FIXES", "RULES", "WARNINGS", "Problem", "changed", "digest_of", "fixed", "of_file", "of_half", "of_job", "of_line",
-    "of_tokens", "of_value", "problem", "scan", "token_limit", "trains_by", "trains_images", "warning",
+    "FIXES", "RULES", "WARNINGS", "Problem", "changed", "digest_of", "fixed", "of_file", "of_half", "of_job",
+    "of_line", "of_tokens", "of_value", "problem", "scan", "token_limit", "trains_by", "trains_images", "warning",
 ]  # fmt: skip
 MIN_EXAMPLES, ADVISED_EXAMPLES = 10, 50
 MAX_FILE_BYTES = 512 * 1024 * 1024
