@@ -1,6 +1,5 @@
 """A job is followed until it ends: status, events, checkpoints, curve, cancellation."""
 
-import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from portal import operations
 from portal.models import AuditEntry, Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
 from portal.upstream import connect
-from tests.datasets import material, provider
+from tests.datasets import jobs, material, provider
 from tests.datasets.provider import JOBS, advance, faults, posts
 
 if TYPE_CHECKING:
@@ -105,21 +104,12 @@ def test_every_connection_has_one_follower_however_often_the_bell_rings(tune: Fi
     assert Operation.objects.filter(kind=follow.KIND).count() == 1
 
 
-def change_file(tune: FineTune, content: bytes) -> None:
-    """Give the version another file than the one that was built, as no page lets anybody do."""
-    with storages["artifacts"].open(tune.trained_on.path, "wb") as file:
-        file.write(content)
-    tune.trained_on.sha256, tune.trained_on.size = hashlib.sha256(content).hexdigest(), len(content)
-    tune.trained_on.splits = []  # the whole file is one part then
-    tune.trained_on.save()
-
-
 def test_a_job_that_fails_shows_what_the_provider_said(
     builder: User, connection: Connection, sandbox: Sandbox, client_of: "Callable[[User], Client]"
 ) -> None:
     tune = material.prepared(builder, connection)
     with files.open_file(tune.trained_on) as file:
-        change_file(tune, b"".join(file.readlines()[:5]))
+        jobs.change_file(tune, b"".join(file.readlines()[:5]))
     launch.begin(tune, builder)
     material.step(launch.KIND)
     advance(sandbox, 10)
@@ -242,7 +232,7 @@ def test_a_file_that_the_provider_cannot_use_ends_the_launch_with_its_reason(
     builder: User, connection: Connection, sandbox: Sandbox
 ) -> None:
     tune = material.prepared(builder, connection)
-    change_file(tune, b"this is no json\n" * 12)
+    jobs.change_file(tune, b"this is no json\n" * 12)
     launch.begin(tune, builder)
     material.step(launch.KIND)
     advance(sandbox, 20)
