@@ -7,14 +7,16 @@ from itertools import islice
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Count, Max
+from django.db.models import Count
 from django.urls import reverse
 
 from completions import selection
 from completions.models import FrozenSelection, StoredCompletion
+from datasets import successors
 from datasets.build import build, validate
 from datasets.finetune import launch as launching
-from datasets.models import Dataset, DatasetVersion, FineTune, Purpose
+from datasets.finetune import sweep
+from datasets.models import Dataset, DatasetVersion, FineTune, Purpose, Sweep
 from datasets.recipe import Recipe
 from portal import audit
 from portal.models import Connection, Operation
@@ -95,7 +97,10 @@ def change_data(version: DatasetVersion, user: Any, name: str, recipe: Recipe) -
 
 
 def with_recipe(version: DatasetVersion, user: Any, recipe: Recipe, *, note: str = "") -> DatasetVersion:
-    """The version with this recipe: itself while it is a draft, else the next one of its dataset."""
+    """The version with this recipe: itself while it is a draft, else the next one of its dataset.
+
+    Asking twice for the same next one gives the same: the same recipe makes the same bytes of the same rows.
+    """
     with transaction.atomic():
         version = (
             DatasetVersion.objects.select_for_update(of=("self",))
@@ -109,43 +114,12 @@ def with_recipe(version: DatasetVersion, user: Any, recipe: Recipe, *, note: str
             version.recipe = recipe.as_data()
             version.save(update_fields=["recipe"])
             return version
-        return next_version(version, user, recipe, note=note)
-
-
-def next_version(
-    version: DatasetVersion,
-    user: Any,
-    recipe: Recipe,
-    *,
-    frozen: FrozenSelection | None = None,
-    note: str = "",
-) -> DatasetVersion:
-    """Another version of the same dataset, still a draft, on the same rows or on those of `frozen`.
-
-    Asking twice for the same one gives the same one, until it is built.
-    """
-    with transaction.atomic():
-        dataset = Dataset.objects.select_for_update().get(pk=version.dataset_id)  # one number at a time
-        rows = frozen or version.frozen_selection
-        selected = frozen.count if frozen else version.counts.get("selected", 0)
         data = recipe.as_data()
-        drafts = dataset.versions.filter(parent=version, frozen_selection=rows, state=State.DRAFT)
-        begun: DatasetVersion | None = next((each for each in drafts if each.recipe == data), None)
-        if begun is not None:
-            return begun
-        following: DatasetVersion = DatasetVersion.objects.create(
-            dataset=dataset,
-            number=dataset.versions.aggregate(last=Max("number"))["last"] + 1,
-            frozen_selection=rows,
-            parent=version,
-            note=note[:200],
-            recipe=data,
-            counts={"selected": selected},
-            created_by=user,
+        others = version.children.filter(frozen_selection=version.frozen_selection).exclude(
+            state=State.FAILED
         )
-        following.connections.set((frozen or version).connections.all())
-        audit.record(user, "dataset_version.created", following, note=note[:200])
-        return following
+        begun: DatasetVersion | None = next((each for each in others if each.recipe == data), None)
+        return begun or successors.next_version(version, user, recipe, note=note)
 
 
 def take_draft(version: DatasetVersion, following: DatasetVersion) -> None:
@@ -215,17 +189,38 @@ def set_up(tune: FineTune, values: Mapping[str, Any]) -> None:
 
 
 def launch(tune: FineTune, others: Sequence[Mapping[str, Any]], user: Any) -> str:
-    """Launch the job that was set up; where to look at it.
+    """Launch the job that was set up, with variants of it as one sweep; where to look at it.
 
-    Raises launching.NotReady or spending.OverBudget; nothing is begun then.
+    Raises launching.NotReady, sweep.NotPossible or spending.OverBudget; nothing is begun then.
     """
-    launching.begin(tune, user)
-    return where(tune)
+    if not others:
+        launching.begin(tune, user)
+        return where(tune)
+    with transaction.atomic():
+        drafts = FineTune.objects.select_for_update(of=("self",)).filter(pk=tune.pk)
+        draft: FineTune | None = drafts.select_related("connection", "version__dataset").first()
+        if draft is None or draft.state != FineTune.State.DRAFT:
+            return where(tune)
+        first = sweep.Variant.of(draft)
+        variants = [first, *(replace(first, **each) for each in others)]
+        name = f"{draft.suffix or draft.trained_on.dataset.name}: {len(variants)} jobs"
+        begun = sweep.begin(draft.trained_on, draft.connection, variants, user, name[:120])
+        draft.delete()  # its place is taken by the first job of the sweep
+        return reverse("datasets:sweep", args=[begun.pk])
 
 
 def where(tune: FineTune) -> str:
-    """The page of a job that was launched, or of the sweep that it is one of."""
-    return reverse("datasets:finetune", args=[tune.pk])
+    """The page of a job that was launched; of the sweep, if one took its place."""
+    if FineTune.objects.filter(pk=tune.pk).exists():
+        return reverse("datasets:finetune", args=[tune.pk])
+    begun = None if tune.version is None else sweep_of(tune.version, tune.created_by)
+    return reverse("datasets:sweep", args=[begun.pk]) if begun else reverse("datasets:finetunes")
+
+
+def sweep_of(version: DatasetVersion, user: Any) -> Sweep | None:
+    """The last sweep that the person launched on this version."""
+    found: Sweep | None = Sweep.objects.filter(version=version, created_by=user).order_by("-id").first()
+    return found
 
 
 def main_source(version: DatasetVersion, among: Any) -> int | None:

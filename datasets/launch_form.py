@@ -9,9 +9,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from datasets.base_models import TRAINING_TYPES
+from datasets.build import reinforcement
 from datasets.distill import LONGEST_SEED
 from datasets.distill_forms import MODEL
-from datasets.finetune.method import AUTO, GRADERS, NUMBERS, Method, Number
+from datasets.finetune.method import AUTO, NUMBERS, Method, Number
 
 SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,31}")
 MOST_VARIANTS = 7  # beside the first
@@ -112,8 +113,9 @@ class LaunchForm(forms.Form):
             raise ValidationError("This is not JSON. Begin with one of the ready-made ones.") from None
         if not isinstance(grader, dict):
             raise ValidationError("A grader is one JSON object.")
-        if grader.get("type") not in GRADERS:
-            raise ValidationError(f"Its type is one of {', '.join(GRADERS)}.")
+        problems = reinforcement.check_grader(grader, self.row_fields)
+        if problems:
+            raise ValidationError([problem.text for problem in problems])
         return grader
 
     def values(self) -> dict[str, Any]:

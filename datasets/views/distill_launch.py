@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from datasets import base_models, distill, grader_starts, preview
 from datasets.build import validate
 from datasets.distill import VARIANTS
-from datasets.finetune import estimate, launch
+from datasets.finetune import estimate, launch, sweep
 from datasets.launch_form import MOST_VARIANTS, LaunchForm, VariantForm
 from datasets.models import DatasetVersion, FineTune
 from datasets.views.distill_page import page
@@ -35,6 +35,9 @@ def launch_step(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     """Review what is launched, and launch it once; variants become jobs of one sweep."""
     tune = _tune(request, version)
     if tune is None:
+        begun = distill.sweep_of(version, request.user) if "fine_tune" in request.POST else None
+        if begun is not None:  # the form was sent twice, and the first one became a sweep
+            return redirect("datasets:sweep", begun.pk)
         return redirect("datasets:distill", version.pk, "model")
     if tune.state != FineTune.State.DRAFT:
         return redirect(distill.where(tune))
@@ -52,7 +55,7 @@ def launch_step(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         try:
             others = [each.values(tune.base_model, values) for each in variants if each.differs()]
             return redirect(distill.launch(tune, others, request.user))
-        except (launch.NotReady, spending.OverBudget) as why:
+        except (launch.NotReady, sweep.NotPossible, spending.OverBudget) as why:
             form.add_error(None, str(why))
     return _shown(request, tune, form, variants, changing=bool(changing))
 
@@ -124,7 +127,7 @@ def _shown(
         form=form,
         tune=tune,
         variants=variants,
-        can_add=False,
+        can_add=len(variants) < MOST_VARIANTS,
         models=_models(tune),
         starts=grader_starts.starts(form.row_fields),
         parts=version.parts,

@@ -37,6 +37,7 @@ def addresses(builder: User) -> dict[str, str]:
         "version_delete": [version.dataset_id, version.number],
         "distill_start": [material.frozen(builder, rows).pk],
         "distill": [version.pk, "launch"],
+        "distill_mend": [version.pk],
         "finetune": [tune.pk],
         "finetune_cancel": [tune.pk],
         "finetune_decide": [tune.pk],
