@@ -1,12 +1,24 @@
 """`python -m tests.bench [--quick] [sync] [memory] [kills]`, or on their own `pane …`, `peers …`,
-`peers-export …`, `alike …`, `transfer …` and `bulk`; `make bench` runs the first three parts and the pane.
-1 if what must hold does not.
+`peers-export …`, `alike …`, `transfer …`, `bulk` and `next …`; `make bench` runs the first three parts and
+the pane. 1 if what must hold does not.
 """
 
 import argparse
 import sys
 
-from tests.bench import alike, bulk, kills, memory, pane, peers, peers_export, render, sync, transfer
+from tests.bench import (
+    alike,
+    bulk,
+    kills,
+    memory,
+    next_row,
+    pane,
+    peers,
+    peers_export,
+    render,
+    sync,
+    transfer,
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -17,6 +29,7 @@ def main(arguments: list[str]) -> int:
         "alike": alike.main,
         "transfer": transfer.main,
         "bulk": bulk.main,
+        "next": next_row.main,
     }
     if arguments and arguments[0] in alone:
         return 0 if alone[arguments[0]](arguments[1:]) else 1

@@ -341,6 +341,31 @@ def transfer(home: Path) -> list[str]:
     ]
 
 
+NEXT_MS = 150  # until the next completion is there
+
+
+def next_row(home: Path) -> list[str]:
+    """How soon the next completion is there in a browser."""
+    files = sorted((home / "results").glob("next-sqlite-*.json"))
+    if not files:
+        return []
+    found = json.loads(files[-1].read_text())
+    titles = {
+        "read": "J, half a second after the last",
+        "hurried": "J at once after J, nothing fetched ahead",
+        "judged": "A, and J once the state shows it",
+    }
+    return table(
+        [f"{found['rows']:,} rows, SQLite", "median ms", f"p95 ms (aim {NEXT_MS})", "times"],
+        [
+            [title, f"{found[name]['median']:,.0f}",
+             f"{found[name]['p95']:,.0f}{' **missed**' if found[name]['p95'] > NEXT_MS else ''}",
+             str(found[name]["runs"])]
+            for name, title in titles.items()
+        ],
+    )  # fmt: skip
+
+
 TIMES_PHOENIX = 20  # as fast as its export ours is meant to be
 
 
@@ -383,6 +408,7 @@ def write(document: Path, home: Path) -> list[str]:
         "bulk": lambda: bulk(home),
         "transfer": lambda: transfer(home),
         "export": lambda: exports(home),
+        "next": lambda: next_row(home),
     }
     text, filled = document.read_text(), []
     for name, make in parts.items():
