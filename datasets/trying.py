@@ -3,9 +3,14 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from time import monotonic
 from typing import Any
+from uuid import uuid4
+
+from django.urls import reverse
 
 from completions import raw
 from completions.conversation import ToolCall, parse, read_message
@@ -14,11 +19,15 @@ from completions.repeating import CannotRepeat, curl_of, python_of
 from datasets.build import files
 from datasets.models import DatasetVersion, Deployment, Example
 from datasets.prompts import Prompt, of_conversation, of_line
+from portal import prices, spending
 from portal.models import Connection
+from portal.spending_subjects import subject
 from portal.upstream import ChatAnswer, UpstreamError, connect
 
 SECONDS = 45.0  # a person waits for it
 LOOKED_AT = 2_000  # rows counted to say who the teacher was
+SUBJECT = "datasets.try"
+MOST_TOKENS = 4_000  # that an answer is taken to have at most where nobody limits it
 TITLES = {"student": "Student", "teacher": "Teacher", "base": "Base model"}
 _DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
@@ -49,7 +58,13 @@ class Said:
     model: str = ""
     problem: str = ""
     hint: str = ""
+    cost: Decimal | None = None
     listings: tuple[tuple[str, str, str], ...] = field(default=())  # name, title, code
+
+    @property
+    def price(self) -> str:
+        """What it cost, in words; empty where nobody entered a price."""
+        return "" if self.cost is None else prices.money(self.cost)
 
     @property
     def is_cut(self) -> bool:
@@ -92,8 +107,56 @@ def teacher_of(version: DatasetVersion) -> tuple[str, int] | None:
     return counted.most_common(1)[0][0] if counted else None
 
 
-def ask(connection: Connection, model: str, prompt: Prompt, options: dict[str, Any]) -> Said:
-    """One answer, asked for once and never stored. Whatever goes wrong is part of what is said."""
+def ask(
+    deployment: Deployment,
+    connection: Connection,
+    model: str,
+    prompt: Prompt,
+    options: dict[str, Any],
+    user: Any,
+) -> Said:
+    """One answer, within the connection's budget. Whatever goes wrong is part of what is said."""
+    billed = billed_as(connection, model)
+    provider = prices.provider_of(connection)
+    subject = f"{deployment.pk}/{uuid4().hex[:24]}"
+    expected = _expected(prompt), options.get("max_completion_tokens", MOST_TOKENS)
+    try:
+        spending.reserve(
+            connection, SUBJECT, subject, f"Try {model}", prices.cost(billed, provider, *expected), user
+        )
+    except spending.OverBudget as problem:
+        return Said(problem=str(problem))
+    said, sent = _asked(connection, model, prompt, options)
+    if not sent:
+        spending.release(SUBJECT, subject)
+        return said
+    if said.problem:
+        # Nobody knows what it cost: what was kept for it counts.
+        cost = prices.cost(billed, provider, *expected)
+    else:
+        cost = prices.cost(billed, provider, said.prompt_tokens or expected[0], said.completion_tokens or 0)
+    spending.settle(SUBJECT, subject, cost)
+    return said if said.problem else replace(said, cost=cost)
+
+
+def billed_as(connection: Connection, model: str) -> str:
+    """The model whose price a name has: behind a deployment of ours stands a model."""
+    named = Deployment.objects.filter(connection=connection, name=model).select_related("fine_tune")
+    known: Deployment | None = named.order_by("-id").first()
+    if known is None:
+        return model
+    # A checkpoint's name says nothing about what it was made from.
+    base: str = known.fine_tune.base_model if known.fine_tune is not None else known.model
+    return base if known.model.startswith(("ftchkpt", "ftckpt")) else known.model
+
+
+def _expected(prompt: Prompt) -> int:
+    """Tokens of the prompt, as a rough number: one for every three characters."""
+    return len(json.dumps([list(prompt.messages), dict(prompt.extras)], ensure_ascii=False)) // 3 + 10
+
+
+def _asked(connection: Connection, model: str, prompt: Prompt, options: dict[str, Any]) -> tuple[Said, bool]:
+    """What came of the one request, and whether it may have cost something."""
     began = monotonic()
     request = {"model": model, "messages": list(prompt.messages), **prompt.extras, **options}
     try:
@@ -106,8 +169,9 @@ def ask(connection: Connection, model: str, prompt: Prompt, options: dict[str, A
                 **{**prompt.extras, **options},
             )
     except UpstreamError as error:
-        return Said(problem=error.message or error.kind, hint=error.hint, milliseconds=_since(began))
-    return _said(answer, _since(began), _listings(connection, request))
+        said = Said(problem=error.message or error.kind, hint=error.hint, milliseconds=_since(began))
+        return said, error.outcome_unknown
+    return _said(answer, _since(began), _listings(connection, request)), True
 
 
 def _since(began: float) -> int:
@@ -142,6 +206,13 @@ def _listings(connection: Connection, request: dict[str, Any]) -> tuple[tuple[st
         )
     except CannotRepeat:
         return ()
+
+
+@subject(SUBJECT, "a question to models")
+def addresses(user: Any, ids: Sequence[str]) -> Mapping[str, str]:
+    """Where what was spent on trying a deployment is seen."""
+    found = Deployment.objects.readable_by(user).filter(pk__in=ids).values_list("pk", flat=True)
+    return {str(pk): reverse("datasets:deployment", args=[pk]) for pk in found}
 
 
 # Where a prompt comes from.

@@ -24,7 +24,7 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     """The form to deploy the model of a finished job; what is missing is said instead."""
     related = FineTune.objects.select_related("connection", "version__dataset")
     tune: FineTune = fetch(related, request.user, "act", pk=pk)
-    if tune.state != FineTune.State.SUCCEEDED or not tune.connection.is_azure:
+    if not can_be_deployed(tune):
         raise Http404
     models = _models(tune)
     form = DeployForm(
@@ -45,6 +45,16 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "datasets/deploy.html", context, status=status)
 
 
+def can_be_deployed(tune: FineTune) -> bool:
+    """Whether there is a model to deploy on Azure: the finished one, or a checkpoint of a stopped job."""
+    stopped = (FineTune.State.PAUSED, FineTune.State.CANCELLED)
+    if not tune.connection.is_azure or not tune.is_ours:
+        return False
+    if tune.state == FineTune.State.SUCCEEDED:
+        return bool(tune.fine_tuned_model)
+    return tune.state in stopped and tune.checkpoints.exclude(model="").exists()
+
+
 def _wanted(request: HttpRequest, tune: FineTune) -> str:
     """The model of the checkpoint that the address names, else the finished one."""
     number = request.GET.get("checkpoint", "")
@@ -56,7 +66,9 @@ def _wanted(request: HttpRequest, tune: FineTune) -> str:
 
 
 def _models(tune: FineTune) -> list[tuple[str, str]]:
-    found = [(tune.fine_tuned_model, f"{tune.fine_tuned_model} (finished model)")]
+    found = []
+    if tune.fine_tuned_model:
+        found.append((tune.fine_tuned_model, f"{tune.fine_tuned_model} (finished model)"))
     for checkpoint in tune.checkpoints.order_by("-step"):
         if checkpoint.model and checkpoint.model != tune.fine_tuned_model:
             found.append((checkpoint.model, f"{checkpoint.model} (checkpoint at step {checkpoint.step})"))

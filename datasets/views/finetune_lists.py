@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
 from datasets import radar
-from datasets.finetune import comparison, costs, picture
+from datasets.finetune import comparison, costs, elsewhere, picture
 from datasets.models import Deployment, FineTune, Sweep
-from portal.htmx import fragment
+from portal.htmx import fragment, toast
+from portal.models import Connection
 from portal.permissions import fetch
 
 MOST = 200
@@ -54,7 +55,12 @@ def list_all(request: HttpRequest) -> HttpResponse:
         .select_related("connection")
         .order_by("-id")
     )
-    context = {"jobs": jobs, "deployments": deployments[:MOST], **_radar(request)}
+    context = {
+        "jobs": jobs,
+        "deployments": deployments[:MOST],
+        "may_look": Connection.objects.actionable_by(request.user).with_endpoint().exists(),
+        **_radar(request),
+    }
     return render(request, "datasets/finetunes.html", context)
 
 
@@ -110,3 +116,13 @@ def sweep(request: HttpRequest, pk: int) -> HttpResponse:
         "live": any(tune.state not in FineTune.ENDED for tune in tunes),
     }
     return render(request, fragment(request, "datasets/sweep.html", {"variants"}), context)
+
+
+@require_POST
+def look_elsewhere(request: HttpRequest) -> HttpResponse:
+    """Look for jobs that were started elsewhere, on every connection that the person may act on."""
+    usable = (Connection.State.CONNECTED, Connection.State.ATTENTION)
+    found = Connection.objects.actionable_by(request.user).with_endpoint().filter(state__in=usable)
+    begun = [elsewhere.begin(connection, request.user) for connection in found]
+    text = "The providers are asked for their jobs." if begun else "There is no connection to ask."
+    return toast(request, redirect("datasets:finetunes"), text, "ok" if begun else "info")

@@ -1,6 +1,6 @@
 """The page of one fine-tuning job, and what a person can decide there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -9,9 +9,21 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_POST, require_safe
 
 from datasets import radar
-from datasets.finetune import advice, costs, follow, launch, metrics, parting, picture, timeline
+from datasets.finetune import (
+    advice,
+    costs,
+    elsewhere,
+    follow,
+    launch,
+    metrics,
+    parting,
+    pause,
+    picture,
+    timeline,
+)
 from datasets.finetune import cancel as cancelling
 from datasets.models import Checkpoint, Deployment, FineTune, FineTuneEvent
+from datasets.views import deployments
 from portal.htmx import fragment, toast, wants_fragment
 from portal.permissions import fetch, may
 from portal.upstream import UpstreamError, connect
@@ -47,21 +59,21 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         if tune.version_id is None:
             raise Http404
         return redirect("datasets:distill", tune.version_id, "launch")
-    deployments = list(
+    names = list(
         Deployment.objects.readable_by(request.user)
         .filter(fine_tune=tune)
         .exclude(state=Deployment.State.DELETED)
         .order_by("-id")
     )
-    stamp = picture.stamp(tune, deployments)
+    stamp = picture.stamp(tune, names)
     if wants_fragment(request) and request.GET.get("seen") == stamp:
         return HttpResponse(status=204)  # nothing is new: what is shown stays, the curves are not drawn again
     checkpoints = list(tune.checkpoints.order_by("-step"))
     context = {
         "tune": tune,
         "stamp": stamp,
-        "deployments": deployments,
-        "ready": [each for each in deployments if each.state == Deployment.State.READY],
+        "deployments": names,
+        "ready": [each for each in names if each.state == Deployment.State.READY],
         "checkpoints": [_offered(each) for each in checkpoints],
         "costs": costs.of(tune),
         "files": _files(tune),
@@ -109,10 +121,10 @@ def _events(request: HttpRequest, tune: FineTune) -> dict[str, Any]:
 def _possible(request: HttpRequest, tune: FineTune) -> dict[str, Any]:
     """What this person can do with the job now."""
     may_act = may(FineTune.objects, request.user, "act", tune)
-    ours = may_act and (not tune.elsewhere or tune.adopted_by_id is not None)
+    ours = may_act and tune.is_ours
     ended = tune.state in FineTune.ENDED
     live = not ended and tune.state != State.ASKING
-    succeeded = tune.state == State.SUCCEEDED
+    turning = pause.live(tune) if live else None
     return {
         "live": live,
         "may_act": may_act,
@@ -120,7 +132,11 @@ def _possible(request: HttpRequest, tune: FineTune) -> dict[str, Any]:
         "waits": tune.state == State.ASKING and not may_act,
         "may_cancel": ours and live and not tune.cancel_requested,
         "may_retry": ours and tune.state in (State.FAILED, State.CANCELLED) and not tune.remote_id,
-        "may_deploy": may_act and succeeded and tune.connection.is_azure,
+        "may_deploy": ours and deployments.can_be_deployed(tune),
+        "may_adopt": may_act and not tune.is_ours,
+        "may_pause": ours and live and turning is None and pause.possible(tune) == pause.PAUSE,
+        "may_resume": ours and live and turning is None and pause.possible(tune) == pause.RESUME,
+        "turning": turning,
         "may_look": may_act and live and bool(tune.remote_id),
     }
 
@@ -215,3 +231,34 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
     tune = _tune(request, pk, act=True)
     follow.hurry([tune])
     return redirect("datasets:finetune", tune.pk)
+
+
+@require_POST
+def hold(request: HttpRequest, pk: int) -> HttpResponse:
+    """Pause a job that trains."""
+    return _turn(request, pk, pause.begin, "The job is being paused.")
+
+
+@require_POST
+def resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a paused job go on."""
+    return _turn(request, pk, pause.resume, "The job goes on.")
+
+
+def _turn(request: HttpRequest, pk: int, turn: Callable[[FineTune, Any], Any], text: str) -> HttpResponse:
+    tune = _tune(request, pk, act=True)
+    back = redirect("datasets:finetune", tune.pk)
+    try:
+        turn(tune, request.user)
+    except pause.NotPossible as problem:
+        return toast(request, back, str(problem), "warn")
+    return toast(request, back, text)
+
+
+@require_POST
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a job that was started elsewhere one to act on."""
+    tune = _tune(request, pk, act=True)
+    done = elsewhere.adopt(tune, request.user)
+    text = "The job is yours to cancel, pause and deploy." if done else "Somebody has adopted it already."
+    return toast(request, redirect("datasets:finetune", tune.pk), text, "ok" if done else "info")

@@ -163,7 +163,7 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     prompt, source = _prompt(request, deployment, form)
     connection, model = side.cleaned_data["connection"], side.cleaned_data["model"]
-    said = trying.ask(connection, model, prompt, form.options())
+    said = trying.ask(deployment, connection, model, prompt, form.options(), request.user)
     context = {
         "deployment": deployment,
         "side": {"title": side.title, "key": key, **side.cleaned_data},

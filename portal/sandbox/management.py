@@ -53,14 +53,15 @@ def respond(
         return Reply({"name": account, "kind": "OpenAI", "properties": {"provisioningState": "Succeeded"}})
     if name is None:
         return Reply({"value": [view(d, account, now) for d in state.deployments.values()]})
+    if request.method in ("PUT", "DELETE") and TUNE not in held:
+        verb = "write" if request.method == "PUT" else "delete"
+        return _error(
+            403,
+            "AuthorizationFailed",
+            "The client does not have authorization to perform action "
+            f"'Microsoft.CognitiveServices/accounts/deployments/{verb}'.",
+        )
     if request.method == "PUT":
-        if TUNE not in held:
-            return _error(
-                403,
-                "AuthorizationFailed",
-                "The client does not have authorization to perform action "
-                "'Microsoft.CognitiveServices/accounts/deployments/write'.",
-            )
         return _put(request, state, account, name, now, job_seconds, commit)
     deployment = state.deployments.get(name)
     if request.method == "DELETE":

@@ -3,15 +3,18 @@
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from datasets import trying
 from datasets.models import DatasetVersion, Deployment, FineTune
 from datasets.prompts import Prompt, of_line
-from portal.models import Connection, User
+from portal import prices
+from portal.models import Budget, Connection, Price, Spending, User
 from portal.sandbox import Sandbox
 from portal.upstream import connect
 from tests import factories
@@ -132,6 +135,41 @@ def test_one_side_that_fails_says_why_and_leaves_the_other_alone(
     assert "does not exist" in failed
     assert "<i>none" not in failed
     assert "It did not answer" not in ask(client, deployment)
+
+
+def test_each_answer_counts_against_the_budget_with_what_it_cost(
+    deployment: Deployment, builder: User, sandbox: Sandbox, client_of: "Callable[[User], Client]"
+) -> None:
+    client = client_of(builder)
+    today = timezone.now().date()
+    for kind, amount in (("input", 2), ("output", 8)):
+        Price.objects.create(model="gpt-4o-mini", kind=kind, amount=amount, as_of=today)
+    budget = Budget.objects.create(connection=deployment.connection, amount=Decimal("0.5"))
+    page = ask(client, deployment)
+    spent = Spending.objects.get()
+    assert (spent.state, spent.requested_by) == ("settled", builder)
+    assert spent.settled is not None
+    assert 0 < spent.settled < Decimal("0.01")
+    assert prices.money(spent.settled) in page
+    Budget.objects.filter(pk=budget.pk).update(amount=Decimal("0.000001"))
+    asked = provider.posts(sandbox, "/chat/completions")
+    assert "Take less, or ask a manager" in ask(client, deployment)
+    # Nobody entered the teacher's price, and this budget allows no unknown ones.
+    assert "Nobody has entered what this costs" in ask(client, deployment, "teacher")
+    assert provider.posts(sandbox, "/chat/completions") == asked
+
+
+def test_what_was_refused_costs_nothing_and_what_is_unknown_counts(
+    deployment: Deployment, builder: User, sandbox: Sandbox, client_of: "Callable[[User], Client]"
+) -> None:
+    client = client_of(builder)
+    for kind in ("input", "output"):
+        Price.objects.create(model="gpt-4o-mini", kind=kind, amount=1, as_of=timezone.now().date())
+    for status, state in ((429, "released"), (500, "settled")):
+        rule = {"kind": "status", "status": status, "path": "*/chat/completions", "times": 1}
+        provider.faults(sandbox, rule)
+        assert "It did not answer" in ask(client, deployment)
+        assert Spending.objects.latest("id").state == state
 
 
 def test_the_answer_can_be_had_again_by_code(
