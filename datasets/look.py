@@ -6,7 +6,7 @@ kept in the address and the search goes on from there.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final, NamedTuple
@@ -21,7 +21,7 @@ from datasets.models import DatasetVersion, Example
 
 PAGE: Final = 20
 SEARCH_SECONDS: Final = 1.5
-SCANNED: Final = 200  # rows that are read at a time while searching
+SCANNED: Final = 1000  # rows that are read at a time while searching
 SHOWS: Final = ("rows", "raw", "left-out", "about")
 ORDERS: Final = {"": "As in the file", "worst": "Worst first", "longest": "Longest first"}
 LONGEST_SEARCH: Final = 200
@@ -157,7 +157,7 @@ def left_out(version: DatasetVersion, look: Look) -> Page:
     return Page(found[:PAGE], Place(0, found[PAGE - 1].position) if more else None)
 
 
-def place_of(version: DatasetVersion, look: Look, example: Example) -> Place:
+def place_of(version: DatasetVersion, look: Look, example: Any) -> Place:
     """The place behind this row, in the order of the look."""
     if look.order == "worst":
         return Place(example.doubts, example.position)
@@ -195,27 +195,40 @@ def _chosen(version: DatasetVersion, look: Look) -> QuerySet[Example]:
 
 
 def _rows(version: DatasetVersion, look: Look, after: Place | None, most: int) -> list[Example]:
-    rows = _chosen(version, look).select_related("completion__connection")
+    return _taken(
+        version, look, after, most, lambda rows: list(rows.select_related("completion__connection"))
+    )
+
+
+def _taken(
+    version: DatasetVersion,
+    look: Look,
+    after: Place | None,
+    most: int,
+    take: Callable[[QuerySet[Example]], list[Any]],
+) -> list[Any]:
+    """The rows behind a place, at most so many, as `take` makes them of a query."""
+    rows = _chosen(version, look)
     if look.order:
         rows = rows.annotate(rank=F("doubts") if look.order == "worst" else Coalesce("tokens", 0))
         if after:
             rows = rows.filter(rank__lte=after.first).filter(
                 Q(rank__lt=after.first) | Q(position__gt=after.position)
             )
-        return list(rows.order_by("-rank", "position")[:most])
+        return take(rows.order_by("-rank", "position")[:most])
     numbers = _part_numbers(version)
     if not numbers:
         rows = rows.filter(position__gt=after.position) if after else rows
-        return list(rows.order_by("position")[:most])
+        return take(rows.order_by("position")[:most])
     # The file holds part after part, each by position: so no sorting is needed to follow it.
-    found: list[Example] = []
+    found: list[Any] = []
     for name, number in numbers.items():
         if len(found) >= most or (look.split and name != look.split) or (after and number < after.first):
             continue
         some = rows.filter(split=name)
         if after and number == after.first:
             some = some.filter(position__gt=after.position)
-        found += some.order_by("position")[: most - len(found)]
+        found += take(some.order_by("position")[: most - len(found)])
     return found
 
 
@@ -231,25 +244,37 @@ def _place_of_line(version: DatasetVersion, line: int) -> Place | None:
 
 
 def _searched(version: DatasetVersion, look: Look, start: Place | None, seconds: float) -> Page:
-    until, place, looked = monotonic() + seconds, start, 0
-    found: list[Example] = []
     if version.state != DatasetVersion.State.READY:
         return Page([])
+    until, place, looked = monotonic() + seconds, start, 0
+    found: list[int] = []
     says = Matcher(look.words)
     with files.open_file(version) as file:
-        while some := _rows(version, look, place, SCANNED):
-            for example in some:
+        while some := _taken(version, look, place, SCANNED, _places):
+            for row in some:
                 if len(found) == PAGE:
-                    return Page(found, place, looked=looked)
-                place, looked = place_of(version, look, example), looked + 1
-                file.seek(example.offset)
-                if says(file.read(example.length or 0)):
-                    found.append(example)
+                    return Page(_in_order(version, found), place, looked=looked)
+                place, looked = place_of(version, look, row), looked + 1
+                file.seek(row.offset)
+                if says(file.read(row.length)):
+                    found.append(row.pk)
             if len(some) < SCANNED:
                 break
             if monotonic() >= until:
-                return Page(found, place, unfinished=True, looked=looked)
-    return Page(found, looked=looked)
+                return Page(_in_order(version, found), place, unfinished=True, looked=looked)
+    return Page(_in_order(version, found), looked=looked)
+
+
+def _places(rows: QuerySet[Example]) -> list[Any]:
+    """No more of rows than searching them takes."""
+    return list(
+        rows.values_list("pk", "split", "position", "doubts", "tokens", "offset", "length", named=True)
+    )
+
+
+def _in_order(version: DatasetVersion, ids: list[int]) -> list[Example]:
+    rows = version.examples.select_related("completion__connection").in_bulk(ids)
+    return [rows[pk] for pk in ids]
 
 
 class Matcher:
