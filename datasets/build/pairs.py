@@ -66,9 +66,12 @@ def _corrected(material: Material) -> dict[str, Any]:
     if material.correction is None:
         raise CannotExpress("no_correction")
     after = corrected(material)
-    preferred = talk((answered(after),))
-    other = talk((_worse(material.conversation),))
-    if preferred == other:
+    better, worse = answered(after), _worse(material.conversation)
+    preferred, other = talk((better,)), talk((worse,))
+    if (
+        preferred[0].get("tool_calls") == other[0].get("tool_calls")
+        and better.text.split() == worse.text.split()
+    ):
         raise CannotExpress("same_answer")
     return {**_input(material, preferred, other), PREFERRED: preferred, OTHER: other}
 

@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,7 +260,7 @@ def table() -> str:
 
 
 def test_the_documentation_is_the_table_of_the_rules() -> None:
-    page = Path("docs/validation.md").read_text(encoding="utf-8")
+    page = (settings.BASE_DIR / "docs" / "validation.md").read_text(encoding="utf-8")
     told = re.search(r"(?s)<!-- rules -->\n(.*)<!-- /rules -->", page)
     assert told is not None
     assert told[1] == table()
