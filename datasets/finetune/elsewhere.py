@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from datasets.finetune import deploy, follow, job, upload
@@ -50,7 +51,7 @@ def begin_everywhere() -> int:
     used = Connection.objects.filter(state=Connection.State.CONNECTED).with_endpoint()
     known = FineTune.objects.exclude(remote_id="").values("connection")
     looked = Operation.objects.filter(kind=KIND).values("connection")
-    return begin_where_due(used.filter(pk__in=known.union(looked)))
+    return begin_where_due(used.filter(Q(pk__in=known) | Q(pk__in=looked)))
 
 
 def is_due(connection: Connection) -> bool:

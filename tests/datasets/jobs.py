@@ -43,6 +43,11 @@ def settle(tune: FineTune, sandbox: Sandbox) -> FineTune:
 def _step(tune: FineTune) -> Operation:
     """One step of the job's own launch, due or not."""
     operation: Operation = Operation.objects.filter(kind=launch.KIND, subject_id=str(tune.pk)).latest("id")
+    return one_step(operation)
+
+
+def one_step(operation: Operation) -> Operation:
+    """One step of this operation, due or not."""
     long_ago = timezone.now() - timedelta(days=1)
     Operation.objects.filter(pk=operation.pk, state=Operation.State.WAITING).update(next_run_at=long_ago)
     steps.work_on(operation.pk)
