@@ -7,7 +7,18 @@ class DatasetsConfig(AppConfig):
 
     def ready(self) -> None:
         # Importing registers the handlers of their operations, and what can be gone to by typing.
-        from datasets import dependents, palette, personal_scan, purposes, receiving, removal, successors  # noqa: F401
+        from datasets import (  # noqa: F401
+            dependents,
+            palette,
+            personal_scan,
+            purposes,
+            receiving,
+            removal,
+            spent,
+            successors,
+        )
         from datasets.build import build  # noqa: F401
         from datasets.evaluate import run  # noqa: F401
         from datasets.finetune import cancel, deploy, elsewhere, follow, launch, pause, undeploy  # noqa: F401
+        from datasets.relabel import judging  # noqa: F401
+        from datasets.relabel import run as relabelling  # noqa: F401

@@ -8,3 +8,4 @@ purpose(
 purpose(
     "distill", "Distill", "graduation-cap", url="datasets:distill_start", asks=True, place="last", order=90
 )
+purpose("relabel", "Relabel", "sparkles", url="datasets:relabel_start", asks=True, order=20)

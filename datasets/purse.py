@@ -48,6 +48,8 @@ class Purse:
     reserved: Decimal | None = None
     refusal: str = ""
     _dearest: dict[str, Decimal] = field(default_factory=dict)
+    _paid: dict[str, Decimal] = field(default_factory=dict)
+    _answered: dict[str, int] = field(default_factory=dict)
 
     def keep(self, amount: Decimal | None) -> None:
         """Reserve so much altogether. Raises spending.OverBudget."""
@@ -57,10 +59,12 @@ class Purse:
         self.reserved = row.reserved
 
     def cost_of(self, still: Mapping[str, int]) -> Decimal | None:
-        """What it did cost and so many more calls will; None where a price is missing."""
+        """What it did cost and so many more calls will, on average; None where a price is missing."""
         total = self.spent
         for key, calls in still.items():
             each = self.each[key]
+            if self._answered.get(key):
+                each = self._paid[key] / self._answered[key]
             if each is None:
                 return None
             total += each * calls
@@ -71,6 +75,8 @@ class Purse:
         cost = self._cost(key, usage)
         if cost is not None:
             self.spent += cost
+            self._paid[key] = self._paid.get(key, NOTHING) + cost
+            self._answered[key] = self._answered.get(key, 0) + 1
             self._dearest[key] = max(cost, self._dearest.get(key, NOTHING))
 
     def remember(self, key: str, usages: Iterable[Mapping[str, Any] | None], repeated: int = 0) -> None:

@@ -9,4 +9,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("datasets.distill_urls")),
     path("", include("datasets.finetune_urls")),
     path("", include("datasets.evaluate_urls")),
+    path("", include("datasets.relabel_urls")),
 ]

@@ -40,11 +40,17 @@ def shown(rows: Iterable[Spending], user: Any) -> list[Shown]:
     some = list(rows)
     found: dict[str, Mapping[str, str]] = {}
     for subject_type in {row.subject_type for row in some} & set(_subjects):
-        ids = [row.subject_id.partition("@")[0] for row in some if row.subject_type == subject_type]
-        found[subject_type] = _subjects[subject_type][1](user, [each for each in ids if each.isdigit()])
+        ids = {_main(row) for row in some if row.subject_type == subject_type}
+        numbers = sorted(each for each in ids if each.isascii() and each.isdigit() and len(each) < 19)
+        found[subject_type] = _subjects[subject_type][1](user, numbers)
     made = []
     for row in some:
-        address = found.get(row.subject_type, {}).get(row.subject_id.partition("@")[0], "")
+        address = found.get(row.subject_type, {}).get(_main(row), "")
         noun = _subjects.get(row.subject_type, ("something else", None))[0]
         made.append(Shown(row, row.what if address else noun.capitalize(), address))
     return made
+
+
+def _main(row: Spending) -> str:
+    """The subject's own id, without the connection (/) or the month (@) that a share of it is for."""
+    return row.subject_id.partition("@")[0].partition("/")[0]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import models
+from django.urls import reverse
 
 from portal.querysets import FromConnectionsQuerySet
 
@@ -41,6 +42,9 @@ class Relabel(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("datasets:relabel", args=[self.pk])
 
 
 class RelabelCall(models.Model):
