@@ -47,6 +47,7 @@ UNITS = (
     ("conversation", "Rows of one conversation stay together"),
     ("near", "Near-duplicates stay together, too"),
 )
+USUAL_VALIDATION = 10  # percent
 SAME_SEED = "The same seed and rows give the same choice."
 
 
@@ -121,9 +122,7 @@ class DataForm(forms.Form):
     prune = _rule(
         "Cut off a fixed beginning", "A text that every first user message begins with teaches nothing new."
     )
-    beginning = _text(
-        "The beginning to cut off", "Exactly as it stands; other rows stay as they are.", 3
-    )
+    beginning = _text("The beginning to cut off", "Exactly as it stands; other rows stay as they are.", 3)
     window = _rule("Only the last turns", "Shortens long conversations; the system prompt stays.")
     last_turns = _number("Turns to keep", 1, 1000, "A turn is a question with its answer.")
     personal = _rule(
@@ -183,7 +182,7 @@ class DataForm(forms.Form):
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         known = {value for value, _ in choices}
-        field.choices = [*choices, *((value, value) for value in held if value not in known)]
+        field.choices = [*choices, *((value, value) for value in held if value and value not in known)]
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
@@ -334,7 +333,7 @@ def initial_of(recipe: Recipe) -> dict[str, Any]:
         "sample_by": sample.by if sample else "",
         "sample_seed": sample.seed if sample else 0,
         "split": recipe.is_split,
-        "validation": split.validation,
+        "validation": split.validation if recipe.is_split else USUAL_VALIDATION,
         "test": split.test,
         "split_unit": split.unit,
         "split_even": split.even,
@@ -349,7 +348,7 @@ def recommended(recipe: Recipe) -> Recipe:
         drop=RECOMMENDED_DROPS,
         use_corrections=True,
         duplicates="exact",
-        split=replace(recipe.split, validation=10),
+        split=replace(recipe.split, validation=USUAL_VALIDATION),
     )
 
 

@@ -9,14 +9,15 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from completions.models import FrozenSelection
+from completions.models import FrozenSelection, StoredCompletion
 from completions.selection import name_of
 from datasets import distill, recipe_choices, recipe_form, wizard
+from datasets.build import survey, validate
 from datasets.models import Dataset, DatasetVersion
-from datasets.recipe import Recipe
+from datasets.recipe import PERSONAL, Recipe
 from datasets.recipe_form import DataForm
 from datasets.views.distill_page import page, status
-from portal.htmx import fragment
+from portal.htmx import fragment, redraw
 from portal.permissions import fetch
 
 
@@ -66,6 +67,15 @@ class Asked:
         return form
 
 
+@dataclass(frozen=True)
+class Glimpse:
+    """A row that a rule would leave out, as people know it again."""
+
+    prompt: str
+    answer: str
+    source_key: str
+
+
 @require_http_methods(["GET", "POST"])
 def start(request: HttpRequest, selection: UUID) -> HttpResponse:
     """The first step of a new dataset; posting confirms the frozen selection and builds its rows."""
@@ -75,6 +85,8 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         step = wizard.first_open(distill.STEPS, distill.done_steps(begun))
         return redirect("datasets:distill", begun.pk, step)
     asked = _of_selection(request, frozen)
+    if "look" in request.POST:
+        return _surveyed(request, asked)
     form = _form(request, asked)
     if form.is_bound and "quick" not in request.POST and form.is_valid():
         version = distill.start(frozen, request.user, form.cleaned_data["name"], form.recipe())
@@ -92,6 +104,8 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
 def data(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     """The same step of a dataset that was begun; other rules make the next version of one that is built."""
     asked = _of_version(version)
+    if "look" in request.POST:
+        return _surveyed(request, asked)
     form = _form(request, asked)
     if form.is_bound and "quick" not in request.POST and form.is_valid():
         version = distill.change_data(version, request.user, form.cleaned_data["name"], form.recipe())
@@ -131,15 +145,46 @@ def _form(request: HttpRequest, asked: Asked) -> DataForm:
 def _shown(request: HttpRequest, form: DataForm, asked: Asked, context: dict[str, Any]) -> HttpResponse:
     frozen = asked.frozen
     template = fragment(request, "datasets/distill/data.html", {"rules"})
-    return render(
-        request,
-        template,
-        {
-            **context,
-            "form": form,
-            "purposes": recipe_form.PURPOSES,
-            "asked": asked,
-            "q": frozen.q if frozen and frozen.everything else "",
-        },
-        status=200 if "quick" in request.POST else status(form),
-    )
+    context |= {
+        "form": form,
+        "purposes": recipe_form.PURPOSES,
+        "asked": asked,
+        "q": frozen.q if frozen and frozen.everything else "",
+    }
+    quick = "quick" in request.POST
+    response = render(request, template, context, status=200 if quick else status(form))
+    return redraw(response, "recipe-changed") if quick else response
+
+
+def _surveyed(request: HttpRequest, asked: Asked) -> HttpResponse:
+    """What the rules of the form would take of the first rows; nothing is kept."""
+    form = asked.form(request.POST)
+    valid = form.is_valid() and asked.frozen is not None
+    if not valid or asked.frozen is None:
+        return render(request, "datasets/distill/survey.html", {"errors": form.errors})
+    recipe = form.recipe()
+    found = survey.survey(asked.frozen, recipe)
+    steps = [
+        (step, [(reason, _glimpses(reason)) for reason in step.most_frequent])
+        for step in found.steps
+        if step.left_out
+    ]
+    personal = [(PERSONAL.get(kind, kind), times) for kind, times in sorted(found.personal.items())]
+    context = {
+        "survey": found,
+        "steps": steps,
+        "personal": personal,
+        "sampled": recipe.sample,
+        "too_few": found.is_whole and found.stays < validate.MIN_EXAMPLES,
+    }
+    return render(request, "datasets/distill/survey.html", context)
+
+
+def _glimpses(reason: survey.Reason) -> list[Glimpse]:
+    ids = [pk for pk, _ in reason.examples if pk is not None]
+    rows = StoredCompletion.objects.in_bulk(ids)
+    return [
+        Glimpse(rows[pk].prompt_preview, rows[pk].answer_preview, key)
+        for pk, key in reason.examples
+        if pk in rows
+    ]
