@@ -130,7 +130,7 @@ def _are_tools(tools: Any) -> bool:
 
 
 def _message(message: Any, called: set[str], roles: set[str], *, has_tools: bool) -> str | None:
-    if not isinstance(message, dict) or message.get("role") not in roles:
+    if not isinstance(message, dict) or str(message.get("role")) not in roles:
         return "has no known role" if roles >= _ROLES else "has a role that an output cannot have"
     unknown = set(message) - _MESSAGE_KEYS
     if unknown:
@@ -138,7 +138,10 @@ def _message(message: Any, called: set[str], roles: set[str], *, has_tools: bool
     calls, content = message.get("tool_calls"), message.get("content")
     if not isinstance(content, str | list) and not (calls or message.get("function_call")):
         return "has no content"
-    if "weight" in message and (message["role"] != "assistant" or message["weight"] not in (0, 1)):
+    weight = message.get("weight", 1)
+    if "weight" in message and (
+        message["role"] != "assistant" or isinstance(weight, bool) or weight not in (0, 1)
+    ):
         return "has a weight that is not 0 or 1 on an assistant message"
     if calls:
         if not has_tools:
@@ -146,7 +149,7 @@ def _message(message: Any, called: set[str], roles: set[str], *, has_tools: bool
         if not isinstance(calls, list) or not all(_is_call(call) for call in calls):
             return "has malformed tool calls"
         called.update(call["id"] for call in calls)
-    if message["role"] == "tool" and message.get("tool_call_id") not in called:
+    if message["role"] == "tool" and str(message.get("tool_call_id")) not in called:
         return "answers a tool call that was not made"
     return _content(content, message["role"]) if isinstance(content, list) else None
 
