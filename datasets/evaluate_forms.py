@@ -43,13 +43,9 @@ class ReferenceForm(forms.Form):
 
 
 class TargetsForm(forms.Form):
-    """What is measured: the stored answers, and up to two deployments."""
+    """What is measured: the stored answers, and some deployments."""
 
     stored = forms.BooleanField(required=False, label="The stored answers, as they are")
-    first_connection = forms.ModelChoiceField(Connection.objects.none(), required=False, label="Connection")
-    first_model = forms.CharField(max_length=300, required=False, label="Deployment or model")
-    second_connection = forms.ModelChoiceField(Connection.objects.none(), required=False, label="Connection")
-    second_model = forms.CharField(max_length=300, required=False, label="Deployment or model")
     temperature = forms.FloatField(
         min_value=0,
         max_value=2,
@@ -77,9 +73,12 @@ class TargetsForm(forms.Form):
             .exclude(state__in=(Connection.State.DISCONNECTED, Connection.State.DELETING))
         )
         for key in FRESH_KEYS:
-            choice: Any = self.fields[f"{key}_connection"]
-            choice.queryset = reachable
-            choice.empty_label = "No connection"
+            self.fields[f"{key}_connection"] = forms.ModelChoiceField(
+                reachable, required=False, label="Connection", empty_label="No connection"
+            )
+            self.fields[f"{key}_model"] = forms.CharField(
+                max_length=300, required=False, label="Deployment or model"
+            )
             self.fields[f"{key}_model"].widget.attrs.update(
                 {"list": "models", "autocomplete": "off", "spellcheck": "false", "class": "mono"}
             )
@@ -105,16 +104,25 @@ class TargetsForm(forms.Form):
             if model and not data.get(f"{key}_connection") and f"{key}_connection" not in self.errors:
                 self.add_error(f"{key}_connection", "Choose the connection that has this deployment.")
         chosen = self._chosen(data)
-        names = [(target.connection, target.model) for target in chosen if target.is_fresh]
         if not self.errors and not chosen:
             raise forms.ValidationError("Choose at least one thing to measure.")
-        if len(names) == 2 and names[0] == names[1]:
-            self.add_error(
-                "second_model", "This is the first deployment again. Choose another, or leave it empty."
-            )
+        seen: dict[tuple[int | None, str], str] = {}
+        for target in chosen:
+            if not target.is_fresh:
+                continue
+            earlier = seen.setdefault((target.connection, target.model), target.key)
+            if earlier != target.key:
+                again = f"This is the {earlier} deployment again. Choose another, or leave it empty."
+                self.add_error(f"{target.key}_model", again)
         if problem := targets.problem_of(self.reference, chosen):
             self.add_error("stored", problem)
         return data
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The keys of the deployments to ask for: two, and one more than there are."""
+        filled = [place for place, key in enumerate(FRESH_KEYS) if self[f"{key}_model"].value()]
+        return FRESH_KEYS[: max(2, max(filled, default=0) + 2)]
 
     def targets(self) -> tuple[Target, ...]:
         """What was chosen, with labels that tell them apart."""

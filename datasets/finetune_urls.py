@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from datasets.views import deployments, finetune_lists, finetunes, trying
+from datasets.views import deployments, finetune_lists, finetunes, measuring, trying
 
 _JOB = "fine-tunes/<int:pk>/"
+_SWEEP = "fine-tunes/sweeps/<int:pk>/"
 _DEPLOYMENT = "deployments/<int:pk>/"
 
 urlpatterns = [
@@ -22,9 +23,12 @@ urlpatterns = [
     path(f"{_JOB}checkpoints/<int:checkpoint>/try/", deployments.use_checkpoint, name="checkpoint_use"),
     path("fine-tunes/elsewhere/", finetune_lists.look_elsewhere, name="elsewhere"),
     path("fine-tunes/retiring/", finetune_lists.retiring, name="radar"),
-    path("fine-tunes/sweeps/<int:pk>/", finetune_lists.sweep, name="sweep"),
+    path(f"{_JOB}checkpoints/<int:checkpoint>/evaluate/", measuring.checkpoint, name="checkpoint_evaluate"),
+    path(_SWEEP, finetune_lists.sweep, name="sweep"),
+    path(f"{_SWEEP}evaluate/", measuring.sweep, name="sweep_evaluate"),
     path(_DEPLOYMENT, deployments.detail, name="deployment"),
     path(f"{_DEPLOYMENT}decide/", deployments.decide, name="deployment_decide"),
+    path(f"{_DEPLOYMENT}evaluate/", measuring.deployment, name="deployment_evaluate"),
     path(f"{_DEPLOYMENT}delete/", deployments.delete, name="deployment_delete"),
     path(f"{_DEPLOYMENT}look/", deployments.look, name="deployment_look"),
     path(f"{_DEPLOYMENT}try/", trying.page, name="try"),

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 STORED = "stored"
-FRESH_KEYS = ("first", "second")
+FRESH_KEYS = ("first", "second", "third", "fourth", "fifth", "sixth")
 SELF_MEASURE = (
     "The stored answers would be measured against themselves, and every one would pass. Take a metadata key"
     " as the reference, or measure fresh answers only."

@@ -89,7 +89,6 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     related = (
         "connection",
         "fine_tune__version__dataset",
-        "fine_tune__version__frozen_selection",
         "action",
         "operation",
         "created_by",
@@ -101,7 +100,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "deployment": found,
         "live": found.state in (states.CREATING, states.WARMING, states.DELETING),
         "may_act": may_act,
-        "selection": _selection(request, found),
+        "may_evaluate": may_act and found.state == states.READY and _has_rows(found),
         "asks": found.state == states.ASKING and may_act,
         "may_delete": may_act and found.connection.is_azure and found.state in undeploy.MAY_BE_DELETED,
         "may_look": may_act and found.connection.is_azure and found.state == states.READY,
@@ -113,6 +112,11 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, fragment(request, "datasets/deployment.html", {"state"}), context)
 
 
+def _has_rows(deployment: Deployment) -> bool:
+    """Whether it is known what its model learnt from, to measure it on what was held back."""
+    return deployment.fine_tune is not None and deployment.fine_tune.version_id is not None
+
+
 def _is_deployable(deployment: Deployment) -> bool:
     return deployment.fine_tune_id is not None and deployment.connection.is_azure
 
@@ -122,13 +126,6 @@ def _removed_at(deployment: Deployment) -> datetime | None:
     if "developer" not in deployment.sku.lower() or deployment.state == Deployment.State.DELETED:
         return None
     return deployment.created + DEVELOPER_LASTS
-
-
-def _selection(request: HttpRequest, deployment: Deployment) -> object:
-    """What the model learnt from, to measure it on; only the owner of the selection may go on with it."""
-    version = deployment.fine_tune.version if deployment.fine_tune is not None else None
-    frozen = version.frozen_selection if version is not None else None
-    return frozen.pk if frozen is not None and frozen.owner_id == request.user.pk else None
 
 
 @require_POST

@@ -154,8 +154,12 @@ def targets_context(request: HttpRequest, evaluation: Evaluation, form: TargetsF
     return {
         "form": form,
         "fresh": [
-            {"title": title, "connection": form[f"{key}_connection"], "model": form[f"{key}_model"]}
-            for key, title in zip(FRESH_KEYS, ("First deployment", "Second deployment"), strict=True)
+            {
+                "title": f"{key.capitalize()} deployment",
+                "connection": form[f"{key}_connection"],
+                "model": form[f"{key}_model"],
+            }
+            for key in form.shown
         ],
         "stored_refused": evaluation.reference == "answer",
         "suggestions": suggestions.models_for(request.user),

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_POST, require_safe
 from datasets import radar
 from datasets.finetune import comparison, costs, elsewhere, picture
 from datasets.models import Deployment, FineTune, Sweep
+from datasets.views import measuring
 from portal.htmx import fragment, toast
 from portal.models import Connection
-from portal.permissions import fetch
+from portal.permissions import fetch, may
 
 MOST = 200
 POINTS = 40  # of a small curve
@@ -113,6 +114,7 @@ def sweep(request: HttpRequest, pk: int) -> HttpResponse:
         "variants": comparison.of(tunes),
         "differing": comparison.differing(tunes),
         "charts": [(chart, picture.unchanged(chart)) for chart in comparison.charts(tunes)],
+        "may_evaluate": may(Sweep.objects, request.user, "act", found) and bool(measuring.answering(found)),
         "live": any(tune.state not in FineTune.ENDED for tune in tunes),
     }
     return render(request, fragment(request, "datasets/sweep.html", {"variants"}), context)

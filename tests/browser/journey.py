@@ -73,13 +73,13 @@ def distill(page: Page, *, model: str, suffix: str) -> None:
 
 def wait_for_model(page: Page) -> None:
     """On the page of a job: until it has succeeded, and can be deployed."""
-    expect(page.get_by_role("link", name="Deploy")).to_be_visible(timeout=4 * PATIENCE)
+    expect(page.get_by_role("link", name="Deploy", exact=True)).to_be_visible(timeout=4 * PATIENCE)
     expect(page.locator("[data-chart]").first).to_be_visible()
 
 
 def deploy(page: Page, name: str) -> None:
     """From the page of a finished job to a deployment that answers."""
-    page.get_by_role("link", name="Deploy").click()
+    page.get_by_role("link", name="Deploy", exact=True).click()
     page.get_by_label("Name").fill(name)
     page.get_by_role("button", name="Deploy").click()
     page.get_by_role("dialog").get_by_role("button", name="Deploy").click()
