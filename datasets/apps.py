@@ -8,6 +8,7 @@ class DatasetsConfig(AppConfig):
     def ready(self) -> None:
         # Importing registers the handlers of their operations, and what can be gone to by typing.
         from datasets import (  # noqa: F401
+            contamination_run,
             dependents,
             palette,
             personal_scan,

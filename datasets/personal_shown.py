@@ -30,6 +30,14 @@ class Seen:
     value: Value
     links: tuple[str, ...]
 
+    @property
+    def gap_before(self) -> str:
+        return " " if self.before[-1:].isspace() else ""
+
+    @property
+    def gap_after(self) -> str:
+        return " " if self.after[:1].isspace() else ""
+
 
 @dataclass(frozen=True, slots=True)
 class SeenKind:

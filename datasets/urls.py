@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 app_name = "datasets"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("datasets.dataset_urls")),
+    path("", include("datasets.contamination_urls")),
     path("", include("datasets.personal_urls")),  # before the steps of the wizard, which take any word
     path("", include("datasets.distill_urls")),
     path("", include("datasets.finetune_urls")),
