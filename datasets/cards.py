@@ -2,11 +2,14 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from typing import Any, Final
 
+from django.conf import settings
 from django.utils.text import slugify
 
 from datasets import preview, recipe_words
@@ -96,11 +99,14 @@ def checksums(version: DatasetVersion) -> str:
     return "".join(f"{part.sha256}  data/{part.name}.jsonl\n" for part in version.parts)
 
 
+@cache
 def tool_version() -> str:
+    """The version of the portal, installed or not."""
     try:
         return installed(TOOL)
     except PackageNotFoundError:
-        return "unknown"
+        source = settings.BASE_DIR / "pyproject.toml"
+        return str(tomllib.loads(source.read_text())["project"]["version"]) if source.exists() else "unknown"
 
 
 def card(version: DatasetVersion) -> str:
