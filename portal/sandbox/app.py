@@ -147,6 +147,18 @@ class App:
             )
         return self._finish(request, first, path, reply, faults)
 
+    def cuts(self, request: Request) -> float | None:
+        """After which part of its body the request is cut off, if a fault says so."""
+        first = request.path[1:].partition("/")[0]
+        personality = PERSONALITIES.get(first)
+        if personality is None:
+            return None
+        path = request.path[len(personality.prefix) :]
+        fraction = self.faults.cut(first, request.method, path)
+        if fraction is not None:
+            self._finish(request, first, path, Reply(None, 0), Faults())
+        return fraction
+
     def _resource(self, request: Request, personality: Personality, path: str) -> Answer | Later:
         faults = self.faults.strike(personality.name, request.method, path)
         state = self.states[personality.name]

@@ -52,6 +52,8 @@ class Later:
 
 
 Respond = Callable[[Request], Answer | Later]
+# By its head alone: after which part of its body a request is cut off, None for those that come in whole.
+Cuts = Callable[[Request], float | None]
 
 
 class BadRequest(Exception):

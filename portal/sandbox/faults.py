@@ -9,6 +9,7 @@ from typing import Any
 from portal.sandbox.draw import share
 from portal.sandbox.kinds import Json
 
+CUT_UPLOAD = "cut_upload"
 KINDS = frozenset(
     [
         "throttle",
@@ -31,6 +32,9 @@ KINDS = frozenset(
         "revoke_key",
         "lag",
         "drop_marks",
+        "refuse",
+        CUT_UPLOAD,
+        "file_error",
     ]
 )
 
@@ -142,7 +146,16 @@ class Switchboard:
     def strike(self, resource: str, method: str, path: str) -> Faults:
         if not self.rules:
             return _CALM
-        return Faults([rule for rule in self.rules if rule.strikes(resource, method, path)])
+        return Faults(
+            [rule for rule in self.rules if rule.kind != CUT_UPLOAD and rule.strikes(resource, method, path)]
+        )
+
+    def cut(self, resource: str, method: str, path: str) -> float | None:
+        """After which part of its body a request is cut off; None to let it in."""
+        for rule in self.rules:
+            if rule.kind == CUT_UPLOAD and rule.strikes(resource, method, path):
+                return float(rule.options.get("fraction", 0.5))
+        return None
 
 
 _CALM = Faults()

@@ -66,6 +66,8 @@ def upload(call: Call) -> Reply | Slow:
                 record.error = f"jsonlValidationFailed: {result.problems[0]}"
         elif isinstance(result, str):
             record.error = result
+        if call.faults.active("file_error"):
+            record.error = "fileImportFailed: The file could not be imported."
         if record.error and not azure and record.purpose != "fine-tune":
             path.unlink(missing_ok=True)
             raise ApiError(400, "invalid_file_format", record.error, param="file")

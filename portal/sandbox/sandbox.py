@@ -52,7 +52,7 @@ class Sandbox:
             seed=seed,
             now=now,
         )
-        self.server = Server(self.app.respond, spool)
+        self.server = Server(self.app.respond, spool, self.app.cuts)
         self.app.defects = self.server.defects
         self.host, self.port = host, port
         self.url = ""

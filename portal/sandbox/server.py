@@ -10,7 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 from time import time
 
-from portal.sandbox.exchange import LARGEST_BODY, Answer, BadRequest, Body, Later, Request, Respond
+from portal.sandbox.exchange import LARGEST_BODY, Answer, BadRequest, Body, Cuts, Later, Request, Respond
 
 LARGEST_HEAD = 64 * 1024
 BACKLOG_WHILE_BUSY = 1024 * 1024
@@ -29,6 +29,7 @@ class _Connection(asyncio.Protocol):
         self.request: Request | None = None
         self.body: Body | None = None
         self.missing = 0  # bytes still to come, when the length was given
+        self.cut_at = -1  # of these so many never come in: the line is closed
         self.chunked = False
         self.busy = False
         self.keep_alive = True
@@ -109,6 +110,8 @@ class _Connection(asyncio.Protocol):
             raise BadRequest("413")
         if self.chunked or self.missing:
             self.body = Body(self.server.spool)
+            fraction = self.server.cuts(self.request) if self.missing else None
+            self.cut_at = -1 if fraction is None else int(self.missing * (1 - fraction))
             if headers.get("expect", "").lower() == "100-continue" and self.transport is not None:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True
@@ -122,6 +125,12 @@ class _Connection(asyncio.Protocol):
         self.body.add(self.buffer[:take])
         del self.buffer[:take]
         self.missing -= take
+        if self.missing <= self.cut_at and self.transport is not None:
+            self.body.discard()
+            self.body = None
+            self.transport.abort()
+            self.transport = None
+            return False
         return self.missing == 0
 
     def read_chunks(self, body: Body) -> bool:
@@ -239,8 +248,9 @@ class _Connection(asyncio.Protocol):
 class Server:
     """Listens on loopback and hands each request to ``respond``; everything runs on ``loop``'s thread."""
 
-    def __init__(self, respond: Respond, spool: Path) -> None:
+    def __init__(self, respond: Respond, spool: Path, cuts: Cuts = lambda _: None) -> None:
         self.respond = respond
+        self.cuts = cuts
         self.spool = spool
         self.connections: set[_Connection] = set()
         self.defects: list[str] = []

@@ -2,7 +2,7 @@
 
 import re
 
-from portal.sandbox import methods
+from portal.sandbox import methods, refusals
 from portal.sandbox.call import Call, Reply, check_metadata
 from portal.sandbox.chat import KNOWN_MODELS
 from portal.sandbox.draw import digest
@@ -20,6 +20,7 @@ LONGEST, LONGEST_NANO = 65_536, 32_768  # tokens of one example on Azure
 def create(call: Call) -> Reply:
     """https://platform.openai.com/docs/api-reference/fine-tuning/create"""
     call.need(TUNE)
+    refusals.check(call)
     body, azure = call.json(), call.personality.azure
     model = body.get("model")
     tuned = call.state.tuned(call.now)

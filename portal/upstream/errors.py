@@ -29,12 +29,14 @@ Kind = Literal[
     "loop",
     "blocked",
     "credentials",
+    "closed",
+    "unavailable",
 ]
 # Asking again without a change by a person gives the same answer.
 PERMANENT: frozenset[str] = frozenset(
     (
         "auth", "forbidden", "not_found", "quota", "tls", "redirect",
-        "bad_request", "conflict", "blocked", "credentials",
+        "bad_request", "conflict", "blocked", "credentials", "closed", "unavailable",
     )
 )  # fmt: skip
 # The service may have done what it was asked to although it did not say so.
@@ -120,6 +122,22 @@ _BY_CODE: dict[str, Kind] = {
     "toomanyrequests": "throttled",
     "unauthorized": "auth",
 }
+# Fine-tuning that is no longer offered to the account, or not for this model, region or kind of training.
+# There is no list of the codes, so the words decide.
+_CLOSED = re.compile(
+    r"fine[- ]?tuning[^.]{0,80}(?:no longer|closed|discontinued|been retired|wound down|winding down)"
+    r"|no longer[^.]{0,60}fine[- ]?tun|not (?:eligible|permitted|allowed)[^.]{0,60}fine[- ]?tun",
+    re.I,
+)
+_UNAVAILABLE = re.compile(
+    r"(?:not|n't)(?: currently)? (?:available|support(?:ed)?|offered)[^.]{0,40}fine[- ]?tun"
+    r"|fine[- ]?tun[^.]{0,60}(?:not|n't) (?:available|support(?:ed)?|offered)",
+    re.I,
+)
+_TOO_MANY_JOBS = re.compile(
+    r"(?:limit|maximum|quota)[^.]*fine[- ]?tun\w* jobs?|fine[- ]?tun\w* jobs?[^.]*(?:limit|maximum|quota)",
+    re.I,
+)
 _SECRET = re.compile(
     r"\b(sk-[A-Za-z0-9_\-]{8,}|eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-.]+|(?i:bearer)\s+[A-Za-z0-9._\-]{12,}"
     r"|(?i:sig|api-key|client_secret)=[^&\s\"']{6,})"
@@ -161,6 +179,8 @@ def error_from_answer(
         by_code = "quota"
     if by_code and (kind == "bad_request" or by_code == "quota"):
         kind = by_code
+    if kind in ("bad_request", "forbidden", "not_found"):
+        kind = _refusal_of_tuning(kind, message)
     if not message:
         message = "It answered with a web page." if text[:1] == "<" else text[:300] or f"HTTP status {status}"
     message = clean(message, secrets)
@@ -176,6 +196,17 @@ def error_from_answer(
         hint=hint_for(kind, status=status, code=code, message=message, action=action),
         outcome_unknown=write and kind in UNCERTAIN,
     )
+
+
+def _refusal_of_tuning(kind: Kind, message: str) -> Kind:
+    """The kind of a refused fine-tuning job, where its words are clearer than its status."""
+    if kind in ("bad_request", "forbidden") and _CLOSED.search(message):
+        return "closed"
+    if kind in ("bad_request", "not_found") and _UNAVAILABLE.search(message):
+        return "unavailable"
+    if kind == "bad_request" and _TOO_MANY_JOBS.search(message):
+        return "quota"
+    return kind
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -40,6 +40,15 @@ def hint_for(
         return ""
     if kind == "throttled":
         return "The service is busy or the rate limit is reached. The work goes on by itself after the wait."
+    if kind == "closed":
+        return (
+            "The provider takes no new fine-tuning jobs from this account. The dataset stays here: download"
+            " it, or launch on another connection."
+        )
+    if kind == "unavailable":
+        return _unavailable(words)
+    if kind == "quota" and "tun" in words:
+        return "Wait until a running job has ended, or ask the provider for more, then launch again."
     if kind == "quota":
         return "The quota or credit of this account is used up. Raise it, then retry."
     if kind == "server":
@@ -51,6 +60,17 @@ def hint_for(
             return "What was sent is too large for the service."
         return ""
     return ""
+
+
+def _unavailable(words: str) -> str:
+    if "region" in words or "location" in words:
+        return "Choose another base model or training type, or a connection to a resource in another region."
+    if "training type" in words or "trainingtype" in words:
+        return "Choose another training type: not every model has each of them."
+    return (
+        "Choose another base model. On Azure the training type may be the reason too: some models are trained"
+        " as GlobalStandard or Developer only."
+    )
 
 
 def missing_right(action: str) -> str:
