@@ -35,7 +35,7 @@ def source() -> Connection:
 def version(source: Connection, builder: User) -> DatasetVersion:
     """Three parts, whose checksums are true."""
     found = made(source, builder, 60)
-    splits = []
+    splits: list[dict[str, Any]] = []
     for part in found.parts:
         digest = hashlib.sha256(b"".join(packing.part(found, part))).hexdigest()
         splits.append({**found.splits[len(splits)], "sha256": digest})
@@ -221,7 +221,9 @@ def test_the_script_turns_lines_into_rows_as_trl_takes_them(
     version = of_purpose(source, builder, purpose, train_on=train_on)
     tree = ast.parse(training_configs.trl(version))
     names = ("row", "plain", "tools")
-    wanted = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
+    wanted: list[ast.stmt] = [
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names
+    ]
     scope: dict[str, Any] = {"json": json}
     exec(compile(ast.Module(wanted, []), "trl_train.py", "exec"), scope)  # noqa: S102  # our own script
     assert scope["row"](LINES[purpose]) == expected

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from completions import selection
 from completions.models import StoredCompletion
-from datasets import changes, distill, successors
+from datasets import changes, distill, received, successors
 from datasets.build import build, files
 from datasets.models import DatasetVersion
 from datasets.recipe import Recipe
@@ -132,7 +132,7 @@ def test_a_filter_that_reads_texts_is_applied_by_an_operation(builder: User, sou
     factories.make_completion(source, answer="The harbour opens at noon.")
     after = successors.renew(version, builder)
     assert after.state == "draft"
-    assert Operation.objects.filter(kind=successors.RENEW).exists()
+    assert Operation.objects.filter(kind=received.RENEW).exists()
     after = newest(version)
     assert (after.state, after.rows) == ("ready", ROWS + 1)
 

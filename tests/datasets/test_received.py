@@ -71,7 +71,7 @@ def test_a_file_becomes_a_version_byte_for_byte(builder: User, source: Connectio
     assert version.sha256 == hashlib.sha256(body).hexdigest()
     assert [part.name for part in version.parts] == ["train"]
     assert list(version.connections.all()) == [source]
-    assert version.counts["tokens"] == sum(row.tokens for row in version.examples.all())
+    assert version.counts["tokens"] == sum(row.tokens or 0 for row in version.examples.all())
     assert AuditEntry.objects.filter(verb="dataset_version.uploaded").exists()
     assert "path" not in version.source
     assert not files.artifacts().listdir("datasets/received")[1]
