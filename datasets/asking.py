@@ -243,19 +243,21 @@ class Asking:
             self.ledger.calls().bulk_update(
                 settled, ["state", "tries", self.ledger.text, "answer", "latency_ms", "error"]
             )
-            claimed = [
-                pair for lane in self.lanes for pair in self._claim(lane, rooms.get(lane.asked.key, 0))
-            ]
+            claimed: list[tuple[Any, Lane]] = []
+            for lane in self.lanes:
+                beside = sum(other.purse is lane.purse for _, other in claimed)
+                claimed += self._claim(lane, rooms.get(lane.asked.key, 0), beside)
         self.landed.clear()
         if settled:
             crashpoint(f"{self.ledger.name}.calls.committed")
         return claimed
 
-    def _claim(self, lane: Lane, room: int) -> list[tuple[Any, Lane]]:
+    def _claim(self, lane: Lane, room: int, beside: int) -> list[tuple[Any, Lane]]:
+        """Calls that may start now; `beside` others that the same purse pays are about to."""
         if room <= 0 or self.stop is not None:
             return []
         calls = list(self.ledger.pending(lane.asked.key)[:room])
-        on_their_way = sum(each.pace.flying for each in self.lanes if each.purse is lane.purse)
+        on_their_way = beside + sum(each.pace.flying for each in self.lanes if each.purse is lane.purse)
         affordable = lane.purse.room(lane.asked.key, len(calls), on_their_way) if calls else 0
         if calls and not affordable and not on_their_way:
             self.stop = operations.Failed("over_budget", lane.purse.refusal)

@@ -90,6 +90,9 @@ class Purse:
         rates = self.rates[key]
         if not rates.known:
             return wanted if self._keep_or_not(None) else 0
+        if not self._answered and spending.state_of(self.connection).budget is not None:
+            # What an answer costs is only guessed: let one come before the others are sent.
+            wanted = min(wanted, max(0, 1 - flying))
         worst = max([self._worst(each) for each in self.rates] or [NOTHING])
         need = self.spent + (flying + wanted) * worst
         if self.reserved is not None and need <= self.reserved:

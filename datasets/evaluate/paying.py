@@ -1,5 +1,6 @@
 """What a run may cost, connection by connection: reserved before it starts, settled when it ends."""
 
+from decimal import Decimal
 from typing import Any
 
 from datasets.evaluate import setup
@@ -7,6 +8,7 @@ from datasets.evaluate.targets import Target, read
 from datasets.models import Call, Run
 from datasets.purse import Purse, rates_of
 from portal.models import Connection
+from portal.prices import Rates
 
 SUBJECT = Run._meta.label_lower
 
@@ -30,16 +32,19 @@ def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:
             what=f"Run {run.number} of {run.evaluation}",
             user=user,
             rates=rates,
-            each={
-                key: each.of(expected.prompt_tokens, expected.completion_tokens) / expected.calls
-                if expected and expected.calls and each.known
-                else None
-                for key, each in rates.items()
-            },
+            each={key: _of_one(each, expected) for key, each in rates.items()},
         )
         for place, target in enumerate(mine):
             _remember(made[connection.pk], run, target, run.repeated_calls if not place else 0)
     return made
+
+
+def _of_one(rates: Rates, expected: setup.Estimate | None) -> Decimal | None:
+    """What one call will cost on average."""
+    if expected is None or not expected.calls:
+        return None
+    whole = rates.of(expected.prompt_tokens, expected.completion_tokens)
+    return None if whole is None else whole / expected.calls
 
 
 def _remember(purse: Purse, run: Run, target: Target, repeated: int) -> None:
@@ -50,12 +55,7 @@ def _remember(purse: Purse, run: Run, target: Target, repeated: int) -> None:
 def reserve(run: Run, user: Any) -> None:
     """Keep what the calls that are still to be made may cost. Raises spending.OverBudget."""
     for purse in purses(run, user).values():
-        still = _still_to_make(run, purse)
-        amounts = [
-            None if purse.each[key] is None else purse.each[key] * calls for key, calls in still.items()
-        ]
-        known = [amount for amount in amounts if amount is not None]
-        purse.keep(None if len(known) < len(amounts) else sum(known, purse.spent))
+        purse.keep(purse.cost_of(_still_to_make(run, purse)))
 
 
 def _still_to_make(run: Run, purse: Purse) -> dict[str, int]:

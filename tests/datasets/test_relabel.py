@@ -12,7 +12,6 @@ from completions.models import ReviewEvent, ReviewState, StoredCompletion
 from completions.reviewing import Overtaken, Refused
 from datasets.models import Relabel, RelabelCall
 from datasets.relabel import judging, setup
-from datasets.relabel import run as relabelling
 from portal import operations, prices, spending
 from portal.models import AuditEntry, Budget, Connection, Operation, Price, Spending, User
 from portal.sandbox import Sandbox
@@ -172,7 +171,7 @@ def test_a_pause_holds_it_and_going_on_asks_only_the_rest(
     relabel = begun(builder, source, bad_rows(source, 6))
     operation = setup.start(relabel, builder)
     assert setup.pause(relabel, builder)
-    assert material.step(relabelling.KIND).note == "Paused."
+    assert material.step(setup.KIND).note == "Paused."
     assert not asked(sandbox)
     setup.go_on(relabel, builder)
     material.drain()
