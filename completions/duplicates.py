@@ -5,9 +5,7 @@ System prompts of one template are found by completions.prompt_templates.
 """
 
 import json
-import re
 import unicodedata
-from base64 import b32encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from zlib import crc32
@@ -33,8 +31,11 @@ Bands = NDArray[np.uint32]
 Pair = tuple[int, int]
 
 _AT_ONCE = 2048  # shingles hashed together, so that the work stays in the processor's cache
-_SPACES = re.compile(r"\s+")
 _SYSTEM = ("system", "developer")
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+_LETTERS = [first + second for first in _BASE32 for second in _BASE32]  # of ten bits
+_BLANKS = "\n\r\t\v\f\x1c\x1d\x1e\x1f"  # with the space all that ASCII has
+_quoted = json.encoder.encode_basestring_ascii
 _SAID = ("text", "refusal")
 
 
@@ -77,11 +78,16 @@ def exact_key(conversation: Conversation, keys: Sequence[bytes] | None = None) -
 
 def key_of(data: bytes) -> str:
     """Sixteen letters and digits that stand for some bytes."""
-    return b32encode(blake2b(data, digest_size=10).digest()).decode().lower()
+    number = int.from_bytes(blake2b(data, digest_size=10).digest(), "big")
+    return "".join([_LETTERS[number >> bits & 1023] for bits in range(70, -1, -10)])
 
 
 def message_key(message: Message) -> bytes:
     """What one message says, and who says it, as 16 bytes."""
+    if not message.tool_calls and all(part.kind in _SAID for part in message.parts):
+        # Most messages are text alone; this is their JSON as it is made below.
+        texts = (message.role, message.name, _plain(message.text), _plain(message.refusal))
+        return blake2b(f"[{', '.join(map(_quoted, texts))}, [], []]".encode(), digest_size=16).digest()
     said = [
         message.role,
         message.name,
@@ -94,7 +100,15 @@ def message_key(message: Message) -> bytes:
 
 
 def _plain(text: str) -> str:
-    return _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
+    """The text with one space where there are some, and none at its ends."""
+    if not text.isascii():
+        return " ".join(unicodedata.normalize("NFC", text).split())
+    for blank in _BLANKS:  # the same, several times as fast
+        if blank in text:
+            text = text.replace(blank, " ")
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text.strip(" ")
 
 
 def _part(url: str, raw: object) -> str:

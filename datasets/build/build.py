@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Count, Min
 from django.utils import timezone
 
+from completions import absorbing
 from datasets.build import files, layout, validate, writing
 from datasets.build.lines import in_words
 from datasets.build.writing import MAX_PROBLEMS, Cursor
@@ -88,6 +89,7 @@ def run(work: operations.Working) -> operations.Done | operations.Again:
     if version.state in (version.State.READY, version.State.REFUSED):
         return operations.Done({"rows": version.rows, "sha256": version.sha256})
     recipe = recipe_of(version)
+    absorbing.keep_small()
     cursor = Cursor(**work.operation.cursor)
     try:
         if not _gather(work, version, recipe, cursor):

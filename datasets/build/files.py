@@ -19,7 +19,8 @@ from datasets.models import DatasetVersion, Example
 
 READ_BYTES = 1024 * 1024
 # Legal inside a JSON string, but readers that split with str.splitlines() take them for line ends.
-_LINE_ENDS = {0x2028: "\\u2028", 0x2029: "\\u2029", 0x85: "\\u0085"}
+_LINE_ENDS = {"\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class Unwritable(ValueError):
@@ -33,8 +34,11 @@ class FileDiffers(Exception):
 def as_line(data: dict[str, Any]) -> bytes:
     """One line of JSONL with its line end; UTF-8, nothing escaped that need not be."""
     try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.translate(_LINE_ENDS).encode() + b"\n"
+        text = _ENCODER.encode(data)
+        if not text.isascii() and any(end in text for end in _LINE_ENDS):
+            for end, escaped in _LINE_ENDS.items():
+                text = text.replace(end, escaped)
+        return text.encode() + b"\n"
     except (ValueError, TypeError, RecursionError) as error:
         raise Unwritable(str(error)[:200]) from error
 
