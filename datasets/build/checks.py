@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from datasets.build import keys, patterns
 from datasets.build.convert import IMAGE_TYPES, MAX_IMAGE_BYTES, MAX_IMAGES, MAX_MESSAGES, MAX_TOOLS
 from datasets.build.rules import declines
 from datasets.models import Purpose
@@ -30,6 +31,7 @@ OLD_OUTPUTS: Final = {
 }
 ROLES: Final = frozenset({"system", "user", "assistant", "tool", "function"})
 REASONING_ROLES: Final = ROLES | {"developer"}
+_SHORTEST_KEY: Final = 20  # characters without a space; looking closely is slow, and most texts have none
 _BREAKS: Final = ("\u2028", "\u2029", "\x85")
 
 
@@ -145,6 +147,22 @@ def has_images(value: Mapping[str, Any]) -> bool:
         if isinstance(message.get("content"), list)
         for part in message["content"]
     )
+
+
+def seems_personal(value: Mapping[str, Any]) -> bool:
+    """Whether an e-mail address, a key or a password stands in a line: a quick look, not a search."""
+    for messages in talks(value):
+        for message in messages:
+            text = _text(message)
+            if "@" in text and next(patterns.emails(text), None) is not None:
+                return True
+            if _may_hold_a_key(text) and next(keys.secrets(text), None) is not None:
+                return True
+    return False
+
+
+def _may_hold_a_key(text: str) -> bool:
+    return "assword" in text or max(map(len, text.split()), default=0) >= _SHORTEST_KEY
 
 
 # Messages.

@@ -164,7 +164,12 @@ ROWS: dict[str, list[Broken]] = {
         Broken(pair(preferred_output=[{**ANSWER, "content": "I cannot assist with that."}]), DPO),
     ],
     "same_output": [Broken(pair(non_preferred_output=[ANSWER]), DPO)],
-    "personal": [Broken(talk({**USER, "content": "Write to ada@example.org"}, ANSWER))],
+    "personal": [
+        Broken(talk({**USER, "content": "Write to ada@example.org"}, ANSWER)),
+        Broken(talk(USER, {**ANSWER, "content": "password: correct-horse-42"})),
+        Broken(pair(preferred_output=[{**ANSWER, "content": "AKIAIOSFODNN7EXAMPLE"}]), DPO),
+        Broken({"item": {"input": [{**USER, "content": "ada@example.org"}], "output": "x"}}, EVALS),
+    ],
     "duplicate": [Broken(GOOD[SFT])],
     "overlap": [Broken(GOOD[SFT])],
     "over_long": [Broken(GOOD[SFT], known={"model": "gpt-4.1-nano-2025-04-14"})],

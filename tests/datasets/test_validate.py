@@ -44,11 +44,6 @@ def found(broken: Broken, line: bytes) -> Iterator[validate.Problem]:
     ):
         if problem.line in (1, 7):
             yield problem
-    yield from (
-        problem
-        for problem in validate.of_line(7, line, broken.purpose, personal=HITS)
-        if problem.code == "personal"
-    )
     if broken is ROWS["over_long"][0]:
         yield from validate.of_tokens(7, 40_000, broken.known["model"])
 
@@ -95,6 +90,12 @@ def test_a_rule_of_one_provider_is_a_warning_until_it_is_chosen_and_none_elsewhe
         problems = validate.of_line(1, broken.line, broken.purpose, provider=provider)
         severities[provider] = [problem.severity for problem in problems if problem.code == code]
     assert severities == {"": ["warning"], "openai": ["error"], "azure": []}
+
+
+def test_a_search_finds_what_a_quick_look_does_not() -> None:
+    value = talk({**USER, "content": "Pay to DE89 3704 0044 0532 0130 00"}, ANSWER)
+    assert codes(value) == set()
+    assert codes(value, personal=HITS) == {"personal"}
 
 
 # Rules about the answer as it was stored, with the recipe that helps.
