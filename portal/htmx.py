@@ -54,9 +54,14 @@ def toast(request: HttpRequest, response: HttpResponse, text: str, kind: Kind = 
     return response
 
 
-def redraw(response: HttpResponse, event: str) -> HttpResponse:
-    """Let distant parts of the page that listen for `event` ask for themselves again."""
-    return trigger_client_event(response, event)
+def redraw(
+    response: HttpResponse, event: str, after: Literal["receive", "settle"] = "receive"
+) -> HttpResponse:
+    """Let distant parts of the page that listen for `event` ask for themselves again.
+
+    With "settle" they do so once what the answer brings stands on the page, as parts of it are sent along.
+    """
+    return trigger_client_event(response, event, after=after)
 
 
 def go(request: HttpRequest, url: str) -> HttpResponse:

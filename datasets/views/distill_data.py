@@ -153,7 +153,7 @@ def _shown(request: HttpRequest, form: DataForm, asked: Asked, context: dict[str
     }
     quick = "quick" in request.POST
     response = render(request, template, context, status=200 if quick else status(form))
-    return redraw(response, "recipe-changed") if quick else response
+    return redraw(response, "recipe-changed", "settle") if quick else response
 
 
 def _surveyed(request: HttpRequest, asked: Asked) -> HttpResponse:
