@@ -1,4 +1,5 @@
-"""What judges an answer: `string_check` and `text_similarity`, field for field as in OpenAI's graders.
+"""What judges an answer: `string_check` and `text_similarity`, field for field as in OpenAI's graders, and
+ready-made checks (datasets.evaluate.checks) as the kind `check`.
 
 https://platform.openai.com/docs/guides/graders
 """
@@ -7,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.evaluate import template
+from datasets.evaluate import checks, template
 from datasets.evaluate.metrics import FOLLOWS, METRICS, TooLong, similarity
 
 ANSWER, REFERENCE = "{{ sample.output_text }}", "{{ item.reference }}"
@@ -51,7 +52,7 @@ OPERATIONS: Mapping[str, Operation] = {
 def validate(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with a grader, by field and in words; empty if it can grade."""
     problems: dict[str, str] = {}
-    for field in ("input", "reference"):
+    for field in _templates(kind, params):
         text = params.get(field)
         if not isinstance(text, str) or not text.strip():
             problems[field] = "Say what to compare, for example {{ sample.output_text }}."
@@ -71,14 +72,38 @@ def validate(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
         threshold = params.get("pass_threshold")
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
             problems["pass_threshold"] = "A number from 0 to 1."  # noqa: S105  # no password, but a pass mark
+    elif kind == "check":
+        problems |= _check_problems(params)
     else:
-        problems["kind"] = "One of string_check, text_similarity."
+        problems["kind"] = "One of string_check, text_similarity, check."
     return problems
 
 
-def needs_reference(params: Mapping[str, Any]) -> bool:
+def _templates(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of a grader that are templates."""
+    if kind != "check":
+        return "input", "reference"
+    check = checks.CHECKS.get(params.get("check", ""))
+    return ("input", "value") if check is not None and check.fills else ("input",)
+
+
+def _check_problems(params: Mapping[str, Any]) -> dict[str, str]:
+    check, value = checks.CHECKS.get(params.get("check", "")), params.get("value", "")
+    if check is None:
+        return {"check": f"One of {', '.join(checks.CHECKS)}."}
+    if not isinstance(value, str) or len(value) > MAX_TEMPLATE:
+        return {"value": f"At most {MAX_TEMPLATE:,} characters."}
+    if check.asks and not value.strip():
+        return {"value": f"{check.asks} is missing."}
+    problem = check.problem(value) if check.asks else ""
+    return {"value": problem} if problem else {}
+
+
+def needs_reference(kind: str, params: Mapping[str, Any]) -> bool:
     """Whether a grader looks at `item.reference` at all."""
-    paths = (part for field in ("input", "reference") for part in template.parse(str(params.get(field, ""))))
+    paths = (
+        part for field in _templates(kind, params) for part in template.parse(str(params.get(field, "")))
+    )
     return any(path[:2] == ("item", "reference") for path in paths if isinstance(path, tuple))
 
 
@@ -88,6 +113,8 @@ def grade(
     """Judge one answer. Never raises over what an item holds: what cannot be judged becomes an error."""
     try:
         text = template.render(params["input"], item, sample)
+        if kind == "check":
+            return _apply(params, text, item, sample)
         wanted = template.render(params["reference"], item, sample)
     except (template.Missing, template.Broken) as problem:
         return Verdict(None, None, "", str(problem)[:300])
@@ -103,6 +130,10 @@ def describe(kind: str, params: Mapping[str, Any]) -> str:
     if kind == "string_check":
         operation = OPERATIONS.get(params.get("operation", ""))
         return f"{params.get('input')} {operation.label if operation else '?'} {params.get('reference')}"
+    if kind == "check":
+        check = checks.CHECKS.get(params.get("check", ""))
+        value = f" {params.get('value')}" if check is not None and check.asks else ""
+        return f"{params.get('input')} {check.label if check else '?'}{value}"
     metric = params.get("evaluation_metric", "?")
     return f"{metric} of {params.get('input')} and {params.get('reference')} ≥ {params.get('pass_threshold')}"
 
@@ -117,6 +148,18 @@ def _check(operation: Operation, text: str, wanted: str) -> Verdict:
     return Verdict(
         float(holds), holds, f"The text {operation.yes if holds else operation.no} {_quote(wanted)}."
     )
+
+
+def _apply(
+    params: Mapping[str, Any], text: str, item: Mapping[str, Any], sample: Mapping[str, Any]
+) -> Verdict:
+    check = checks.CHECKS[params["check"]]
+    value = template.render(params["value"], item, sample) if check.fills else str(params.get("value", ""))
+    try:
+        holds, reason = check.judge(text, value, sample)
+    except checks.Unjudged as problem:
+        return Verdict(None, None, "", str(problem))
+    return Verdict(float(holds), holds, reason)
 
 
 def _compare(metric: str, threshold: float, text: str, wanted: str) -> Verdict:

@@ -118,6 +118,8 @@ def default_graders(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 def default_grader(evaluation: Evaluation, kind: str) -> dict[str, Any]:
     """A grader of this kind to begin with."""
+    if kind == Grader.Kind.CHECK:
+        return {"name": "Answers", "kind": kind, "params": {"input": ANSWER, "check": "answers", "value": ""}}
     texts = {"input": ANSWER, "reference": REFERENCE if evaluation.reference else ""}
     if kind == Grader.Kind.TEXT_SIMILARITY:
         params = texts | {"evaluation_metric": "rouge_l", "pass_threshold": 0.5}

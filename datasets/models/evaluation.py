@@ -38,6 +38,7 @@ class Grader(models.Model):
     class Kind(models.TextChoices):
         STRING_CHECK = "string_check", "String check"
         TEXT_SIMILARITY = "text_similarity", "Text similarity"
+        CHECK = "check", "Ready-made check"
 
     evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="graders")
     position = models.PositiveSmallIntegerField()

@@ -92,8 +92,11 @@ def test_a_grader_that_cannot_grade_is_refused_by_field(
 
 
 def test_a_grader_knows_whether_it_needs_a_reference() -> None:
-    assert needs_reference(CHECK)
-    assert not needs_reference({**CHECK, "reference": "yes"})
+    assert needs_reference("string_check", CHECK)
+    assert not needs_reference("string_check", {**CHECK, "reference": "yes"})
+    begins = {"input": CHECK["input"], "check": "starts", "value": "{{ item.reference }}"}
+    assert needs_reference("check", begins)
+    assert not needs_reference("check", begins | {"check": "regex", "value": "{2}"})
 
 
 def test_a_grader_is_described_in_a_line() -> None:

@@ -326,6 +326,25 @@ def test_graders_are_added_removed_and_tried_before_they_are_kept(
     ]
 
 
+def test_a_ready_made_check_is_added_tried_and_told(
+    builder: User, client_of: SignIn, aimed: Evaluation
+) -> None:
+    client = client_of(builder)
+    url = reverse("datasets:evaluate", args=[aimed.pk, "graders"])
+    assert 'name="g1-check"' in client.post(url, grader() | {"add": "check"}).content.decode()
+    check = {"kind": "check", "name": "Long enough", "check": "min_words", "value": "many"}
+    refused = client.post(url, grader(0, **check))
+    assert refused.status_code == 422
+    assert "A whole number" in text_of(refused)
+    tried = client.post(url, grader(0, **check | {"value": "1"}) | {"try": "stored"})
+    assert text_of(tried).count("Passed Long enough") == 3
+    saved = aimed.graders.get()
+    assert (saved.kind, saved.params) == (
+        "check",
+        {"input": "{{ sample.output_text }}", "check": "min_words", "value": "1"},
+    )
+
+
 def test_trying_a_deployment_asks_it_for_three_rows_and_stores_nothing(
     builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
 ) -> None:

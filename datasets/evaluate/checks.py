@@ -1,0 +1,180 @@
+"""Ready-made checks of an answer that need no model: form, wording, length, language, personal data. Pure.
+
+They extend the graders of the API; `value` is what an answer is held against, in the words of each check.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from xml.parsers import expat
+
+import re2
+
+from completions.conversation import Conversation, read_message
+from completions.spoken import UNKNOWN, language
+from datasets.build.own_patterns import TooMany
+from datasets.build.personal import Scanner
+from datasets.recipe import PERSONAL, Personal
+
+LONGEST_NUMBER = 1_000_000
+MAX_PATTERN_BYTES = 8 * 1024 * 1024  # of a compiled expression
+# How a model that will not answer usually begins, after the field `refusal`, which is looked at first.
+_REFUSALS = (
+    r"(?i)^\W*(i\Wm sorry,? but|i am sorry,? but|sorry,? but i|i can\W?t (help|assist|comply|provide)|"
+    r"i cannot (help|assist|comply|provide)|i\Wm (unable|not able) to|i am (unable|not able) to|"
+    r"as an ai( language model)?,? i)"
+)
+
+
+class Unjudged(Exception):
+    """The answer cannot be judged by this check; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. `asks` names what `value` is, empty where it takes none; `fills` says that it is a template.
+
+    `judge` takes the text, the value and the sample; it answers whether it holds, and why in words.
+    """
+
+    label: str
+    judge: Callable[[str, str, Mapping[str, Any]], tuple[bool, str]]
+    asks: str = ""
+    fills: bool = False
+    problem: Callable[[str], str] = lambda value: ""
+
+
+def _starts(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    holds = text.lstrip().startswith(value)
+    return holds, f"The text {'begins' if holds else 'does not begin'} so."
+
+
+def _ends(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    holds = text.rstrip().endswith(value)
+    return holds, f"The text {'ends' if holds else 'does not end'} so."
+
+
+def _matches(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    found = _found(value, text)
+    return found, "The expression is found." if found else "The expression is not found."
+
+
+def _found(expression: str, text: str) -> bool:
+    # RE2 takes no half characters.
+    return _expression(expression).search(text.encode("utf-8", "replace").decode()) is not None
+
+
+@cache
+def _expression(text: str) -> Any:
+    options = re2.Options()
+    options.max_mem = MAX_PATTERN_BYTES
+    options.log_errors = False
+    return re2.compile(text, options)
+
+
+def _pattern_problem(value: str) -> str:
+    try:
+        _expression(value)
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        told = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return f"This is no expression of RE2: {told}"[:300]
+    return ""
+
+
+def _json(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
+    try:
+        json.loads(text, parse_constant=_no_number)
+    except RecursionError:
+        return False, "It is nested too deeply."
+    except ValueError as error:
+        return False, f"It is no JSON: {error}"[:300]
+    return True, "It is JSON."
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _xml(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
+    parser = expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise Unjudged("It declares a document type, which is not read.")
+
+    parser.StartDoctypeDeclHandler = refuse  # entities could grow without end
+    try:
+        parser.Parse(text.strip().encode("utf-8", "replace"), True)
+    except expat.ExpatError as error:
+        return False, f"It is no XML: {error}"[:300]
+    return True, "It is well-formed XML."
+
+
+def _at_most(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    count = len(text.split())
+    return count <= int(value), f"It has {count:,} words."
+
+
+def _at_least(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    count = len(text.split())
+    return count >= int(value), f"It has {count:,} words."
+
+
+def _number_problem(value: str) -> str:
+    fine = value.strip().isascii() and value.strip().isdigit() and int(value) <= LONGEST_NUMBER
+    return "" if fine else f"A whole number from 0 to {LONGEST_NUMBER:,}."
+
+
+def _answers(text: str, _: str, sample: Mapping[str, Any]) -> tuple[bool, str]:
+    choices = sample.get("choices")
+    message = choices[0].get("message") if isinstance(choices, list) and choices else None
+    if isinstance(message, Mapping) and message.get("refusal"):
+        return False, "The model refused."
+    if not text.strip() and not sample.get("output_tools"):
+        return False, "It is empty."
+    if _found(_REFUSALS, text[:400]):
+        return False, "It begins as refusals do."
+    return True, "It is an answer."
+
+
+def _speaks(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    told = language(text)
+    if told == UNKNOWN:
+        raise Unjudged("The text is too short or too mixed to tell its language.")
+    return told == value.strip().casefold(), f"Its language is {told}."
+
+
+def _code_problem(value: str) -> str:
+    code = value.strip()
+    return "" if len(code) == 2 and code.isascii() and code.isalpha() else "Two letters, for example en."
+
+
+def _discreet(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
+    message = read_message({"role": "assistant", "content": text}, 0)
+    try:
+        hits = _scanner().hits(Conversation((message,), (), (), {}, {}))
+    except TooMany:
+        return False, "It holds a great deal of personal data."
+    kinds = sorted({PERSONAL.get(hit.kind, hit.kind) for hit in hits})
+    return not hits, f"It holds {', '.join(kinds)}." if hits else "It holds no personal data that is known."
+
+
+@cache
+def _scanner() -> Scanner:
+    return Scanner(Personal(kinds=tuple(PERSONAL)))
+
+
+CHECKS: Mapping[str, Check] = {
+    "json": Check("is valid JSON", _json),
+    "xml": Check("is well-formed XML", _xml),
+    "starts": Check("starts with", _starts, "Text", fills=True),
+    "ends": Check("ends with", _ends, "Text", fills=True),
+    "regex": Check("matches the expression (RE2)", _matches, "Expression", problem=_pattern_problem),
+    "max_words": Check("has at most so many words", _at_most, "Words", problem=_number_problem),
+    "min_words": Check("has at least so many words", _at_least, "Words", problem=_number_problem),
+    "answers": Check("is an answer, not a refusal", _answers),
+    "language": Check("is in the language", _speaks, "Language code", problem=_code_problem),
+    "no_personal_data": Check("holds no personal data", _discreet),
+}
