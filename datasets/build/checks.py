@@ -162,7 +162,10 @@ def seems_personal(value: Mapping[str, Any]) -> bool:
 
 
 def _may_hold_a_key(text: str) -> bool:
-    return "assword" in text or max(map(len, text.split()), default=0) >= _SHORTEST_KEY
+    if "assword" in text:
+        return True
+    marked = "_" in text or "-" in text or "AKIA" in text or "AIza" in text or "eyJ" in text
+    return marked and max(map(len, text.split()), default=0) >= _SHORTEST_KEY
 
 
 # Messages.
