@@ -43,7 +43,8 @@ if (look) {
     const example = event.target.closest("summary[data-look-at]")?.closest(".example");
     if (example) example.addEventListener("toggle", () => keep(example), { once: true });
   });
-  document.addEventListener("keydown", (event) => {
+  // Before the drawer's keys, which mean the same for rows of completions.
+  window.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]")) return;
     if (document.querySelector("dialog[open]")) return;
@@ -56,6 +57,6 @@ if (look) {
     if (!act) return;
     event.preventDefault();
     act();
-  });
+  }, { capture: true });
   tell();
 }
