@@ -1,0 +1,17 @@
+"""Pictures of a version's rows, for every page that shows one: `{% load rows %}`."""
+
+from typing import Any
+
+from django import template
+
+from datasets import tokens_of
+from datasets.models import DatasetVersion
+
+register = template.Library()
+
+
+@register.inclusion_tag("datasets/histogram.html")
+def token_histogram(version: DatasetVersion, split: str = "") -> dict[str, Any]:
+    """How many tokens its rows have; nothing where none is counted."""
+    limit = version.recipe.get("token_limit") or 0
+    return {"histogram": tokens_of.histogram(version, split=split, limit=limit)}
