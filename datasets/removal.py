@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune, Run
+from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune, Relabel, Run
 from portal.deletion import blocks_connection_delete
 from portal.models import Connection
 
@@ -19,6 +19,9 @@ def what_still_needs_it(connection: Connection) -> Iterator[str]:
     runs = Run.objects.filter(connections=connection).exclude(evaluation__connections=connection).count()
     if runs:
         yield f"{_count(runs, 'run')} answered by its models. Delete their evaluations first."
+    relabels = Relabel.objects.filter(connections=connection).count()
+    if relabels:
+        yield f"{_count(relabels, 'relabelling')} of its completions or by its models. Delete them first."
     tunes = FineTune.objects.filter(connection=connection).count()
     if tunes:
         yield f"{_count(tunes, 'fine-tune')} started on it; their history would be lost."

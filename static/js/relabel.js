@@ -31,7 +31,7 @@ document.addEventListener("keydown", (event) => {
   else if ("adu".includes(key) && key.length === 1) press(key);
   else return;
   event.preventDefault();
-});
+}, true); // before the drawer's, which has the same keys
 
 document.addEventListener("focusin", (event) => {
   const answer = event.target.closest?.("[data-answer]");
