@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from completions import uses
 from completions.addresses import drawer_address
 from completions.answer_html import Answer
 from completions.conversation import as_json
@@ -184,6 +185,11 @@ class Drawer:
     @property
     def flags(self) -> str:
         return ", ".join(FLAGS.get(flag, flag) for flag in self.row.flags)
+
+    @cached_property
+    def uses(self) -> list[uses.Use]:
+        """What was made of it."""
+        return uses.of(self.pane.user, self.row)
 
     @property
     def metadata_form(self) -> str:

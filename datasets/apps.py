@@ -17,6 +17,7 @@ class DatasetsConfig(AppConfig):
             removal,
             spent,
             successors,
+            uses,
         )
         from datasets.build import build  # noqa: F401
         from datasets.evaluate import run  # noqa: F401

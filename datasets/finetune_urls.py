@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from datasets.views import deployments, finetune_lists, finetunes, measuring, trying
+from datasets.views import deployments, finetune_lists, finetunes, lineage, measuring, trying
 
 _JOB = "fine-tunes/<int:pk>/"
 _SWEEP = "fine-tunes/sweeps/<int:pk>/"
@@ -26,6 +26,7 @@ urlpatterns = [
     path(f"{_JOB}checkpoints/<int:checkpoint>/evaluate/", measuring.checkpoint, name="checkpoint_evaluate"),
     path(_SWEEP, finetune_lists.sweep, name="sweep"),
     path(f"{_SWEEP}evaluate/", measuring.sweep, name="sweep_evaluate"),
+    path("lineage/<slug:kind>/<int:pk>/", lineage.lineage, name="lineage"),
     path(_DEPLOYMENT, deployments.detail, name="deployment"),
     path(f"{_DEPLOYMENT}decide/", deployments.decide, name="deployment_decide"),
     path(f"{_DEPLOYMENT}evaluate/", measuring.deployment, name="deployment_evaluate"),

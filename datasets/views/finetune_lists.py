@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -124,7 +125,12 @@ def sweep(request: HttpRequest, pk: int) -> HttpResponse:
 def look_elsewhere(request: HttpRequest) -> HttpResponse:
     """Look for jobs that were started elsewhere, on every connection that the person may act on."""
     usable = (Connection.State.CONNECTED, Connection.State.ATTENTION)
-    found = Connection.objects.actionable_by(request.user).with_endpoint().filter(state__in=usable)
+    if not Connection.objects.readable_by(request.user).exists():
+        raise Http404
+    mine = Connection.objects.actionable_by(request.user)
+    if not mine.exists():
+        raise PermissionDenied
+    found = mine.with_endpoint().filter(state__in=usable)
     begun = [elsewhere.begin(connection, request.user) for connection in found]
     text = "The providers are asked for their jobs." if begun else "There is no connection to ask."
     return toast(request, redirect("datasets:finetunes"), text, "ok" if begun else "info")

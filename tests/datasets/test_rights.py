@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from datasets import distill
 from datasets.evaluate.targets import stored
-from datasets.models import Deployment, FineTune
+from datasets.models import Deployment, FineTune, Sweep
 from portal.models import User
 from tests import factories
 from tests.datasets import material, measured
@@ -26,6 +26,7 @@ def addresses(builder: User) -> dict[str, str]:
     version = material.built(builder, rows)
     version, tune = distill.choose_model(version, builder, where, "gpt-4.1-mini-2025-04-14")
     FineTune.objects.filter(pk=tune.pk).update(state=FineTune.State.RUNNING, remote_id="ftjob-1")
+    sweep = Sweep.objects.create(name="Variants", connection=where, version=version)
     deployment = Deployment.objects.create(connection=where, name="student", model="m", state="asking")
     evaluation = measured.evaluation(builder, rows, reference="meta:answer")
     begun = measured.evaluation(builder, rows)
@@ -43,9 +44,24 @@ def addresses(builder: User) -> dict[str, str]:
         "finetune_decide": [tune.pk],
         "finetune_again": [tune.pk],
         "finetune_refresh": [tune.pk],
+        "finetune_pause": [tune.pk],
+        "finetune_resume": [tune.pk],
+        "finetune_adopt": [tune.pk],
+        "finetune_results": [tune.pk, 1],
+        "checkpoint_use": [tune.pk, 1],
+        "checkpoint_evaluate": [tune.pk, 1],
+        "sweep": [sweep.pk],
+        "sweep_evaluate": [sweep.pk],
+        "lineage": ["job", tune.pk],
         "deploy": [tune.pk],
         "deployment": [deployment.pk],
         "deployment_decide": [deployment.pk],
+        "deployment_delete": [deployment.pk],
+        "deployment_look": [deployment.pk],
+        "deployment_evaluate": [deployment.pk],
+        "try": [deployment.pk],
+        "try_sides": [deployment.pk],
+        "try_answer": [deployment.pk],
         "evaluate_start": [material.frozen(builder, rows).pk],
         "evaluate": [begun.pk, "data"],
         "evaluation": [evaluation.pk],
