@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from datasets.build.format_rules import RULES
 from datasets.build.material import Material
 
 # How tokens are counted so that the number holds; any other way is an estimate.
@@ -74,7 +75,8 @@ def in_words(reason: str) -> str:
     """The reason as a sentence; one that this version does not know is shown as it is."""
     if reason.startswith(BY_HAND):
         return f"Left out by hand: {reason.removeprefix(BY_HAND).strip()}"
-    return REASONS.get(reason, reason)
+    rule = RULES.get(reason)
+    return REASONS.get(reason) or (rule.words if rule is not None else reason)
 
 
 @dataclass(frozen=True, slots=True)

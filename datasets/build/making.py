@@ -109,6 +109,6 @@ class Maker:
             problems = validate.of_value(number, line.data, self._recipe.purpose)
         for problem in problems:
             if problem.severity == "error":
-                return Left("checking", "invalid")
+                return Left("checking", problem.code)
             doubts.append(problem)
         return Made(line, data, facts.facts_of(stored, material, self._recipe), material, tuple(doubts))

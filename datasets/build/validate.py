@@ -199,9 +199,17 @@ def of_job(
     tokens: int = 0,
     epochs: int = 1,
     with_images: int = 0,
+    known: Mapping[str, int] | None = None,
 ) -> list[Problem]:
-    """What is wrong with training this model in the purpose's way on so many rows."""
+    """What is wrong with training this model in the purpose's way on so many rows.
+
+    `known` are the problems of the version's rows by code: what was a warning while nobody knew where they go
+    may be an error there.
+    """
     found: list[tuple[str, str]] = []
+    for code, rows in (known or {}).items():
+        if code in RULES and RULES[code].only == provider != "":
+            found.append((code, f"{rows:,} {'row' if rows == 1 else 'rows'}: {RULES[code].words}"))
     if MIN_EXAMPLES <= examples < ADVISED_EXAMPLES:
         found.append(("few", f"{examples} examples; {ADVISED_EXAMPLES} to 100 are advised to begin with"))
     if with_images > MAX_WITH_IMAGES:

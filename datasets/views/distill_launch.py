@@ -171,6 +171,7 @@ def _job(tune: FineTune, values: Mapping[str, Any]) -> Job:
         validation=said.validation_rows,
         tokens=said.tokens,
         epochs=said.epochs,
+        known=version.counts.get("problems", {}),
     )
     return Job(model, said, problems)
 

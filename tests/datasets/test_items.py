@@ -1,15 +1,18 @@
 """What becomes of a stored conversation as an evaluation item."""
 
+import json
 from typing import Any
 
 import pytest
 
 from completions.conversation import parse
+from datasets.build import files, validate
 from datasets.build.items import evaluation
 from datasets.build.lines import Line, Refusal
 from datasets.build.material import Material
 from datasets.build.tokens import Counter
 from datasets.recipe import Recipe
+from tests.datasets.rows import HOSTILE, answer, row
 
 ASKED = [
     {"id": "c-0", "role": "system", "content": "Be short."},
@@ -116,3 +119,49 @@ def test_what_cannot_be_sent_again_can_still_be_measured(message: dict[str, Any]
     assert item["output"] == "Paris"
     assert item["unsendable"]
     assert len(item["input"]) == 3
+
+
+# Corrections, further fields and hostile text.
+
+
+def made(material: Material, **recipe: Any) -> dict[str, Any]:
+    line = evaluation(material, Recipe(purpose="evaluation", **recipe), Counter.plain())
+    assert isinstance(line, Line), line
+    item: dict[str, Any] = line.data["item"]
+    return item
+
+
+def test_what_was_stored_is_measured_against_what_it_should_have_been() -> None:
+    right = {"text": "Right.", "tool_calls": None}
+    item = made(row(answer("Wrong."), correction=right, rating="bad"), reference="correction")
+    assert (item["output"], item["reference"]) == ("Wrong.", "Right.")
+    item = made(row(answer("Fine.")), reference="correction")
+    assert (item["output"], item["reference"]) == ("Fine.", "Fine.")
+
+
+def test_a_bad_answer_that_nobody_corrected_is_no_reference() -> None:
+    bad = row(answer("Wrong."), rating="bad")
+    recipe = Recipe(purpose="evaluation", reference="correction")
+    assert evaluation(bad, recipe, Counter.plain()) == Refusal("answer_not_good")
+
+
+def test_columns_stand_beside_what_an_item_has_of_its_own() -> None:
+    material = row(metadata={"output": "x", "Team": "a"}, labels={"Tone": "kind"})
+    item = made(material, columns=("meta.output", "meta.Team", "label.Tone"))
+    assert (item["output"], item["meta_output"], item["team"], item["tone"]) == ("Fine.", "x", "a", "kind")
+
+
+def test_hostile_texts_stand_in_an_item_as_they_are() -> None:
+    messages = [{"role": "user", "content": HOSTILE}]
+    material = row(answer(HOSTILE), messages, metadata={"{{ item.x }}": HOSTILE})
+    item = made(material, reference="answer", columns=("meta.{{ item.x }}",))
+    line = files.as_line({"item": item})
+    assert len(line.decode().splitlines()) == 1
+    read = json.loads(line)["item"]
+    assert read["input"][0]["content"] == read["output"] == read["reference"] == read["item_x"] == HOSTILE
+    assert validate.of_line(1, line.rstrip(b"\n"), "evaluation") == []
+
+
+def test_half_characters_are_never_written() -> None:
+    with pytest.raises(files.Unwritable):
+        files.as_line({"item": made(row(answer("\ud800")))})

@@ -190,6 +190,14 @@ def test_a_job_that_can_be_has_no_problem(changes: dict[str, Any]) -> None:
     assert validate.of_job(**JOB | changes) == []
 
 
+def test_a_warning_about_rows_is_an_error_once_the_provider_is_chosen_that_refuses_them() -> None:
+    job = JOB | {"purpose": Purpose.PREFERENCE, "known": {"image_in_pair": 3, "truncated": 2, "strange": 1}}
+    assert validate.of_job(**job) == []
+    problems = validate.of_job(**job | {"provider": "openai"})
+    assert [(problem.code, problem.severity) for problem in problems] == [("image_in_pair", "error")]
+    assert problems[0].text == "3 rows: Preference pairs are text only"
+
+
 def test_setting_rows_apart_is_proposed_where_validation_is_missing() -> None:
     recipe = Recipe(purpose=Purpose.REINFORCEMENT)
     better = validate.changed(recipe, validate.RULES["no_validation"].fix)
