@@ -41,13 +41,14 @@ def facts_of(stored: Material, written: Material, recipe: Recipe) -> Facts:
     """
     asked = [message_key(message) for message in written.conversation.messages or ()]
     began = asked if written.conversation.messages is stored.conversation.messages else None
-    says = b"".join(asked)
+    prompt = says = b"".join(asked)
     answer = written.conversation.answer
-    if answer is not None and recipe.purpose != Purpose.REINFORCEMENT:  # there only the prompt is trained on
+    # Where nothing is chosen nobody asks; where a prompt is trained on, it alone counts.
+    if answer is not None and recipe.chooses and recipe.purpose != Purpose.REINFORCEMENT:
         says += message_key(answer)
     cap, sample, split = recipe.cap, recipe.sample, recipe.split
     return Facts(
-        prompt_key=key_of(b"".join(asked)),
+        prompt_key=key_of(prompt),
         conversation=_beginning(stored.conversation, began),
         exact=number_of(says),
         rank=rank_of(stored),

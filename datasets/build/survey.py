@@ -75,7 +75,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`looked_at` of `selected` rows; `stays` would have a line, `edited` say something else than is stored."""
+    """`looked_at` of `selected` rows; `stays` would have a line, `edited` say another thing than stored."""
 
     selected: int
     looked_at: int

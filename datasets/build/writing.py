@@ -17,6 +17,7 @@ from completions import bulk, selection
 from completions.models import StoredCompletion
 from completions.querysets import holding
 from datasets.build import files
+from datasets.build.facts import LONGEST_GROUP
 from datasets.build.lines import BY_HAND
 from datasets.build.making import Left, Made, Maker
 from datasets.build.marks import Beside, Marker, dtype_of
@@ -136,22 +137,17 @@ class _Chunk:
     def _written(self, taken: Taken, made: Made) -> dict[str, Any]:
         cursor, counts, facts = self._cursor, self._version.counts, made.facts
         cursor.lines += 1
-        codes = list(dict.fromkeys(problem.code for problem in made.doubts))
-        example = _row(self._version, taken, cursor.position) | {
-            "line": cursor.lines,
-            "offset": cursor.offset,
-            "length": len(made.data),
-            "content_hash": hashlib.sha256(made.data).hexdigest(),
-            "tokens": made.line.tokens,
-            "prompt_key": facts.prompt_key,
-            "conversation": facts.conversation,
-            "stratum": facts.stratum,
-            "capped_by": facts.capped_by[:120],
-            "side": made.line.side,
-            "edited": made.material.edited,
-            "flags": _flags(codes),
-            "doubts": min(sum(DOUBTS.get(code, 1) for code in codes), 1000),
-        }
+        example = _row(self._version, taken, cursor.position)
+        example["line"], example["offset"], example["length"] = cursor.lines, cursor.offset, len(made.data)
+        example["content_hash"] = hashlib.sha256(made.data).hexdigest()
+        example["tokens"], example["side"] = made.line.tokens, made.line.side
+        example["prompt_key"], example["conversation"] = facts.prompt_key, facts.conversation
+        example["stratum"], example["capped_by"] = facts.stratum, facts.capped_by[:LONGEST_GROUP]
+        example["edited"] = made.material.edited
+        if made.doubts:
+            codes = list(dict.fromkeys(problem.code for problem in made.doubts))
+            example["flags"] = _flags(codes)
+            example["doubts"] = min(sum(DOUBTS.get(code, 1) for code in codes), 1000)
         if self._marker is not None:
             cursor.runs = self._marker.add(
                 made, taken.source_key, cursor.position, cursor.offset, cursor.runs
@@ -170,7 +166,9 @@ class _Chunk:
 
     def _left_out(self, taken: Taken, left: Left) -> dict[str, Any]:
         count(self._version.counts["left_out"], counted(left.reason))
-        return _row(self._version, taken, self._cursor.position) | {"excluded_reason": left.reason[:120]}
+        example = _row(self._version, taken, self._cursor.position)
+        example["excluded_reason"] = left.reason[:120]
+        return example
 
     def _commit(self) -> None:
         cursor, version = self._cursor, self._version
