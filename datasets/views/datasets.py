@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from datasets import distill, look, preview, received, recipe_words, successors
+from datasets import distill, look, preview, received, recipe_words, successors, tokens_of
 from datasets.build import files
 from datasets.build.fixes import FIXES
 from datasets.models import Dataset, DatasetVersion, Deployment, Evaluation, FineTune, Purpose
@@ -167,6 +167,7 @@ def _about(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict
     except successors.Refused:
         excluded = []
     return {
+        "histogram": tokens_of.histogram(found) if found.state == found.State.READY else None,
         "sentences": recipe_words.of_version(found.recipe),
         "excluded": excluded[:SHOWN],
         "excluded_count": len(excluded),
