@@ -35,19 +35,32 @@ class CancelErrand:
 
 
 def request(tune: FineTune, user: Any) -> bool:
-    """Ask for the end of a job in whatever state it is; False if it has ended, or is not ours."""
+    """Ask for the end of a job in whatever state it is; False if there is none to end, or it is not ours."""
+    from datasets.finetune import launch  # which cancels what was asked to end while it was set up
+
     with transaction.atomic():
         tune = (
             FineTune.objects.select_for_update(of=("self",))
-            .select_related("connection", "operation", "version__dataset")
+            .select_related(
+                "connection",
+                "operation",
+                "version__dataset",
+                "action",
+                "file__action",
+                "validation_file__action",
+            )
             .get(pk=tune.pk)
         )
-        if tune.state in FineTune.ENDED or tune.cancel_requested or not tune.is_ours:
+        ended = tune.state in FineTune.ENDED or tune.state == FineTune.State.DRAFT
+        if ended or tune.cancel_requested or not tune.is_ours:
             return False
         FineTune.objects.filter(pk=tune.pk).update(cancel_requested=True)
         audit.record(user, "fine_tune.cancel_requested", tune, connection=tune.connection, state=tune.state)
         if tune.remote_id:
             begin(tune, user)
+            return True
+        if tune.state == FineTune.State.ASKING:
+            launch.search_again(tune, user)
             return True
     if tune.operation is not None and not _sent(tune):
         operations.cancel(tune.operation, user)

@@ -97,9 +97,11 @@ def _ended(operation: Operation) -> None:
     tune = FineTune.objects.select_related(*_WITH).filter(pk=operation.subject_id).first()
     if tune is None or tune.state not in SETTING_UP:
         return
-    if open_action(tune) is not None:
+    unsure = open_action(tune)
+    cancelled = operation.state == Operation.State.CANCELLED or tune.cancel_requested
+    if unsure is not None and not (cancelled and unsure.kind == upload.FileErrand.kind):
         tune.state = State.ASKING
-    elif operation.state == Operation.State.CANCELLED:
+    elif cancelled:  # an upload that may be there costs nothing; the next launch looks for it
         tune.state, tune.finished = State.CANCELLED, timezone.now()
     else:
         tune.state, tune.finished = State.FAILED, timezone.now()
@@ -255,6 +257,13 @@ def _refused(tune: FineTune, action: RemoteAction, error: UpstreamError | None) 
 
 
 def _ask(tune: FineTune, work: operations.Working, note: str) -> operations.Done:
+    action = tune.action
+    tune.refresh_from_db(fields=["cancel_requested"])
+    if tune.cancel_requested and action is not None and action.state == RemoteAction.State.NOT_FOUND:
+        with transaction.atomic():
+            work.advance(note=f"{note} As it was cancelled meanwhile, that is all.")
+            _stop(tune, action, work.operation.requested_by, "cancelled")
+        return operations.Done({"state": State.CANCELLED})
     with transaction.atomic():
         work.advance(note=note, step="asking")
         FineTune.objects.filter(pk=tune.pk).update(state=State.ASKING)
@@ -315,10 +324,7 @@ def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
                 return False
             remote.confirm(action, Found(candidate))
         elif choice == "stop":
-            if action is not None:
-                remote.abandon(action, user, "stopped")
-            FineTune.objects.filter(pk=tune.pk).update(state=State.CANCELLED, finished=timezone.now())
-            spending.release(FineTune._meta.label_lower, tune.pk)
+            _stop(tune, action, user, "stopped")
             return True
         else:
             return False
@@ -327,6 +333,25 @@ def decide(tune: FineTune, choice: str, user: Any, candidate: str = "") -> bool:
         )
         _operate(tune, user)
         return True
+
+
+def _stop(tune: FineTune, action: RemoteAction | None, user: Any, why: str) -> None:
+    if action is not None:
+        remote.abandon(action, user, why)
+    FineTune.objects.filter(pk=tune.pk).update(state=State.CANCELLED, finished=timezone.now())
+    spending.release(FineTune._meta.label_lower, tune.pk)
+
+
+def search_again(tune: FineTune, user: Any) -> None:
+    """Look anew for what came of a launch that waits for a person; call it in a transaction."""
+    action = open_action(tune)
+    if action is None:
+        _stop(tune, None, user, "stopped")
+        return
+    remote.look_again(action)
+    state = State.LAUNCHING if tune.action_id else State.UPLOADING
+    FineTune.objects.filter(pk=tune.pk).update(state=state, error={})
+    _operate(tune, user)
 
 
 def try_again(tune: FineTune, user: Any) -> bool:

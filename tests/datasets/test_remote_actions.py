@@ -4,27 +4,24 @@ Workers are processes that end at a crash point as abruptly as by kill -9; what 
 the journal of the service, not in our tables.
 """
 
-from collections.abc import Callable
-from threading import Barrier, Thread
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.urls import reverse
 
 from datasets import remote
 from datasets.finetune import cancel, launch
 from datasets.models import FineTune, FineTuneEvent, UploadedFile
 from datasets.remote import MARK
-from portal.models import AuditEntry, Connection, Operation, RemoteAction, User
+from portal.models import Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
 from portal.upstream import connect
-from tests import factories
 from tests.datasets import material, provider
 from tests.datasets.provider import JOBS, advance, crash_at, created, faults, posts
 from tests.workers import Worker
 
 if TYPE_CHECKING:
-    from django.test import Client
+    pass
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -97,178 +94,6 @@ def test_an_undisturbed_launch_makes_one_upload_and_one_job(tune: FineTune, sand
     assert (job.seed, job.training_file, job.model) == (tune.seed, file_of(tune), tune.base_model)
 
 
-def test_41_killed_before_the_intent_is_sent_it_is_sent_once_after(tune: FineTune, sandbox: Sandbox) -> None:
-    upload_first(tune, sandbox)
-    crash_at("fine_tune.planned")
-    assert posts(sandbox) == 0
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert posts(sandbox) == len(created(sandbox)) == 1
-
-
-def test_42_killed_between_the_intent_and_the_request_a_person_is_asked(
-    tune: FineTune, sandbox: Sandbox, builder: User
-) -> None:
-    upload_first(tune, sandbox)
-    crash_at("fine_tune.sending")
-    assert RemoteAction.objects.get(kind="fine_tune").state == RemoteAction.State.SENDING
-    work_on(tune, sandbox)
-    assert tune.state == State.ASKING
-    assert intent(tune).state == RemoteAction.State.NOT_FOUND
-    assert intent(tune).clean_listings >= 3
-    assert posts(sandbox) == 0
-    assert launch.decide(tune, "again", builder)
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert posts(sandbox) == len(created(sandbox)) == 1
-
-
-def test_42_whoever_stops_instead_has_no_job(tune: FineTune, sandbox: Sandbox, builder: User) -> None:
-    upload_first(tune, sandbox)
-    crash_at("fine_tune.sending")
-    work_on(tune, sandbox)
-    assert launch.decide(tune, "stop", builder)
-    assert not launch.decide(tune, "again", builder)
-    tune.refresh_from_db()
-    assert tune.state == State.CANCELLED
-    assert posts(sandbox) == 0
-
-
-def test_43_killed_while_the_request_is_answered_the_orphan_is_adopted(
-    tune: FineTune, sandbox: Sandbox
-) -> None:
-    upload_first(tune, sandbox)
-    faults(sandbox, {"kind": "slow", "method": "POST", "path": JOBS, "seconds": 30})
-    process = provider.worker_process()
-    provider.wait_until(lambda: created(sandbox))
-    process.kill()
-    process.wait()
-    faults(sandbox)
-    provider.restart()
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert tune.remote_id == created(sandbox)[0].partition(":")[2]
-    assert posts(sandbox) == len(created(sandbox)) == 1
-    assert AuditEntry.objects.filter(verb="remote_action.adopted").count() == 1
-
-
-@pytest.mark.parametrize("point", ["fine_tune.answered", "fine_tune.confirmed"])
-def test_44_killed_after_the_answer_the_job_is_adopted(tune: FineTune, sandbox: Sandbox, point: str) -> None:
-    upload_first(tune, sandbox)
-    crash_at(point)
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert tune.remote_id == created(sandbox)[0].partition(":")[2]
-    assert posts(sandbox) == len(created(sandbox)) == 1
-
-
-@pytest.mark.parametrize(
-    ("fault", "state", "made"),
-    [
-        ({"kind": "drop", "effect": "after"}, State.RUNNING, 1),
-        ({"kind": "status", "status": 500, "effect": "after"}, State.RUNNING, 1),
-        ({"kind": "status", "status": 409, "effect": "after"}, State.RUNNING, 1),
-        ({"kind": "html200"}, State.ASKING, 0),
-        ({"kind": "cut"}, State.RUNNING, 1),
-        ({"kind": "status", "status": 500, "effect": "before"}, State.ASKING, 0),
-        ({"kind": "drop", "effect": "before"}, State.ASKING, 0),
-    ],
-    ids=["timeout, made", "500, made", "409, made", "a web page", "cut answer", "500, not made", "dropped"],
-)
-def test_45_an_answer_that_says_nothing_is_looked_into_and_never_sent_again(
-    tune: FineTune, sandbox: Sandbox, fault: dict[str, Any], state: str, made: int
-) -> None:
-    upload_first(tune, sandbox)
-    faults(sandbox, {**fault, "method": "POST", "path": JOBS, "times": 1})
-    work_on(tune, sandbox)
-    assert tune.state == state
-    assert posts(sandbox) == 1
-    assert len(created(sandbox)) == made
-
-
-def test_46_a_job_that_is_listed_late_is_waited_for(tune: FineTune, sandbox: Sandbox, settings: Any) -> None:
-    settings.RECONCILE_SECONDS = 600
-    upload_first(tune, sandbox)
-    faults(
-        sandbox,
-        {"kind": "status", "status": 500, "effect": "after", "method": "POST", "path": JOBS, "times": 1},
-        {"kind": "lag", "method": "GET", "path": JOBS, "seconds": 60},
-    )
-    for _ in range(5):
-        material.step(launch.KIND)
-    tune.refresh_from_db()
-    assert tune.state == State.LAUNCHING
-    advance(sandbox, 61)
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert posts(sandbox) == len(created(sandbox)) == 1
-
-
-def lose_the_answer(sandbox: Sandbox) -> None:
-    """The service drops every mark, and the answer to the create call is lost."""
-    faults(
-        sandbox,
-        {"kind": "status", "status": 500, "effect": "after", "method": "POST", "path": JOBS, "times": 1},
-        {"kind": "drop_marks", "path": f"{JOBS}*"},
-    )
-
-
-def test_47_without_marks_the_job_is_found_by_its_training_file(tune: FineTune, sandbox: Sandbox) -> None:
-    upload_first(tune, sandbox)
-    lose_the_answer(sandbox)
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert posts(sandbox) == len(created(sandbox)) == 1
-    assert AuditEntry.objects.get(verb="remote_action.adopted").details["by"] == "content"
-
-
-def test_47_a_job_on_the_same_file_that_another_launch_made_is_not_adopted(
-    tune: FineTune, sandbox: Sandbox, builder: User
-) -> None:
-    upload_first(tune, sandbox)
-    faults(sandbox, {"kind": "drop_marks", "path": f"{JOBS}*"})
-    work_on(tune, sandbox)
-    other = FineTune.objects.create(
-        connection=tune.connection,
-        version=tune.version,
-        base_model=tune.base_model,
-        seed=tune.seed,
-        hyperparameters={},
-    )
-    launch.begin(other, builder)
-    lose_the_answer(sandbox)
-    work_on(other, sandbox)
-    assert other.state == State.RUNNING
-    assert other.remote_id != tune.remote_id
-    assert len(created(sandbox)) == 2
-    assert posts(sandbox, "/files") == 1
-
-
-def test_47_two_jobs_that_only_the_file_tells_are_a_persons_decision(
-    tune: FineTune, sandbox: Sandbox, builder: User
-) -> None:
-    upload_first(tune, sandbox)
-    lose_the_answer(sandbox)
-    by_hand = {
-        "model": tune.base_model,
-        "training_file": file_of(FineTune.objects.get()),
-        "seed": tune.seed,
-    }
-    with connect(tune.connection) as upstream:
-        faults(sandbox, {"kind": "drop_marks", "path": f"{JOBS}*"})
-        stranger = upstream.create_job(by_hand)
-    lose_the_answer(sandbox)
-    work_on(tune, sandbox)
-    assert tune.state == State.ASKING
-    assert len(intent(tune).candidates) == 2
-    assert posts(sandbox, f"{stranger.id}/cancel") == 0
-    mine = next(job for job in intent(tune).candidates if job != stranger.id)
-    assert launch.decide(tune, "adopt", builder, mine)
-    work_on(tune, sandbox)
-    assert (tune.state, tune.remote_id) == (State.RUNNING, mine)
-    assert posts(sandbox) == 2
-
-
 def test_two_jobs_with_the_same_mark_become_one(tune: FineTune, sandbox: Sandbox) -> None:
     upload_first(tune, sandbox)
     crash_at("fine_tune.answered")
@@ -280,28 +105,6 @@ def test_two_jobs_with_the_same_mark_become_one(tune: FineTune, sandbox: Sandbox
     material.drain(kinds=[cancel.KIND])
     assert tune.remote_id == created(sandbox)[0].partition(":")[2]
     assert {job.id: job.status for job in provider.jobs(tune.connection)}[second.id] == "cancelled"
-
-
-@pytest.mark.parametrize("point", ["planned", "answered", "confirmed"])
-def test_an_upload_killed_at_any_point_is_made_once(tune: FineTune, sandbox: Sandbox, point: str) -> None:
-    crash_at(f"upload.{point}")
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert len(created(sandbox, "created:file")) == posts(sandbox, "/files") == 1
-    assert posts(sandbox) == 1
-
-
-def test_an_upload_killed_before_it_left_is_asked_about(
-    tune: FineTune, sandbox: Sandbox, builder: User
-) -> None:
-    crash_at("upload.sending")
-    work_on(tune, sandbox)
-    assert tune.state == State.ASKING
-    assert posts(sandbox, "/files") == 0
-    assert launch.decide(tune, "again", builder)
-    work_on(tune, sandbox)
-    assert tune.state == State.RUNNING
-    assert posts(sandbox, "/files") == posts(sandbox) == 1
 
 
 def test_the_same_content_is_uploaded_once_for_two_jobs(
@@ -396,42 +199,4 @@ def test_a_worker_killed_while_it_launches_leaves_one_job_and_the_next_worker_fo
     worker.wait_for(lambda: FineTuneEvent.objects.exists(), 60)
     tune.refresh_from_db()
     assert (tune.state, tune.remote_id) == (State.RUNNING, created(sandbox)[0].partition(":")[2])
-    assert posts(sandbox) == len(created(sandbox)) == posts(sandbox, "/files") == 1
-
-
-def test_48_a_double_click_two_tabs_and_a_replayed_form_launch_once(
-    builder: User, connection: Connection, sandbox: Sandbox, client_of: "Callable[[User], Client]"
-) -> None:
-    tune = material.prepared(builder, connection)
-    second = factories.user("second-builder", "builder")
-    url = reverse("datasets:distill", args=[tune.version_id, "launch"])
-    form = {
-        "fine_tune": tune.pk,
-        "n_epochs": "auto",
-        "batch_size": "auto",
-        "learning_rate_multiplier": "auto",
-        "seed": "7",
-        "suffix": "",
-        "training_type": "GlobalStandard",
-    }
-    clients = [client_of(builder), client_of(builder), client_of(second), client_of(second)]
-    start, answers = Barrier(len(clients)), []
-
-    def click(client: "Client") -> None:
-        from django.db import connection as database
-
-        start.wait()
-        answers.append(client.post(url, form))
-        database.close()
-
-    threads = [Thread(target=click, args=(client,)) for client in clients]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    answers.append(clients[0].post(url, form))
-    page = reverse("datasets:finetune", args=[tune.pk])
-    assert [(answer.status_code, answer["Location"]) for answer in answers] == [(302, page)] * 5
-    assert Operation.objects.filter(kind=launch.KIND).count() == 1
-    work_on(tune, sandbox)
     assert posts(sandbox) == len(created(sandbox)) == posts(sandbox, "/files") == 1
