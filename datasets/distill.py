@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from completions import selection
 from completions.models import FrozenSelection, StoredCompletion
-from datasets import successors
-from datasets.build import build, validate
+from datasets import received, successors
+from datasets.build import validate
 from datasets.finetune import launch as launching
 from datasets.finetune import sweep
 from datasets.models import Dataset, DatasetVersion, FineTune, Purpose, Sweep
@@ -109,7 +109,7 @@ def with_recipe(version: DatasetVersion, user: Any, recipe: Recipe, *, note: str
         )
         if recipe == recipe_of(version):
             return version
-        live = build.operation_of(version)
+        live = received.operation_of(version)
         if version.state in (State.DRAFT, State.FAILED) and not (live is not None and live.is_live):
             version.recipe = recipe.as_data()
             version.save(update_fields=["recipe"])
@@ -177,7 +177,7 @@ def build_now(version: DatasetVersion, user: Any) -> Operation | None:
     """Begin the build of a version that has no file; None where it has one, or was refused."""
     if version.state in (State.READY, State.REFUSED):
         return None
-    return build.begin(version, user)
+    return received.begin(version, user)
 
 
 def set_up(tune: FineTune, values: Mapping[str, Any]) -> None:

@@ -230,7 +230,8 @@ class _Taker:
     def __init__(self, version: DatasetVersion) -> None:
         self._version = version
         self._purpose = version.dataset.purpose
-        self._excluded = dict(Recipe.read(version.recipe).excluded)
+        self._recipe = Recipe.read(version.recipe)
+        self._excluded = dict(self._recipe.excluded)
         self._mend = bool(version.source.get("mend"))
         self._counter = Counter.plain()
 
@@ -281,6 +282,12 @@ class _Taker:
     ) -> _Taken:
         value = json.loads(data)
         example.tokens, how = self._counter.of_data(value)
+        limit = self._recipe.token_limit
+        if limit and example.tokens > limit:
+            if self._recipe.leave_out_long:
+                example.excluded_reason = "too_long"
+                return _Taken(example)
+            found = [*found, validate.warning("over_long", 0)]
         example.content_hash, example.length, example.edited = digest, len(data) + 1, mended
         codes = dict.fromkeys(problem.code for problem in found)
         flags = ""

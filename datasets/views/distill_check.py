@@ -9,8 +9,8 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from datasets import distill, mending, preview, recipe_words
-from datasets.build import build, validate
+from datasets import distill, mending, preview, received, recipe_words
+from datasets.build import validate
 from datasets.models import DatasetVersion
 from datasets.problems import problems_in_words
 from datasets.views.distill_page import page
@@ -37,7 +37,7 @@ def check(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     context = page(
         version,
         "check",
-        operation=build.operation_of(version),
+        operation=received.operation_of(version),
         ready=ready,
         rules=recipe_words.of_version(version.recipe),
         left_out=preview.left_out(version),

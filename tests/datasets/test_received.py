@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from datasets import received, successors
+from datasets import distill, received, successors
 from datasets.build import files
 from datasets.models import Dataset, DatasetVersion, Purpose
 from portal.models import AuditEntry, Connection, Operation, User
@@ -225,6 +225,21 @@ def test_a_file_can_become_the_next_version_of_a_dataset(
     first = received_version(client, source, b"\n".join(rows(3)))
     second = received_version(client, source, b"\n".join(rows(5)), into=first.dataset_id)
     assert (second.dataset_id, second.number, second.parent, second.rows) == (first.dataset_id, 2, first, 5)
+
+
+@pytest.mark.parametrize("size", [1, 70_000], ids=["short rows", "a row too long for the model"])
+def test_an_uploaded_file_can_be_trained_on(
+    builder: User, source: Connection, client_of: SignIn, size: int
+) -> None:
+    long = line(99).replace(b"Answer", b"Answer " * size)
+    version = received_version(client_of(builder), source, b"\n".join([*rows(12), long]))
+    following, tune = distill.choose_model(version, builder, source, "gpt-4.1-mini-2025-04-14")
+    distill.build_now(following, builder)
+    material.drain()
+    following.refresh_from_db()
+    assert (following.state, tune.version) == ("ready", following)
+    assert following.counts["left_out"] == ({"too_long": 1} if size > 1 else {})
+    assert (following == version) == (size == 1)
 
 
 HOSTILE = "../../etc/\u202epasswd<script>alert(1)</script>\x00.jsonl"
