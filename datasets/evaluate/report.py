@@ -1,10 +1,10 @@
 """A run's counts as the numbers, sentences and pictures of its report. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from datasets.evaluate.statistics import Interval, mcnemar, paired_difference, wilson
+from datasets.evaluate.statistics import Interval, holm, mcnemar, paired_difference, wilson
 
 SIGNIFICANT = 0.05
 UNSENDABLE = "unsendable"
@@ -99,14 +99,39 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """How far scores moved from the first target to another one, on the items scored for both."""
+
+    items: int
+    mean: float
+    interval: Interval
+    p: float
+
+    @property
+    def in_words(self) -> str:
+        """The mean difference and its interval, three decimals each."""
+        low, high = signed(self.interval.low, 3), signed(self.interval.high, 3)
+        return f"{signed(self.mean, 3)} ({low} to {high})"
+
+    @property
+    def chance(self) -> str:
+        return chance(self.p)
+
+
+@dataclass(frozen=True)
 class Difference:
-    """A target against the first one, on the items judged for both."""
+    """A target against the first one, on the items judged for both.
+
+    `corrected` is the p-value among those of all graders (Holm); None where it stands alone.
+    """
 
     first: str
     second: str
     items: int
     only_first: int
     only_second: int
+    shift: Shift | None = None
+    corrected: float | None = None
 
     @property
     def points(self) -> float:
@@ -122,7 +147,8 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        return self.items > 0 and self.p < SIGNIFICANT
+        deciding = self.p if self.corrected is None else self.corrected
+        return self.items > 0 and deciding < SIGNIFICANT
 
     @property
     def is_close(self) -> bool:
@@ -146,8 +172,12 @@ class Difference:
 
     @property
     def chance(self) -> str:
-        said = "< 0.001" if self.p < 0.001 else f"= {self.p:.3f}" if self.p < 0.1 else f"= {self.p:.2f}"
-        return f"p {said}".replace(" ", "\N{NO-BREAK SPACE}")
+        return chance(self.p)
+
+    @property
+    def corrected_chance(self) -> str:
+        """The chance among all graders, where that is another one; else empty."""
+        return chance(self.corrected) if self.corrected is not None and self.corrected != self.p else ""
 
 
 @dataclass(frozen=True)
@@ -187,6 +217,11 @@ class Report:
         return self.graders[-1] if self.graders else None
 
     @property
+    def is_corrected(self) -> bool:
+        """Whether p-values of several graders stand beside each other."""
+        return any(one.corrected is not None for judged in self.graders for one in judged.differences)
+
+    @property
     def fresh(self) -> list[Mapping[str, Any]]:
         return [target for target in self.targets if target["kind"] == "fresh"]
 
@@ -217,17 +252,43 @@ def read(summary: Mapping[str, Any], graders: Mapping[int, Mapping[str, Any]]) -
         items=summary.get("items", 0),
         left_out=summary.get("left_out", 0),
         targets=tuple({**target, "errors": _errors(target)} for target in summary.get("targets", ())),
-        graders=tuple(
-            _judged(entry, labels, graders.get(entry["id"], {})) for entry in summary.get("graders", ())
+        graders=_corrected(
+            [_judged(entry, labels, graders.get(entry["id"], {})) for entry in summary.get("graders", ())]
         ),
         ungraded=tuple(summary.get("ungraded", ())),
     )
 
 
-def signed(number: float) -> str:
-    """A number with one decimal and its sign, as print writes it."""
-    text = f"{abs(number):.1f}"
-    return text if text == "0.0" else f"{'+' if number > 0 else '−'}{text}"  # noqa: RUF001  # a minus sign is meant
+def _corrected(graders: Sequence[Judged]) -> tuple[Judged, ...]:
+    """The graders with p-values corrected for asking several of them; all together are one question."""
+    single = [judged for judged in graders if judged.id]
+    if len(single) < 2:
+        return tuple(graders)
+    columns = zip(*(judged.differences for judged in single), strict=True)
+    ps = [holm([difference.p for difference in column]) for column in columns]
+    made = {
+        judged.id: replace(
+            judged,
+            differences=tuple(
+                replace(difference, corrected=ps[target][place])
+                for target, difference in enumerate(judged.differences)
+            ),
+        )
+        for place, judged in enumerate(single)
+    }
+    return tuple(made.get(judged.id, judged) for judged in graders)
+
+
+def chance(p: float) -> str:
+    """A p-value as a report says it."""
+    said = "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+    return f"p {said}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def signed(number: float, decimals: int = 1) -> str:
+    """A number with so many decimals and its sign, as print writes it."""
+    text = f"{abs(number):.{decimals}f}"
+    return text if not float(text) else f"{'+' if number > 0 else '−'}{text}"  # noqa: RUF001  # a minus sign is meant
 
 
 def _errors(target: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -260,12 +321,19 @@ def _judged(entry: Mapping[str, Any], labels: Mapping[str, str], grader: Mapping
                 items=pair["both_judged"],
                 only_first=pair["only_first"],
                 only_second=pair["only_second"],
+                shift=_shift(pair.get("scores")),
             )
             for pair in entry["pairs"]
         ),
         threshold=grader.get("threshold"),
         explained=grader.get("explained", ""),
     )
+
+
+def _shift(scores: Mapping[str, Any] | None) -> Shift | None:
+    if not scores:
+        return None
+    return Shift(scores["n"], scores["mean"], Interval(scores["low"], scores["high"]), scores["p"])
 
 
 def _share(cell: Cell) -> str:

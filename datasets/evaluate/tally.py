@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from datasets.evaluate.statistics import mean_difference, wilcoxon
 from datasets.evaluate.targets import Target, read
 from datasets.models import Call, Result, Run
 
@@ -46,16 +47,19 @@ class Verdicts:
         self._bins = {key: [0] * BINS for key in keys}
         self._sums = dict.fromkeys(keys, 0.0)
         self._pairs: dict[tuple[int, str], Counter[str]] = {key: Counter() for key in keys}
+        self._changes: dict[tuple[int, str], list[float]] = {key: [] for key in keys}
+        self._finer: set[int] = set()  # graders whose scores say more than passed and failed
         self.errors: Counter[str] = Counter()
 
     def add_all(self, rows: Iterable[tuple[int, str, int, float | None, bool | None, str]]) -> None:
         """Rows in the order of their items: (item, target, grader, score, passed, error)."""
         item: int | None = None
         seen: dict[tuple[int, str], bool | None] = {}
+        scores: dict[tuple[int, str], float] = {}
         for example, target, grader, score, passed, error in rows:
             if example != item:
-                self._close(seen)
-                item, seen = example, {}
+                self._close(seen, scores)
+                item, seen, scores = example, {}, {}
             if (grader, target) not in self._counts:
                 continue
             seen[grader, target] = passed
@@ -65,7 +69,10 @@ class Verdicts:
             if score is not None:
                 self._bins[grader, target][min(BINS - 1, max(0, int(score * BINS)))] += 1
                 self._sums[grader, target] += score
-        self._close(seen)
+                scores[grader, target] = score
+                if score not in (0, 1):
+                    self._finer.add(grader)
+        self._close(seen, scores)
 
     def cells(self, grader: int) -> list[dict[str, Any]]:
         """Per target: how many passed, failed, could not be judged; mean and spread of the scores."""
@@ -86,7 +93,11 @@ class Verdicts:
         return made
 
     def pairs(self, grader: int) -> list[dict[str, Any]]:
-        """Per further target, against the first: items judged for both, and those that only one passes."""
+        """Per further target, against the first: items judged for both, and those that only one passes.
+
+        `scores` is there where scores are finer than that: the mean of the paired differences, its interval,
+        and how likely such a shift is by chance.
+        """
         return [
             {
                 "first": self.targets[0],
@@ -94,16 +105,35 @@ class Verdicts:
                 "both_judged": self._pairs[grader, target].total(),
                 "only_first": self._pairs[grader, target]["first"],
                 "only_second": self._pairs[grader, target]["second"],
+                "scores": self._shift(grader, target),
             }
             for target in self.targets[1:]
         ]
 
+    def _shift(self, grader: int, target: str) -> dict[str, float] | None:
+        changes = self._changes[grader, target] if grader in self._finer else []
+        found = mean_difference(changes)
+        if found is None:
+            return None
+        mean, interval = found
+        return {
+            "n": len(changes),
+            "mean": mean,
+            "low": interval.low,
+            "high": interval.high,
+            "p": wilcoxon(changes),
+        }
+
     def _count(self, grader: int, target: str, *, passed: bool | None) -> None:
         self._counts[grader, target]["ungraded" if passed is None else "passed" if passed else "failed"] += 1
 
-    def _close(self, seen: dict[tuple[int, str], bool | None]) -> None:
+    def _close(self, seen: dict[tuple[int, str], bool | None], scores: dict[tuple[int, str], float]) -> None:
         if not seen:
             return
+        for (grader, target), score in scores.items():
+            before = scores.get((grader, self.targets[0]))
+            if before is not None and target != self.targets[0]:
+                self._changes[grader, target].append(score - before)
         for target in self.targets:
             verdicts = [seen.get((grader, target)) for grader in self.graders]
             passed = False if False in verdicts else None if None in verdicts else True

@@ -153,3 +153,59 @@ def test_a_distribution_fills_its_drawing() -> None:
 @pytest.mark.parametrize(("number", "text"), [(1.25, "+1.2"), (-3.04, "−3.0"), (0.04, "0.0"), (-0.04, "0.0")])  # noqa: RUF001  # a minus sign is meant
 def test_differences_carry_their_sign(number: float, text: str) -> None:
     assert signed(number) == text
+
+
+def test_scores_that_move_are_said_with_their_interval_and_chance() -> None:
+    verdicts = Verdicts(TARGETS, [1])
+    for item in range(40):
+        verdicts.add_all(
+            [(item, "first", 1, 0.5, True, ""), (item, "second", 1, 0.6 + item / 1000, True, "")]
+        )
+    (pair,) = verdicts.pairs(1)
+    assert (pair["scores"]["n"], round(pair["scores"]["mean"], 4)) == (40, 0.1195)
+    assert pair["scores"]["low"] < 0.1195 < pair["scores"]["high"]
+    assert pair["scores"]["p"] < 1e-6
+
+
+def test_scores_that_only_say_passed_or_failed_are_not_said_twice() -> None:
+    verdicts = Verdicts(TARGETS, [1])
+    for item in range(5):
+        verdicts.add_all([(item, "first", 1, 0.0, False, ""), (item, "second", 1, 1.0, True, "")])
+    assert verdicts.pairs(1)[0]["scores"] is None
+
+
+def test_an_item_scored_for_one_only_moves_nothing() -> None:
+    verdicts = Verdicts(TARGETS, [1])
+    verdicts.add_all([(1, "first", 1, 0.4, False, ""), (1, "second", 1, None, None, "No answer.")])
+    verdicts.add_all([(2, "second", 1, 0.9, True, "")])
+    assert verdicts.pairs(1)[0]["scores"] is None
+
+
+def test_among_several_graders_a_difference_by_chance_stays_as_rare() -> None:
+    graders = range(1, 7)
+    verdicts = Verdicts(TARGETS, list(graders))
+    for item in range(60):
+        lost = {grader: item < (11 if grader == 1 else 0) for grader in graders}
+        verdicts.add_all(
+            row
+            for grader in graders
+            for row in (
+                (item, "first", grader, 1.0, True, ""),
+                (item, "second", grader, float(item >= 6 or grader > 1), not (item < 6 and lost[grader]), ""),
+            )
+        )
+    summary = {
+        "targets": [{"key": key, "label": key, "kind": "stored"} for key in TARGETS],
+        "graders": [
+            {"id": pk, "name": f"G{pk}", "cells": verdicts.cells(pk), "pairs": verdicts.pairs(pk)}
+            for pk in (*graders, OVERALL)
+        ],
+    }
+    made = read(summary, {})
+    first, overall = made.graders[0].differences[0], made.graders[-1].differences[0]
+    assert (first.only_first, round(first.p, 5), round(first.corrected or 0, 5)) == (6, 0.03125, 0.1875)
+    assert not first.is_clear
+    assert "0.19" in first.corrected_chance
+    assert overall.corrected is None
+    assert overall.is_clear
+    assert made.is_corrected
