@@ -1,6 +1,6 @@
 """`python -m tests.bench [--quick] [sync] [memory] [kills]`, or on their own `pane …`, `peers …`,
-`peers-export …`, `alike …`, `transfer …`, `bulk` and `next …`; `make bench` runs the first three parts and
-the pane. 1 if what must hold does not.
+`peers-export …`, `alike …`, `transfer …`, `bulk`, `next …` and `datasets …`; `make bench` runs the first
+three parts and the pane. 1 if what must hold does not.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import sys
 from tests.bench import (
     alike,
     bulk,
+    datasets,
     kills,
     memory,
     next_row,
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> int:
         "alike": alike.main,
         "transfer": transfer.main,
         "bulk": bulk.main,
+        "datasets": datasets.main,
         "next": next_row.main,
     }
     if arguments and arguments[0] in alone:

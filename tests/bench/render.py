@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench import datasets_table
 from tests.bench.pane_places import ENGINES, HOME, ROOT
 from tests.bench.peers import QUESTIONS, compared
 
@@ -409,6 +410,7 @@ def write(document: Path, home: Path) -> list[str]:
         "transfer": lambda: transfer(home),
         "export": lambda: exports(home),
         "next": lambda: next_row(home),
+        "datasets": lambda: datasets_table.of(home),
     }
     text, filled = document.read_text(), []
     for name, make in parts.items():
