@@ -40,8 +40,8 @@ def of(home: Path) -> list[str]:
     growth = found["plain"]["memory"] / found["small"]["memory"]
     missed = "" if stays_small(found) else " **missed**"
     return [
-        f"{found['rows']:,} rows. Machine: {machine['processor']}, {machine['cores']} cores, SQLite; commit {machine['commit']};"
-        f" {machine['when'][:10]}.",
+        f"{found['rows']:,} rows. Machine: {machine['processor']}, {machine['cores']} cores, SQLite;"
+        f" commit {machine['commit']}; {machine['when'][:10]}.",
         "",
         *render.table(HEADER, [_line(found, name) for name in TITLES]),
         f"Peak memory with a tenth of the rows: {found['small']['memory']:,.0f} MB; with all of them"
