@@ -15,7 +15,7 @@ from datasets.contamination import KINDS, Found, Pair, Side, between_splits
 from datasets.models import DatasetVersion
 from datasets.recipe import SPLITS
 from portal.htmx import go, wants_fragment
-from portal.permissions import fetch
+from portal.permissions import Verb, fetch, may
 
 PAGE = 10
 MOST_OFFERED = 200
@@ -36,7 +36,8 @@ class Row:
 def contamination(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Compare. What is compared stands in the address; posting begins a comparison that takes long."""
     versions = DatasetVersion.objects.select_related("dataset")
-    version: DatasetVersion = fetch(versions, request.user, dataset=pk, number=number)
+    verb: Verb = "act" if request.method == "POST" else "read"
+    version: DatasetVersion = fetch(versions, request.user, verb, dataset=pk, number=number)
     here = request.get_full_path()
     if wants_fragment(request) and request.method == "GET":  # the comparison has ended: a new page
         return go(request, here)
@@ -60,7 +61,11 @@ def contamination(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             return redirect(here)
         found = contamination_run.found(side, against)
         operation = contamination_run.newest(side, against) if found is None else None
-        context |= {"found": found, "operation": operation}
+        context |= {
+            "found": found,
+            "operation": operation,
+            "may_act": may(DatasetVersion.objects, request.user, "act", version),
+        }
         if found is not None:
             context |= _shown(request, found, side, against)
     return render(request, "datasets/contamination.html", context)

@@ -234,6 +234,7 @@ def test_the_same_rows_are_not_compared_with_themselves(
 def test_many_rows_are_compared_in_the_background_and_go_on_after_a_crash(
     two: tuple[DatasetVersion, DatasetVersion],
     builder: User,
+    reader: User,
     client_of: SignIn,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -242,6 +243,8 @@ def test_many_rows_are_compared_in_the_background_and_go_on_after_a_crash(
     monkeypatch.setattr("datasets.comparing_files.CHUNK", 5)
     client, where = client_of(builder), url(second, **{"with": first.pk})
     assert client.get(where).context["found"] is None
+    assert b"Compare them" in client.get(where).content
+    assert b"Compare them" not in client_of(reader).get(where).content
     client.post(where)
     client.post(where)
     operation = Operation.objects.get(kind=contamination_run.KIND)
@@ -263,4 +266,5 @@ def test_many_rows_are_compared_in_the_background_and_go_on_after_a_crash(
         "conversation": 1,
         "near": 1,
     }
+    assert client_of(reader).get(where).context["found"].known == 4
     assert not contamination_run._folder(operation).exists()

@@ -38,6 +38,8 @@ def addresses(builder: User) -> dict[str, str]:
         "version_delete": [version.dataset_id, version.number],
         "distill_start": [material.frozen(builder, rows).pk],
         "distill": [version.pk, "launch"],
+        "personal": [version.pk],
+        "contamination": [version.dataset_id, version.number],
         "distill_mend": [version.pk],
         "finetune": [tune.pk],
         "finetune_cancel": [tune.pk],
