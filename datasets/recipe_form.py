@@ -104,8 +104,8 @@ class DataForm(forms.Form):
     only_approved = _rule("Only approved completions", "Leaves out what nobody approved in review.")
     drop = _several("Leave out", [(code, _sentence(words)) for code, words in DROPS.items()])
     lengths = _rule("Only answers of a certain length", "Leaves out what is too short or too long.")
-    shortest = _number("At least", 0, 10**6, "Tokens of the answer; empty for no limit.")
-    longest = _number("At most", 0, 10**6, "Tokens of the answer; empty for no limit.")
+    shortest = _number("Shortest", 0, 10**6, "Tokens of the answer; empty for no limit.")
+    longest = _number("Longest", 0, 10**6, "Tokens of the answer; empty for no limit.")
     put_back = _rule("Put back what was excluded by hand", "The next version has these rows again.")
     # What a row says
     use_corrections = _rule(
@@ -134,7 +134,7 @@ class DataForm(forms.Form):
     duplicates = _pick("Duplicates", DUPLICATES, widget=forms.RadioSelect)
     cap = _rule("At most so many of a kind", "Keeps one customer or one template from outweighing the rest.")
     cap_by = _pick("Of the same")
-    cap_most = _number("At most", 1, 10**7, "Rows; the best are kept.")
+    cap_most = _number("Most rows of each", 1, 10**7, "The best are kept.")
     sample = _rule("Only a sample", "Draws some of the rows that are left.")
     sample_rows = _number("Rows", 1, 10**7)
     sample_by = _pick("Evenly over")
