@@ -27,6 +27,7 @@ MAX_WITH_IMAGES = 50_000
 MAX_JOB_TOKENS = 2_000_000_000
 _TOKEN_LIMITS = (("gpt-4.1-nano", 32_768), ("gpt-4.1", 65_536), ("gpt-4o", 65_536), ("o4-mini", 65_536))
 _COMPLETIONS = ("babbage-", "davinci-")
+_REASONING = ("o1", "o3", "o4", "gpt-5")  # are reinforced, not shown how
 # What the providers say that they train: (provider, or any; the beginning of the model's name).
 _METHODS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     Purpose.PREFERENCE: (("azure", "gpt-4o-2024-08-06"), ("azure", "gpt-4.1"), ("openai", "gpt-4.1")),
@@ -227,10 +228,10 @@ def of_job(
 
 def trains_by(model: str, purpose: str, provider: str) -> bool:
     """Whether the model is known to be trained in this way; where nothing is said, it is taken to be."""
+    base = model.removeprefix("ft:")
     known = _METHODS.get(purpose)
     if known is None:
-        return True
-    base = model.removeprefix("ft:")
+        return not base.startswith(_REASONING)
     return any(
         base.startswith(name) for place, name in known if not (place and provider) or place == provider
     )

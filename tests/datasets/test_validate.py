@@ -177,6 +177,7 @@ REINFORCED = {"purpose": Purpose.REINFORCEMENT, "model": "o4-mini-2025-04-16", "
         ("method_model", {"purpose": Purpose.PREFERENCE, "model": "gpt-4o-mini-2024-07-18"}),
         ("method_model", {"purpose": Purpose.PREFERENCE, "model": "gpt-4o-2024-08-06", "provider": "openai"}),
         ("method_model", {"purpose": Purpose.REINFORCEMENT, "validation": 10}),
+        ("method_model", {"model": "o4-mini-2025-04-16"}),
     ],
 )
 def test_a_job_that_cannot_be_is_said_before_it_is_asked_for(code: str, changes: dict[str, Any]) -> None:
