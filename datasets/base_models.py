@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from datasets import radar
 from datasets.build import validate
 from datasets.models import Purpose
 from portal import prices
@@ -86,6 +87,7 @@ def ask(connection: Connection, purpose: str = Purpose.SUPERVISED) -> Offer:
     except UpstreamError as error:
         offer = suggested(connection, purpose)
         return Offer(offer.families, told=False, problem=f"{error.message} {error.hint}".strip())
+    radar.remember(connection, models)
     return offered(connection, models, purpose)
 
 

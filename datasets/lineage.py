@@ -18,7 +18,7 @@ KINDS: Final[Mapping[str, str]] = {
 }
 MOST: Final = 5  # of one kind; the rest is a number
 # The page lays the columns out by the same numbers, see css/lineage.css.
-WIDTH, HEIGHT, ACROSS, BETWEEN, TOP = 172, 48, 44, 12, 30
+WIDTH, HEIGHT, ACROSS, BETWEEN, TOP = 150, 48, 36, 12, 30
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,14 @@ class Costs:
     reserved: str = ""
     settled: str = ""
     about: str = ""
+    over: bool = False  # it has ended: what was estimated no longer says what it costs
 
     @property
     def shortly(self) -> str:
         """The one amount that is nearest to the truth."""
         if self.settled:
             return self.settled
-        nearest = self.about or self.estimated
+        nearest = self.about or ("" if self.over else self.estimated)
         return f"about {nearest}" if nearest else ""
 
 
@@ -58,6 +59,7 @@ def _of(tune: FineTune, kept: Spending | None) -> Costs:
         reserved=_words(reserved),
         settled=_words(settled),
         about=_words(worked_out(tune)) if settled is None else "",
+        over=tune.state in FineTune.ENDED,
     )
 
 

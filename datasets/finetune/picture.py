@@ -25,6 +25,7 @@ _RUNNING = {
 _TONE = {
     State.DRAFT: "none",
     State.ASKING: "warn",
+    State.PAUSED: "warn",
     State.SUCCEEDED: "ok",
     State.FAILED: "bad",
     State.CANCELLED: "none",
