@@ -18,6 +18,7 @@ urlpatterns = [
     path(f"{_JOB}pause/", finetunes.hold, name="finetune_pause"),
     path(f"{_JOB}resume/", finetunes.resume, name="finetune_resume"),
     path(f"{_JOB}adopt/", finetunes.adopt, name="finetune_adopt"),
+    path(f"{_JOB}files/remove/", finetunes.remove_file, name="finetune_remove_file"),
     path(f"{_JOB}results/<int:number>/", finetunes.results, name="finetune_results"),
     path(f"{_JOB}deploy/", deployments.new, name="deploy"),
     path(f"{_JOB}checkpoints/<int:checkpoint>/try/", deployments.use_checkpoint, name="checkpoint_use"),

@@ -20,10 +20,12 @@ from datasets.finetune import (
     pause,
     picture,
     timeline,
+    upload,
 )
 from datasets.finetune import cancel as cancelling
 from datasets.models import Checkpoint, Deployment, FineTune, FineTuneEvent
 from datasets.views import deployments
+from portal import spending
 from portal.htmx import fragment, toast, wants_fragment
 from portal.permissions import fetch, may
 from portal.upstream import UpstreamError, connect
@@ -167,10 +169,19 @@ def _files(tune: FineTune) -> list[dict[str, Any]]:
         if isinstance(name, str) and name
     ]
     results = [name for name in tune.result_files if isinstance(name, str) and name]
-    return found + [
-        {"title": "Result file", "id": name, "size": None, "number": number}
-        for number, name in enumerate(results, start=1)
+    left = [
+        {"title": "Left behind by an upload", "id": name, "size": None, "left": True}
+        for file in (tune.file, tune.validation_file)
+        for name in (file.leftovers if file is not None else ())
     ]
+    return (
+        found
+        + left
+        + [
+            {"title": "Result file", "id": name, "size": None, "number": number}
+            for number, name in enumerate(results, start=1)
+        ]
+    )
 
 
 @require_safe
@@ -221,8 +232,12 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
 def again(request: HttpRequest, pk: int) -> HttpResponse:
     """Launch a job again that failed before it was created."""
     tune = _tune(request, pk, act=True)
-    launch.try_again(tune, request.user)
-    return redirect("datasets:finetune", tune.pk)
+    back = redirect("datasets:finetune", tune.pk)
+    try:
+        launch.try_again(tune, request.user)
+    except spending.OverBudget as problem:
+        return toast(request, back, str(problem), "bad")
+    return back
 
 
 @require_POST
@@ -231,6 +246,23 @@ def refresh(request: HttpRequest, pk: int) -> HttpResponse:
     tune = _tune(request, pk, act=True)
     follow.hurry([tune])
     return redirect("datasets:finetune", tune.pk)
+
+
+@require_POST
+def remove_file(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a file that an upload of this job left behind at the provider."""
+    tune = _tune(request, pk, act=True)
+    back, name = redirect("datasets:finetune", tune.pk), request.POST.get("file", "")
+    try:
+        done = any(
+            upload.remove_leftover(file, name, request.user)
+            for file in (tune.file, tune.validation_file)
+            if file is not None
+        )
+    except UpstreamError as error:
+        return toast(request, back, f"It was not deleted: {error.message} {error.hint}".strip(), "bad")
+    text = "The file is deleted at the provider." if done else "The file is gone already."
+    return toast(request, back, text, "ok" if done else "info")
 
 
 @require_POST

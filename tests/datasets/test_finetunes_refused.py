@@ -1,17 +1,22 @@
 """A refused job says what is the matter and what to do; nothing was made, and the dataset is still there."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.urls import reverse
 
 from datasets.build import files
 from datasets.finetune import launch
 from datasets.finetune.advice import advise
-from datasets.models import FineTune
+from datasets.models import FineTune, UploadedFile
 from portal.models import RemoteAction, User
 from portal.sandbox import Sandbox
 from tests.datasets import jobs, material, provider
 from tests.datasets.provider import JOBS, created, faults, posts
+
+if TYPE_CHECKING:
+    from django.test import Client
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -74,3 +79,28 @@ def test_a_mistake_in_the_request_is_no_closed_service(message: str) -> None:
 
     body = json.dumps({"error": {"message": message, "code": "invalidPayload"}}).encode()
     assert error_from_answer(400, {}, body, action="fine_tune", write=True).kind == "bad_request"
+
+
+def test_a_file_that_an_upload_left_behind_is_on_the_page_and_whoever_may_act_deletes_it(
+    builder: User, reader: User, sandbox: Sandbox, client_of: "Callable[[User], Client]"
+) -> None:
+    tune = material.prepared(builder, provider.azure(sandbox))
+    faults(sandbox, {"kind": "file_error", "path": "/files", "times": 1})
+    launch.begin(tune, builder)
+    jobs.settle(tune, sandbox)
+    page = reverse("datasets:finetune", args=[tune.pk])
+    remove = reverse("datasets:finetune_remove_file", args=[tune.pk])
+    (broken,) = UploadedFile.objects.get().leftovers
+    shown = client_of(builder).get(page).content.decode()
+    assert broken in shown
+    assert remove in shown
+    seen_only = client_of(reader).get(page).content.decode()
+    assert broken in seen_only
+    assert remove not in seen_only
+    client = client_of(builder)
+    client.post(remove, {"file": "file-somebody-else-s"})
+    assert posts(sandbox, f"/files/{broken}", "DELETE") == 0
+    client.post(remove, {"file": broken})
+    assert posts(sandbox, f"/files/{broken}", "DELETE") == 1
+    assert UploadedFile.objects.get().leftovers == []
+    assert broken not in client.get(page).content.decode()

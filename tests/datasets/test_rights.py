@@ -49,6 +49,7 @@ def addresses(builder: User) -> dict[str, str]:
         "finetune_pause": [tune.pk],
         "finetune_resume": [tune.pk],
         "finetune_adopt": [tune.pk],
+        "finetune_remove_file": [tune.pk],
         "finetune_results": [tune.pk, 1],
         "checkpoint_use": [tune.pk, 1],
         "checkpoint_evaluate": [tune.pk, 1],
