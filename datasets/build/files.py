@@ -4,6 +4,7 @@ The artifact appears under its name complete or not at all; until then the file 
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -57,13 +58,10 @@ def growing(version: DatasetVersion) -> Path:
 
 @contextlib.contextmanager
 def append_at(path: Path, offset: int) -> Iterator[BinaryIO]:
-    """Write from `offset` on and have it on the disk at the end.
-
-    Nothing is cut off here: the same rows give the same bytes, so a worker that wakes up late writes what is
-    there already.
-    """
+    """Write from `offset` on and have it on the disk at the end. BlockingIOError while another does."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         file.seek(offset)
         yield file
         file.flush()

@@ -1,7 +1,7 @@
 """The first phase of a build: row by row from the frozen selection into a growing file.
 
 A chunk's bytes are on the disk before its rows and the cursor are committed; a worker that takes over writes
-the same bytes at the same offset. A build that was killed anywhere ends in the same file as one that was not.
+at the same offset. A build that was killed anywhere ends in the same file as one that was not.
 """
 
 import codecs
@@ -27,6 +27,7 @@ from datasets.models import DatasetVersion, Example
 from datasets.recipe import Recipe
 from portal import operations
 from portal.crashpoints import crashpoint
+from portal.models import Operation
 
 CHUNK = 500
 MAX_PROBLEMS = 200  # kept with their line numbers; the rest is counted
@@ -111,8 +112,10 @@ class _Chunk:
         """Append what has a line, then commit all rows with the place that was reached."""
         cursor = self._cursor
         lines, runs = cursor.lines, cursor.runs
+        self._hold()
         with ExitStack() as stack:
             file = stack.enter_context(files.append_at(self._growing, cursor.offset))
+            self._hold()
             for each in taken:
                 made = maker.make(each.material, cursor.lines + 1)
                 if isinstance(made, Made):
@@ -126,6 +129,17 @@ class _Chunk:
         crashpoint("dataset.build.written")
         self._commit()
         crashpoint("dataset.build.committed")
+
+    def _hold(self) -> None:
+        """Raise LeaseLost if another worker has taken over. While the file is held, none writes to it.
+
+        One that wakes up late must not write over what its successor wrote: people may have corrected or
+        deleted rows meanwhile, so it would not be the same.
+        """
+        operation = self._work.operation
+        mine = Operation.objects.filter(pk=operation.pk, fence=operation.fence, state=Operation.State.RUNNING)
+        if not mine.exists():
+            raise operations.LeaseLost
 
     def _mark(self, stack: ExitStack, lines: int, runs_at: int) -> None:
         assert self._marker is not None

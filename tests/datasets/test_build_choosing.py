@@ -15,8 +15,10 @@ from completions.models import ReviewEvent, StoredCompletion
 from completions.reviewing import Said
 from datasets.build import build, files, layout, writing
 from datasets.build.marks import Beside
+from datasets.build.taking import Sources
 from datasets.models import Dataset, DatasetVersion, Purpose
 from datasets.recipe import Cap, Pairs, Recipe, Sample, Split
+from portal import steps
 from portal.models import Connection, Operation, User
 from tests import factories
 from tests.datasets import material
@@ -269,6 +271,50 @@ def test_a_build_that_ends_at_any_commit_goes_on_to_the_same_bytes(
         beside = Beside.of(files.growing(version))
         assert not any(path.exists() for path in (beside.marks, beside.runs, beside.choice, beside.laid))
         version.delete()
+
+
+def test_a_worker_that_wakes_up_late_writes_nothing_over_its_successor(
+    builder: User, source: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "CHUNK", 10)
+    rows = material.many(source, 40)
+    version = draft(builder, rows, Recipe())
+    operation = build.begin(version, builder)
+    late: list[bytes] = []
+
+    def succeeded(self: Sources, ids: Any) -> Any:
+        """While the second chunk is read, another worker takes over and finishes, with one row less."""
+        if ids[0] == rows[29].pk and not late:
+            late.append(b"")
+            rows[25].delete()
+            Operation.objects.filter(pk=operation.pk).update(lease_until="2020-01-01T00:00:00Z")
+            material.drain(kinds=[build.KIND])
+            late[0] = content(DatasetVersion.objects.get(pk=version.pk))
+        return take(self, ids)
+
+    take = Sources.take
+    monkeypatch.setattr(Sources, "take", succeeded)
+    steps.work_on(operation.pk)
+    version.refresh_from_db()
+    assert version.state == version.State.READY
+    assert version.counts["left_out"] == {"deleted": 1}
+    assert late == [content(version)]
+    assert hashlib.sha256(late[0]).hexdigest() == version.sha256
+    assert not files.growing(version).exists()
+
+
+def test_a_file_that_is_held_by_a_worker_that_hangs_is_left_alone(builder: User, source: Connection) -> None:
+    version = draft(builder, material.many(source, 12), Recipe())
+    operation = build.begin(version, builder)
+    version.refresh_from_db()
+    with files.append_at(files.growing(version), 0):
+        steps.work_on(operation.pk)
+        operation.refresh_from_db()
+        assert operation.state == Operation.State.WAITING
+        assert files.size_of(files.growing(version)) == 0
+    material.drain(kinds=[build.KIND])
+    version.refresh_from_db()
+    assert version.state == version.State.READY
 
 
 @pytest.mark.parametrize("lost", ["growing", "marks", "runs", "choice", "laid"])
