@@ -34,14 +34,16 @@ _SHAPES: Final = (
     ("Entra client secret", "Q~", _shape(r"[A-Za-z0-9_~.-]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}")),
     ("JSON web token", "eyJ", re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*", re.ASCII)),
 )
-# Of these the first group is the secret.
+# Of these the first group is the secret; the text, in small letters, holds one of the words in front.
 _NAMED: Final = (
     (
         "bearer token",
+        ("bearer",),
         re.compile(r"\bbearer[ \t]{1,3}([A-Za-z0-9._~+/-]{16,4000}={0,2})", re.IGNORECASE),
     ),
     (
         "key with its name",
+        ("key", "secret", "token"),
         re.compile(
             r"(?<![A-Za-z0-9])(?:api[_-]?key|account[_-]?key|shared[_-]?access[_-]?key|subscription[_-]?key|"
             r"access[_-]?key|secret[_-]?key|secret[_-]?access[_-]?key|client[_-]?secret|access[_-]?token|"
@@ -49,9 +51,14 @@ _NAMED: Final = (
             re.IGNORECASE,
         ),
     ),
-    ("signature of a link", re.compile(r"[?&](?:sig|signature|X-Amz-Signature)=([A-Za-z0-9%+/_-]{32,256})")),
+    (
+        "signature of a link",
+        ("sig",),
+        re.compile(r"[?&](?:sig|signature|X-Amz-Signature)=([A-Za-z0-9%+/_-]{32,256})"),
+    ),
     (
         "password",
+        ("pass", "pwd"),
         re.compile(
             r"(?<![A-Za-z0-9])(?:password|passwd|passwort|pwd)[\"'\s]{0,3}[:=][ \t\"']{0,3}"
             r"([^\s\"',;<>{}]{8,128})",
@@ -60,6 +67,7 @@ _NAMED: Final = (
     ),
     (
         "password in a link",
+        ("://",),
         re.compile(r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,20}://([^\s/:@]{1,100}:[^\s/@]{1,200})@"),
     ),
 )
@@ -83,11 +91,14 @@ def secrets(text: str, key: str = "") -> Iterator[Found]:
             for match in shape.finditer(text):
                 if len(set(match[0])) >= 8:  # sk-xxxxxxxx… stands for a key and is none
                     yield Found(match.start(), match.end(), match[0], what)
-    for what, shape in _NAMED:
-        for match in shape.finditer(text):
-            if _is_random(match[1]):
-                yield Found(match.start(1), match.end(1), match[1], what)
-    yield from _private_keys(text)
+    small = text.lower()
+    for what, words, shape in _NAMED:
+        if any(word in small for word in words):
+            for match in shape.finditer(text):
+                if _is_random(match[1]):
+                    yield Found(match.start(1), match.end(1), match[1], what)
+    if "-----BEGIN " in text:
+        yield from _private_keys(text)
 
 
 def _is_random(text: str) -> bool:

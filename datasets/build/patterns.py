@@ -50,6 +50,7 @@ _CARD: Final = re.compile(
     r"|[0-9]{4}([ \u00a0-])[0-9]{6}\2[0-9]{4,5})"
     r"(?!\w)(?!-\w)(?![.,][0-9])"
 )
+_FOUR: Final = re.compile("[0-9]{4}")
 # First digits of a network and how many digits its cards have.
 _NETWORKS: Final = (
     (re.compile("4"), (13, 16, 19)),
@@ -65,6 +66,8 @@ _NETWORKS: Final = (
 
 def cards(text: str) -> Iterator[Found]:
     """Payment cards: digits of a known network in its usual groups, with the right check digit."""
+    if not _FOUR.search(text):
+        return
     for match in _CARD.finditer(text):
         digits = "".join(sign for sign in match[0] if sign in "0123456789")
         known = any(len(digits) in lengths and first.match(digits) for first, lengths in _NETWORKS)
@@ -141,7 +144,7 @@ _NO_ADDRESS: Final = re.compile(
 
 
 def addresses(text: str) -> Iterator[Found]:
-    """IPv4 and IPv6 addresses; not version numbers, netmasks and those that mean "this machine"."""
+    """IPv4 and IPv6 addresses; not version numbers, netmasks and those that mean "here"."""
     if "." in text:
         for match in _IPV4.finditer(text):
             if not _NO_ADDRESS.search(text, max(0, match.start() - 12), match.start()):
@@ -156,5 +159,5 @@ def _address(match: re.Match[str]) -> Iterator[Found]:
         address: IPv4Address | IPv6Address = ip_address(match[0])
     except ValueError:
         return
-    if not (address.is_unspecified or address.is_loopback or match[0].startswith("255.")):
+    if not (address.is_unspecified or address.is_loopback or match[0].startswith(("0.", "255."))):
         yield Found(match.start(), match.end(), str(address))
