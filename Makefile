@@ -67,6 +67,7 @@ lock: $(UV) ## compile the lock files from pyproject.toml
 	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --extra postgres -o requirements.lock $(ARGS)
 	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --extra embedded -c requirements.lock -o requirements-embedded.lock $(ARGS)
 	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --extra parquet -c requirements.lock -o requirements-parquet.lock $(ARGS)
+	$(UV) pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --extra tokens -c requirements.lock -o requirements-tokens.lock $(ARGS)
 	$(UV) pip compile -q --group dev --universal --generate-hashes --no-emit-index-url -c requirements.lock -o requirements-dev.lock $(ARGS)
 
 clean: ## remove what was installed and cached; your data stays
