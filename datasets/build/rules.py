@@ -20,7 +20,7 @@ _DECLINES = re.compile(
     r"i apologi[sz]e[,.]?(?: but)?|as an ai(?: language)?(?: model| assistant)?,?)?\s*"
     r"i(?:[\u2019']m| am)?\s?(?:can(?:no|[\u2019'])t|can not|won[\u2019']t|will not|unable to|not able to|"
     r"must decline)\s+"
-    r"(?:to\s+)?(?:help|assist|comply|fulfil|fulfill|provide|do that|do this|answer|continue|support|engage|"
+    r"(?:to\s+)?(?:help(?!\s+but)|assist|comply|fulfil|fulfill|provide|do that|do this|answer|continue|support|engage|"
     r"create|generate|write|discuss|share)\b",
     re.IGNORECASE,
 )
