@@ -34,13 +34,16 @@ _WHICH: Final = {
 }
 
 
+Sides = tuple[SafeString, SafeString]  # the original and the teacher's, marked where they differ
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """One answer as a person sees it."""
 
     call: RelabelCall
-    text: SafeString | str = ""
-    tool_calls: SafeString | str = ""
+    text: Sides | None = None
+    tool_calls: Sides | None = None
     same: bool = False
     problem: str = ""
     doubt: str = ""
@@ -96,7 +99,7 @@ def _seen(call: RelabelCall, held: ReviewEvent | None) -> Seen:
     text = original["text"] if answer.value["text"] is None else answer.value["text"]
     return Seen(
         call,
-        text=diff_html.changes(original["text"] or "", text or ""),
+        text=diff_html.sides(original["text"] or "", text or ""),
         tool_calls=_changed_calls(original, answer.value),
         same=answer.is_same,
         problem=answer.problem,
@@ -105,11 +108,11 @@ def _seen(call: RelabelCall, held: ReviewEvent | None) -> Seen:
     )
 
 
-def _changed_calls(original: Value, value: Value) -> SafeString | str:
+def _changed_calls(original: Value, value: Value) -> Sides | None:
     before, after = _written(original), _written(value)
     if value["tool_calls"] is None:
         after = before
-    return diff_html.changes(before, after) if before or after else ""
+    return diff_html.sides(before, after) if before or after else None
 
 
 def _written(value: Value) -> str:
