@@ -37,8 +37,9 @@ def fine_tunes(asked: Asked) -> Iterable[Entry]:
     for field in ("base_model", "fine_tuned_model", "suffix", "remote_id"):
         fits |= Q(**{f"{field}__icontains": typed})  # a field of ours
     for each in rows.filter(fits)[:MOST_OF_ONE]:
-        title = each.fine_tuned_model or f"{each.base_model} on {each.version.dataset}"
-        hint = f"{each.get_state_display()} · {each.version.dataset} {each.suffix} {each.remote_id}".strip()
+        origin = str(each.version.dataset) if each.version is not None else "a file at the provider"
+        title = each.fine_tuned_model or f"{each.base_model} on {origin}"
+        hint = f"{each.get_state_display()} · {origin} {each.suffix} {each.remote_id}".strip()
         yield Entry(
             title, "Fine-tune", "graduation-cap", reverse("datasets:finetune", args=[each.pk]), hint=hint
         )
