@@ -150,7 +150,12 @@ _Rule = tuple[Callable[[_Said], bool], Advice]
 # The first that fits is told; what a text says is more exact than a status.
 _RULES: tuple[_Rule, ...] = (
     (lambda said: said.kind == "lost", _LOST),
-    (lambda said: bool(_CLOSED.search(said.text)) or said.code == "finetuningnotavailable", _CLOSING),
+    (
+        lambda said: (
+            said.kind == "closed" or bool(_CLOSED.search(said.text)) or said.code == "finetuningnotavailable"
+        ),
+        _CLOSING,
+    ),
     (lambda said: bool(_REGION.search(said.text)), _ELSEWHERE),
     (lambda said: bool(_UNPROCESSED.search(said.text)), _LATER),
     (
@@ -161,7 +166,12 @@ _RULES: tuple[_Rule, ...] = (
         _QUOTA,
     ),
     (lambda said: said.kind in ("auth", "forbidden", "credentials") or said.code == "unauthorized", _RIGHT),
-    (lambda said: bool(_NOT_TUNABLE.search(said.text)) or said.code == "modelnotfound", _OTHER_MODEL),
+    (
+        lambda said: (
+            said.kind == "unavailable" or bool(_NOT_TUNABLE.search(said.text)) or said.code == "modelnotfound"
+        ),
+        _OTHER_MODEL,
+    ),
     (lambda said: said.code == "contentfilter" or bool(_POLICY.search(said.text)), _SAFETY),
     (
         lambda said: (

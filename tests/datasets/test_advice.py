@@ -31,6 +31,8 @@ CLOSING = "takes no new fine-tuning jobs"
             "A right is missing",
         ),
         ({"kind": "auth", "message": "invalid key"}, "A right is missing"),
+        ({"kind": "closed", "message": "no"}, CLOSING),
+        ({"kind": "unavailable", "message": "no"}, "cannot be fine-tuned here"),
         ({"kind": "bad_request", "message": "The model is not available in this region."}, "region"),
         (
             {
