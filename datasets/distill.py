@@ -79,10 +79,8 @@ def purpose_is_fixed(version: DatasetVersion) -> bool:
 def change_data(version: DatasetVersion, user: Any, name: str, recipe: Recipe) -> DatasetVersion:
     """Rename the dataset; other rules make another version where this one is built."""
     with transaction.atomic():
+        rename(version.dataset, user, name)
         dataset = version.dataset
-        if dataset.name != name:
-            Dataset.objects.filter(pk=dataset.pk).update(name=name)
-            audit.record(user, "dataset.renamed", dataset)
         if dataset.purpose != recipe.purpose:
             if purpose_is_fixed(version):
                 recipe = replace(recipe, purpose=dataset.purpose)
@@ -94,6 +92,14 @@ def change_data(version: DatasetVersion, user: Any, name: str, recipe: Recipe) -
         following = with_recipe(version, user, recipe)
         take_draft(version, following)
         return following
+
+
+def rename(dataset: Dataset, user: Any, name: str) -> None:
+    """Give a dataset another name."""
+    if dataset.name != name:
+        with transaction.atomic():
+            Dataset.objects.filter(pk=dataset.pk).update(name=name)
+            audit.record(user, "dataset.renamed", dataset)
 
 
 def with_recipe(version: DatasetVersion, user: Any, recipe: Recipe, *, note: str = "") -> DatasetVersion:

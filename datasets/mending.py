@@ -27,7 +27,10 @@ def mendings(version: DatasetVersion, code: str) -> list[Mending]:
     """What can be done about a problem: a rule that takes it away, or leaving its rows out one by one."""
     found = []
     rule = validate.RULES.get(code)
-    if rule is not None and fixes.changed(distill.recipe_of(version), rule.fix) is not None:
+    by_rule = (
+        version.origin == DatasetVersion.Origin.SELECTION
+    )  # rules are for rows that are made, not received
+    if by_rule and rule is not None and fixes.changed(distill.recipe_of(version), rule.fix) is not None:
         found.append(Mending(rule.fix, fixes.FIXES[rule.fix].words))
     if _rows(version, code).exists():
         found.append(Mending(BY_HAND, "Leave these rows out"))

@@ -65,7 +65,7 @@ class LeftOut:
 
 
 def first_rows(version: DatasetVersion, count: int) -> list[Row]:
-    return rows(version, written(version).order_by("position")[:count])
+    return rows(version, written(version).order_by("line")[:count])
 
 
 def worst_rows(version: DatasetVersion, count: int) -> list[Row]:

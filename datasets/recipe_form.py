@@ -90,13 +90,18 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-class DataForm(forms.Form):
+class NameForm(forms.Form):
+    """What the dataset is called, where its rows came as a file."""
+
+    name = forms.CharField(max_length=120, label="Name of the dataset", strip=True)
+
+
+class DataForm(NameForm):
     """What the dataset is called, what it is for, and its recipe.
 
     Fields of a rule that is off are not looked at. `groups`, `references` and `models` can be chosen from.
     """
 
-    name = forms.CharField(max_length=120, label="Name of the dataset", strip=True)
     purpose = forms.ChoiceField(
         label="What it teaches", choices=[(value, title) for value, title, _ in PURPOSES]
     )

@@ -15,7 +15,7 @@ from datasets import distill, recipe_choices, recipe_form, wizard
 from datasets.build import survey, validate
 from datasets.models import Dataset, DatasetVersion
 from datasets.recipe import PERSONAL, Recipe
-from datasets.recipe_form import DataForm
+from datasets.recipe_form import DataForm, NameForm
 from datasets.views.distill_page import page, status
 from portal.htmx import fragment, redraw
 from portal.permissions import fetch
@@ -103,6 +103,8 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
 
 def data(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     """The same step of a dataset that was begun; other rules make the next version of one that is built."""
+    if version.origin != DatasetVersion.Origin.SELECTION:
+        return _received(request, version)
     asked = _of_version(version)
     if "look" in request.POST:
         return _surveyed(request, asked)
@@ -112,6 +114,16 @@ def data(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
         distill.build_now(version, request.user)
         return redirect("datasets:distill", version.pk, "check")
     return _shown(request, form, asked, page(version, "data"))
+
+
+def _received(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
+    """Rows that came as a file are taken as they are: there is only a name to give."""
+    form = NameForm(request.POST or None, initial={"name": version.dataset.name})
+    if form.is_valid():
+        distill.rename(version.dataset, request.user, form.cleaned_data["name"])
+        return redirect("datasets:distill", version.pk, "check")
+    context = page(version, "data", form=form)
+    return render(request, "datasets/distill/received.html", context, status=status(form))
 
 
 def _selection(request: HttpRequest, pk: UUID) -> FrozenSelection:

@@ -343,3 +343,38 @@ def test_a_suffix_that_no_provider_takes_is_refused(
     answer = client_of(builder).post(address(tune.trained_on, "launch"), launch_form(tune, suffix=suffix))
     assert answer.status_code == 422
     assert "<script>" not in answer.content.decode()
+
+
+def test_what_a_recipe_would_take_is_shown_in_the_order_of_its_rules(
+    builder: User, workshop: Connection, client_of: SignIn
+) -> None:
+    rows = [
+        *material.many(workshop, 12),
+        *(material.stored(workshop, question="The same?", answer="Yes.") for _ in range(3)),
+        material.stored(workshop, question=HOSTILE, answer=HOSTILE, finish="length"),
+    ]
+    start = reverse("datasets:distill_start", args=[material.frozen(builder, rows).pk])
+    recipe = Recipe(drop=("truncated",), duplicates="exact", split=Split(10))
+    client = client_of(builder)
+    shown = client.post(start, sent(recipe, look="1"), headers={"HX-Request": "true", "HX-Target": "survey"})
+    text = shown.content.decode()
+    assert shown.context["survey"].stays == 13
+    assert [(step.text, step.left_out) for step, _ in shown.context["steps"]] == [
+        ("Rules about the row", 1), ("Rules that look at all rows", 2),
+    ]  # fmt: skip
+    assert "<html" not in text
+    assert "<script>" not in text
+    half = client.post(start, sent(Recipe(), cap=True, look="1"))
+    assert (half.status_code, "survey" in half.context) == (200, False)
+    assert not DatasetVersion.objects.exists()
+
+
+def test_whoever_may_not_act_on_a_source_sees_nothing_of_its_rows(
+    builder: User, reader: User, workshop: Connection, client_of: SignIn
+) -> None:
+    frozen = material.frozen(builder, material.many(workshop, 12))
+    start = reverse("datasets:distill_start", args=[frozen.pk])
+    assert client_of(reader).post(start, sent(Recipe(), look="1")).status_code == 404
+    version = material.built(builder, material.many(workshop, 12))
+    for url in (address(version, "data"), reverse("datasets:distill_mend", args=[version.pk])):
+        assert client_of(reader).post(url, sent(Recipe(), look="1")).status_code == 403
