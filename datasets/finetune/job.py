@@ -74,10 +74,12 @@ def could_be(job: JobInfo, action: RemoteAction) -> bool:
         return False
     if job.seed is not None and job.seed != params["seed"]:
         return False
-    kind = job.raw.get("method")
-    if isinstance(kind, dict) and kind.get("type", params.get("method")) != params.get("method"):
+    told, wanted = job.raw.get("method"), params.get("method", FineTune.Method.SUPERVISED)
+    if isinstance(told, dict) and told.get("type", wanted) != wanted:
         return False
-    if (job.raw.get("validation_file") or "") != params.get("validation_file", ""):
+    if "validation_file" in job.raw and (job.raw["validation_file"] or "") != params.get(
+        "validation_file", ""
+    ):
         return False
     # A service may answer with the dated name of a model that was asked for by its short one.
     if job.model and not job.model.startswith(params["model"]) and not params["model"].startswith(job.model):

@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
 
@@ -87,3 +88,17 @@ def change_file(tune: FineTune, content: bytes) -> None:
     tune.trained_on.sha256, tune.trained_on.size = hashlib.sha256(content).hexdigest(), len(content)
     tune.trained_on.splits = []  # the whole file is one part then
     tune.trained_on.save()
+
+
+def is_the_only_one(tune: FineTune, sandbox: Sandbox) -> bool:
+    """Exactly one create reached the service, made exactly one job, and that one is ours."""
+    made = [effect.partition(":")[2] for effect in provider.created(sandbox)]
+    return provider.posts(sandbox) == 1 and made == [tune.remote_id] and tune.state == FineTune.State.RUNNING
+
+
+def hurry(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for what came of a request takes a moment instead of minutes, also in processes begun here."""
+    short = {"RECONCILE_EVERY_SECONDS": 0.05, "RECONCILE_SECONDS": 0.3, "FILE_POLL_SECONDS": 0.2}
+    for name, value in short.items():
+        setattr(settings, name, value)
+        monkeypatch.setenv(name, str(value))

@@ -1,10 +1,9 @@
-"""Rows 41 to 49, 52, 53 of the fault matrix: a paid job is asked for once, whoever dies, whatever is lost.
+"""Rows 41 to 48 of the fault matrix: a paid job is asked for once, whoever dies and whatever is lost.
 
 What was really made is counted in the journal of the service, not in our tables.
 """
 
 import ast
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Barrier, Thread
@@ -15,7 +14,7 @@ from django.urls import reverse
 
 from datasets import remote
 from datasets.build import files
-from datasets.finetune import cancel, follow, launch, pause, upload
+from datasets.finetune import launch, upload
 from datasets.models import FineTune, UploadedFile
 from portal.models import AuditEntry, Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
@@ -23,7 +22,6 @@ from portal.upstream import connect
 from tests import factories
 from tests.datasets import jobs, killing, material, provider
 from tests.datasets.provider import JOBS, advance, created, faults, posts
-from tests.portal.sandbox_client import http
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -42,18 +40,12 @@ POINTS = (*(f"{kind}.{point}" for kind in ERRANDS for point in remote.POINTS), *
 
 @pytest.fixture(autouse=True)
 def _short_times(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "RECONCILE_EVERY_SECONDS": 0.05,
-        "RECONCILE_SECONDS": 0.3,
-        "FILE_POLL_SECONDS": 0.2,
-    }.items():
-        setattr(settings, name, value)
-        monkeypatch.setenv(name, str(value))
+    jobs.hurry(settings, monkeypatch)
 
 
 @pytest.fixture
 def connection(sandbox: Sandbox) -> Connection:
-    """Azure, whose files have to be imported; with other seeds OpenAI too, where they need not."""
+    """Azure, whose files have to be imported; with some seeds OpenAI, where they need not."""
     if killing.IN_EARNEST and killing.chance().random() < 0.3:
         return provider.openai(sandbox)
     return provider.azure(sandbox)
@@ -98,12 +90,6 @@ def upload_first(tune: FineTune, sandbox: Sandbox) -> None:
 def intent(tune: FineTune) -> RemoteAction:
     assert tune.action is not None
     return tune.action
-
-
-def is_one_job(tune: FineTune, sandbox: Sandbox) -> bool:
-    """Exactly one create reached the service, made exactly one job, and that one is ours."""
-    made = [effect.partition(":")[2] for effect in created(sandbox)]
-    return posts(sandbox) == 1 and made == [tune.remote_id] and tune.state == State.RUNNING
 
 
 def adopted() -> int:
@@ -163,7 +149,7 @@ def test_rows_41_42_44_killed_at_every_commit_boundary_from_the_upload_to_the_jo
         assert posts(sandbox) == 0
         assert launch.decide(tune, "again", builder)
         jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
+    assert jobs.is_the_only_one(tune, sandbox)
     assert posts(sandbox, "/files") == len(created(sandbox, "created:file")) == 2
     assert adopted() == int(point.endswith(".answered")), "orphans adopted are orphans made"
     assert not FineTune.objects.exclude(pk=tune.pk).exists()
@@ -198,7 +184,7 @@ def test_row_43_killed_while_the_request_is_answered_the_orphan_is_adopted(
     faults(sandbox)
     provider.restart()
     jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
+    assert jobs.is_the_only_one(tune, sandbox)
     assert adopted() == 1
 
 
@@ -246,7 +232,7 @@ def test_row_46_a_job_that_is_listed_late_is_waited_for(
     assert tune.state == State.LAUNCHING
     advance(sandbox, lag + 1)
     jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
+    assert jobs.is_the_only_one(tune, sandbox)
 
 
 def lose_the_answer(sandbox: Sandbox) -> None:
@@ -262,7 +248,7 @@ def test_row_47_without_marks_the_job_is_found_by_its_training_file(tune: FineTu
     upload_first(tune, sandbox)
     lose_the_answer(sandbox)
     jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
+    assert jobs.is_the_only_one(tune, sandbox)
     assert AuditEntry.objects.get(verb="remote_action.adopted").details["by"] == "content"
 
 
@@ -348,186 +334,5 @@ def test_row_48_a_double_click_two_tabs_and_a_replayed_form_launch_once(
     assert [(answer.status_code, answer["Location"]) for answer in answers] == [(302, page)] * 5
     assert Operation.objects.filter(kind=launch.KIND).count() == 1
     jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
+    assert jobs.is_the_only_one(tune, sandbox)
     assert posts(sandbox, "/files") == 1
-
-
-# --- Row 49 ---------------------------------------------------------------------------------------
-
-
-def files_of(connection: Connection) -> list[str]:
-    with connect(connection) as upstream:
-        return [info.id for info in upstream.list_files(upload.PURPOSE)]
-
-
-def test_row_49_an_upload_that_is_cut_leaves_one_usable_file(
-    tune: FineTune, connection: Connection, sandbox: Sandbox, builder: User
-) -> None:
-    part = killing.chance().choice([0.05, 0.5, 0.95])
-    faults(sandbox, {"kind": "cut_upload", "path": "/files", "fraction": part, "times": 1})
-    jobs.settle(tune, sandbox)
-    assert (tune.state, posts(sandbox, "/files"), files_of(connection)) == (State.ASKING, 1, [])
-    assert launch.decide(tune, "again", builder)
-    jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
-    assert files_of(connection) == [UploadedFile.objects.get().remote_id]
-
-
-def test_row_49_of_an_upload_that_is_there_twice_one_is_used_and_the_other_can_be_removed(
-    tune: FineTune, connection: Connection, sandbox: Sandbox, builder: User
-) -> None:
-    faults(
-        sandbox,
-        {"kind": "status", "effect": "after", "method": "POST", "path": "/files", "times": 1},
-    )
-    material.step(launch.KIND)
-    advance(sandbox, 2)
-    part = tune.trained_on.part("train")
-    assert part is not None
-    with connect(connection) as upstream, files.open_file(tune.trained_on) as file:
-        second = upstream.upload_file(part.file_name, io.BytesIO(file.read()), upload.PURPOSE)
-    jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
-    row = UploadedFile.objects.get()
-    assert row.leftovers == [second.id]
-    assert row.remote_id != second.id
-    assert not upload.remove_leftover(row, row.remote_id, builder)
-    assert upload.remove_leftover(row, second.id, builder)
-    assert not upload.remove_leftover(row, second.id, builder)
-    row.refresh_from_db()
-    assert (row.leftovers, files_of(connection)) == ([], [row.remote_id])
-    assert AuditEntry.objects.filter(verb="file.removed_upstream").count() == 1
-
-
-def test_row_49_a_file_that_cannot_be_imported_is_said_and_another_try_uploads_one_that_can(
-    tune: FineTune, connection: Connection, sandbox: Sandbox, builder: User
-) -> None:
-    faults(sandbox, {"kind": "file_error", "path": "/files", "times": 1})
-    jobs.settle(tune, sandbox)
-    assert (tune.state, tune.error["kind"], posts(sandbox)) == (State.FAILED, "file_refused", 0)
-    row = UploadedFile.objects.get()
-    (broken,) = row.leftovers
-    assert launch.try_again(tune, builder)
-    jobs.settle(tune, sandbox)
-    assert is_one_job(tune, sandbox)
-    row.refresh_from_db()
-    assert row.remote_id != broken
-    assert upload.remove_leftover(row, broken, builder)
-    assert files_of(connection) == [row.remote_id]
-
-
-# --- Row 52 ---------------------------------------------------------------------------------------
-
-
-def lost(sandbox: Sandbox, path: str, effect: str) -> None:
-    faults(sandbox, {"kind": "drop", "effect": effect, "method": "POST", "path": path, "times": 1})
-
-
-def imported(tune: FineTune, sandbox: Sandbox) -> None:
-    material.step(launch.KIND)
-    advance(sandbox, 10)
-
-
-def in_state(name: str, tune: FineTune, sandbox: Sandbox, user: User) -> None:
-    """Bring a launched job to one of the states in which somebody may cancel it."""
-    if name == "upload unknown":
-        lost(sandbox, "/files", "after")
-        material.step(launch.KIND)
-    elif name == "importing":
-        material.step(launch.KIND)
-    elif name in ("job unknown, made", "job unknown, not made"):
-        imported(tune, sandbox)
-        lost(sandbox, JOBS, "before" if "not made" in name else "after")
-        material.step(launch.KIND)
-    elif name == "asking":
-        imported(tune, sandbox)
-        lost(sandbox, JOBS, "before")
-        jobs.settle(tune, sandbox)
-        assert tune.state == State.ASKING
-    elif name != "uploading":
-        jobs.settle(tune, sandbox)
-        if name != "queued":
-            advance(sandbox, 30)
-            jobs.look(tune)
-        if name == "paused":
-            pause.begin(tune, user)
-            material.drain(kinds=[pause.KIND])
-            advance(sandbox, 5)
-            jobs.look(tune)
-            assert tune.state == State.PAUSED
-        if name == "ended upstream":
-            advance(sandbox, 90)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "uploading",
-        "upload unknown",
-        "importing",
-        "job unknown, made",
-        "job unknown, not made",
-        "asking",
-        "queued",
-        "training",
-        "paused",
-        "ended upstream",
-    ],
-)
-def test_row_52_a_job_cancelled_in_any_state_ends_cancelled_or_as_what_it_was(
-    builder: User, sandbox: Sandbox, name: str
-) -> None:
-    tune = material.prepared(builder, provider.azure(sandbox))
-    launch.begin(tune, builder)
-    in_state(name, tune, sandbox, builder)
-    assert cancel.request(tune, builder)
-    assert not cancel.request(tune, builder)
-    material.drain(kinds=[launch.KIND, cancel.KIND])
-    if Operation.objects.live().filter(kind=follow.KIND).exists():
-        material.step(follow.KIND)
-    tune.refresh_from_db()
-    ended = State.SUCCEEDED if name == "ended upstream" else State.CANCELLED
-    assert tune.state == ended
-    assert [job.status for job in provider.jobs(tune.connection)] == [str(ended)] * len(created(sandbox))
-    assert not Operation.objects.live().exists()
-
-
-def test_row_52_there_is_nothing_to_cancel_before_the_launch(builder: User, connection: Connection) -> None:
-    tune = material.prepared(builder, connection)
-    assert not cancel.request(tune, builder)
-    tune.refresh_from_db()
-    assert not tune.cancel_requested
-
-
-# --- Row 53 ---------------------------------------------------------------------------------------
-
-
-def test_row_53_an_unknown_status_is_kept_shown_and_asked_for_less_often(
-    builder: User, connection: Connection, sandbox: Sandbox
-) -> None:
-    tune = jobs.training(builder, connection, sandbox)
-    busy = follow._pause([tune])
-    FineTune.objects.filter(pk=tune.pk).update(status="hibernating")
-    tune.refresh_from_db()
-    assert follow.is_calm(tune)
-    assert busy < 30 < 250 < follow._pause([tune])
-    assert jobs.look(tune).status == "running"
-
-
-def test_row_53_a_job_deleted_upstream_is_shown_asked_for_less_often_and_given_up(
-    builder: User, sandbox: Sandbox
-) -> None:
-    key = "sandbox-azure-dated-key"
-    base = sandbox.base_url("azure-dated")
-    dated = provider.azure(sandbox, kind="azure_dated", base_url=base, secret=key)
-    tune = jobs.training(builder, dated, sandbox)
-    job = f"{base}/openai/fine_tuning/jobs/{tune.remote_id}?api-version=2025-04-01-preview"
-    status, _, _ = http(job, "DELETE", headers={"api-key": key})
-    assert status == 204
-    jobs.look(tune)
-    assert (tune.state, tune.error["kind"], tune.status) == (State.RUNNING, "lost", "not found")
-    assert tune.events.exists()
-    assert follow._pause([tune]) > 250
-    FineTune.objects.filter(pk=tune.pk).update(error={**tune.error, "since": 1})
-    assert jobs.look(tune).state == State.FAILED
-    assert Operation.objects.get(kind=follow.KIND).state == Operation.State.DONE
