@@ -20,8 +20,8 @@ _DECLINES = re.compile(
     r"i apologi[sz]e[,.]?(?: but)?|as an ai(?: language)?(?: model| assistant)?,?)?\s*"
     r"i(?:[\u2019']m| am)?\s?(?:can(?:no|[\u2019'])t|can not|won[\u2019']t|will not|unable to|not able to|"
     r"must decline)\s+"
-    r"(?:to\s+)?(?:help(?!\s+but)|assist|comply|fulfil|fulfill|provide|do that|do this|answer|continue|support|engage|"
-    r"create|generate|write|discuss|share)\b",
+    r"(?:to\s+)?(?:help(?!\s+but)|assist|comply|fulfil|fulfill|provide|do that|do this|answer|continue|"
+    r"support|engage|create|generate|write|discuss|share)\b",
     re.IGNORECASE,
 )
 _FINISH: Final = {"truncated": ("length", "max_tokens"), "filtered": ("content_filter",)}
