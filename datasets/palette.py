@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from completions.palette import MOST_OF_ONE, Asked, Entry, named, offers
-from datasets.models import Dataset, Evaluation, FineTune
+from datasets.models import Dataset, Evaluation, FineTune, Relabel
 
 
 @offers
@@ -24,6 +24,19 @@ def evaluations(asked: Asked) -> Iterable[Entry]:
         for each in named(Evaluation.objects.readable_by(asked.user), "name", asked.typed):
             href = reverse("datasets:evaluation", args=[each.pk])
             yield Entry(each.name, "Evaluation", "flask-conical", href)
+
+
+@offers
+def relabels(asked: Asked) -> Iterable[Entry]:
+    """The page of relabelling, and what was relabelled by its name."""
+    typed = asked.typed
+    if not typed:
+        return
+    if "relabelling".startswith(typed.casefold()):
+        yield Entry("Relabelling", "Page", "sparkles", reverse("datasets:relabels"))
+    begun = Relabel.objects.readable_by(asked.user).exclude(state=Relabel.State.DRAFT)
+    for each in named(begun, "name", typed):
+        yield Entry(each.name, "Relabelling", "sparkles", each.get_absolute_url())
 
 
 @offers

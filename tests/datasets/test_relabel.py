@@ -1,5 +1,6 @@
 """Relabelling against the sandbox: every prompt asked once, within the budget, accepted as corrections."""
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
@@ -10,7 +11,9 @@ import pytest
 from completions import bulk_review, correcting
 from completions.models import ReviewEvent, ReviewState, StoredCompletion
 from completions.reviewing import Overtaken, Refused
+from datasets.build import files
 from datasets.models import Relabel, RelabelCall
+from datasets.recipe import Recipe
 from datasets.relabel import judging, setup
 from portal import operations, prices, spending
 from portal.models import AuditEntry, Budget, Connection, Operation, Price, Spending, User
@@ -316,6 +319,19 @@ def test_accepting_many_goes_on_after_a_kill_and_says_nothing_twice(taught: Rela
     material.drain()
     assert taught.calls.filter(verdict="accepted").count() == 5
     assert ReviewEvent.objects.filter(kind="correction").count() == 5
+
+
+def test_a_dataset_with_corrections_trains_on_the_teachers_words(builder: User, source: Connection) -> None:
+    rows = bad_rows(source, 12)
+    relabel = ran(begun(builder, source, rows), builder)
+    judging.accept_all(relabel, builder)
+    material.drain()
+    version = material.built(builder, rows, Recipe(use_corrections=True))
+    assert version.state == version.State.READY
+    with files.open_file(version) as file:
+        trained = [json.loads(line)["messages"][-1]["content"] for line in file]
+    assert sorted(trained) == sorted(relabel.calls.values_list("text", flat=True))
+    assert len(trained) == 12
 
 
 def test_the_same_answer_is_marked_and_never_accepted(builder: User, source: Connection) -> None:
