@@ -12,13 +12,13 @@ import pytest
 from django.test import Client
 
 from completions import reviewing, selection
-from completions.exporting import files, parquet, run, tables
+from completions.exporting import files, parquet, run
 from completions.forgetting import forget
 from completions.importing import run as importing
 from completions.importing import taking
 from completions.models import Export, FrozenSelection, Label, StoredCompletion
 from completions.reviewing import Said
-from portal import deletion
+from portal import deletion, tables
 from portal.models import AuditEntry, Connection, Kind, Operation, User
 from tests import factories
 from tests.completions import mirroring
