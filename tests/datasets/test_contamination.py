@@ -166,6 +166,7 @@ def test_splits_of_a_version_share_nothing(builder: User, source: Connection, cl
     assert answer.context["found"].rows == side(version, "test").rows
 
 
+@pytest.mark.engines
 def test_rows_that_two_splits_share_are_told(builder: User, source: Connection) -> None:
     rows = material.many(source, 30)
     version = material.built(builder, rows, Recipe(split=Split(test=20)))
@@ -231,6 +232,7 @@ def test_the_same_rows_are_not_compared_with_themselves(
     assert b"Nothing to compare" in answer.content
 
 
+@pytest.mark.engines
 def test_many_rows_are_compared_in_the_background_and_go_on_after_a_crash(
     two: tuple[DatasetVersion, DatasetVersion],
     builder: User,

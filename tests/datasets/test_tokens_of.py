@@ -85,6 +85,7 @@ def test_the_limit_of_the_model_stands_where_it_belongs(version: DatasetVersion)
     )
 
 
+@pytest.mark.engines
 def test_one_look_at_the_rows_is_enough(version: DatasetVersion) -> None:
     with CaptureQueriesContext(
         database,

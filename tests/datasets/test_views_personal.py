@@ -139,6 +139,7 @@ def test_a_version_that_is_built_keeps_its_recipe(
     assert distill.recipe_of(following).personal == Personal(("email",), do="leave_out")
 
 
+@pytest.mark.engines
 def test_all_rows_are_looked_through_once_and_go_on_after_a_crash(
     version: DatasetVersion, builder: User, client_of: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
