@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from datasets import distill
 from datasets.evaluate.targets import stored
-from datasets.models import Deployment, FineTune, Sweep
+from datasets.models import Deployment, FineTune, Relabel, RelabelCall, Sweep
 from portal.models import User
 from tests import factories
 from tests.datasets import material, measured
@@ -31,11 +31,32 @@ def addresses(builder: User) -> dict[str, str]:
     evaluation = measured.evaluation(builder, rows, reference="meta:answer")
     begun = measured.evaluation(builder, rows)
     run = measured.ran(evaluation, [stored()], builder)
+    frozen = material.frozen(builder, rows)
+    relabel = Relabel.objects.create(name="Again", frozen_selection=frozen, connection=where, model="teacher")
+    relabel.connections.set([where])
+    call = RelabelCall.objects.create(relabel=relabel, completion=rows[0], position=0)
     of: dict[str, list[object]] = {
         "dataset": [version.dataset_id],
         "version": [version.dataset_id, version.number],
         "download": [version.dataset_id, version.number],
         "version_delete": [version.dataset_id, version.number],
+        "changes": [version.dataset_id, version.number],
+        "version_exclude": [version.dataset_id, version.number],
+        "version_take_back": [version.dataset_id, version.number],
+        "version_renew": [version.dataset_id, version.number],
+        "download_other": [version.dataset_id, version.number, "card"],
+        "upload_from": [where.slug],
+        "relabel_start": [material.frozen(builder, rows).pk],
+        "relabel_judge": [relabel.pk, call.pk],
+        "relabel": [relabel.pk],
+        "relabel_begin": [relabel.pk],
+        "relabel_pause": [relabel.pk],
+        "relabel_go_on": [relabel.pk],
+        "relabel_cancel": [relabel.pk],
+        "relabel_retry": [relabel.pk],
+        "relabel_delete": [relabel.pk],
+        "relabel_accept_all": [relabel.pk],
+        "relabel_undo_all": [relabel.pk],
         "distill_start": [material.frozen(builder, rows).pk],
         "distill": [version.pk, "launch"],
         "personal": [version.pk],
@@ -100,10 +121,12 @@ def _names(patterns: Any) -> Iterator[str]:
 def test_whoever_may_only_read_can_post_nothing(
     addresses: dict[str, str], client_of: SignIn, reader: User, reviewer: User, outsider: User
 ) -> None:
-    own = {"distill_start", "evaluate_start"}  # a selection is its owner's alone
+    own = {"distill_start", "evaluate_start", "relabel_start"}  # a selection is its owner's alone
     for person in (reader, reviewer):
         client = client_of(person)
         for name, address in addresses.items():
+            if person == reviewer and name == "relabel_judge":
+                continue  # judging an answer is reviewing
             status = client.post(address).status_code
             assert status in ((404, 403) if name in own else (403, 405)), (person, name, status)
     client = client_of(outsider)
