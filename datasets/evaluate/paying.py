@@ -1,16 +1,42 @@
 """What a run may cost, connection by connection: reserved before it starts, settled when it ends."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from datasets.evaluate import setup
 from datasets.evaluate.targets import Target, read
-from datasets.models import Call, Run
-from datasets.purse import Purse, rates_of
+from datasets.models import Call, Evaluation, Run
+from datasets.purse import NOTHING, Purse, rates_of
 from portal.models import Connection
 from portal.prices import Rates
+from portal.spending import Standing, state_of
 
 SUBJECT = Run._meta.label_lower
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a connection will be asked to pay, and what it has left; None where no price is known."""
+
+    connection: Connection
+    amount: Decimal | None
+    standing: Standing
+
+
+def ahead(evaluation: Evaluation, targets: Sequence[Target]) -> list[Ahead]:
+    """What a run of these targets may cost, before there is one."""
+    fresh = tuple(target for target in targets if target.is_fresh)
+    expected = setup.estimate(evaluation, fresh) if fresh else None
+    found = []
+    for connection in Connection.objects.filter(pk__in={each.connection for each in fresh}).defer("secret"):
+        asked = [target for target in fresh if target.connection == connection.pk]
+        each = [_of_one(rates_of(connection, target.model), expected) for target in asked]
+        known = [amount * expected.items for amount in each if amount is not None and expected is not None]
+        amount = sum(known, NOTHING) if len(known) == len(each) else None
+        found.append(Ahead(connection, amount, state_of(connection)))
+    return found
 
 
 def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:

@@ -13,7 +13,7 @@ from completions.models import FrozenSelection
 from completions.selection import name_of
 from datasets import wizard
 from datasets.build.items import META
-from datasets.evaluate import names, setup, suggestions, trying
+from datasets.evaluate import names, paying, setup, suggestions, trying
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import MAX_GRADERS, DataForm, GraderForm, ReferenceForm, TargetsForm
@@ -286,6 +286,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         targets=chosen,
         graders=evaluation.graders.all(),
         estimate=setup.estimate(evaluation, chosen),
+        ahead=paying.ahead(evaluation, chosen),
         doubts=names.left(evaluation.setup.get("doubts", ())),
         problem=problem,
     )

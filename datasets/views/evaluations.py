@@ -74,9 +74,13 @@ def run_new(request: HttpRequest, pk: int) -> HttpResponse:
         doubts = names.doubts(chosen)
         if names.all_told(doubts, request.POST.getlist("told")):
             setup.finish(found, "targets", targets=[target.as_dict() for target in chosen])
-            run = runs.start(found, chosen, request.user)
-            where = redirect("datasets:run", found.pk, run.number)
-            return toast(request, where, "The run has started.", "info")
+            try:
+                run = runs.start(found, chosen, request.user)
+            except runs.Refused as refused:
+                form.add_error(None, str(refused))
+            else:
+                where = redirect("datasets:run", found.pk, run.number)
+                return toast(request, where, "The run has started.", "info")
     status = 422 if form.is_bound and not form.is_valid() else 200
     context = {
         "evaluation": found,

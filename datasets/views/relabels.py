@@ -32,7 +32,8 @@ def list_all(request: HttpRequest) -> HttpResponse:
     """What was begun on connections that this person may read, the newest first."""
     found = Relabel.objects.readable_by(request.user).select_related("connection", "created_by")
     shown = Paginator(found.defer("connection__secret"), LISTED).get_page(request.GET.get("page"))
-    entries = [{"relabel": each, "counts": page.counts(each)} for each in shown]
+    counts = page.counts_of(list(shown))
+    entries = [{"relabel": each, "counts": counts[each.pk]} for each in shown]
     return render(request, "datasets/relabel/list.html", {"page": shown, "entries": entries})
 
 
