@@ -15,6 +15,7 @@ from datasets.build.fixes import FIXES
 from datasets.models import Dataset, DatasetVersion, Deployment, Evaluation, FineTune, Purpose
 from datasets.problems import problems_in_words
 from portal import audit
+from portal.htmx import go, wants_fragment
 from portal.models import Connection
 from portal.permissions import Verb, fetch, may
 
@@ -100,6 +101,8 @@ def version_of(request: HttpRequest, pk: int, number: int, verb: Verb = "read") 
 def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Look inside a version: conversations, raw lines, what was left out, where it comes from."""
     found = version_of(request, pk, number)
+    if wants_fragment(request):  # what makes it has ended, so the page comes anew
+        return go(request, request.get_full_path())
     seen = look.Look.of(request.GET)
     if seen.show not in look.SHOWS:
         raise Http404

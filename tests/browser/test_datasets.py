@@ -47,8 +47,7 @@ def test_a_row_is_found_by_keyboard_left_out_and_told_of(
     page.get_by_role("button", name="Make the next version without them").click()
     expect(page.get_by_role("heading", name="Summaries v2")).to_be_visible()
     material.drain()
-    page.reload()
-    expect(page.locator(".look-row")).to_have_count(20)
+    expect(page.locator(".look-row")).to_have_count(20)  # the page notices by itself
 
     page.get_by_role("link", name="Changes").click()
     expect(page.get_by_text("Excluded by hand: It asks for nothing.")).to_be_visible()

@@ -61,7 +61,7 @@ def made(source: Connection, user: User, rows: int, splits: tuple[str, ...] = SP
             doubts=3 if n % 13 == 0 else 0,
         )
         held[split].append((example, data))
-    body, line, parts = b"", 0, []
+    body, line, parts = bytearray(), 0, []
     for name in splits:
         begin, offset = line + 1, len(body)
         for example, data in held[name]:
