@@ -11,11 +11,11 @@ from django.views.decorators.http import require_http_methods
 
 from completions.models import FrozenSelection, StoredCompletion
 from completions.selection import name_of
-from datasets import distill, recipe_choices, recipe_form, wizard
+from datasets import distill, recipe_choices, recipe_forms, wizard
 from datasets.build import survey, validate
 from datasets.models import Dataset, DatasetVersion
 from datasets.recipe import PERSONAL, Recipe
-from datasets.recipe_form import DataForm, NameForm
+from datasets.recipe_forms import DataForm, NameForm
 from datasets.views.distill_page import page, status
 from portal.htmx import fragment, redraw
 from portal.permissions import fetch
@@ -34,7 +34,7 @@ class Asked:
     def form(self, data: Any = None, *, recipe: Recipe | None = None, name: str = "") -> DataForm:
         """The form as it was sent, or as it shows a recipe."""
         offer = recipe_choices.observed_on(self.connections.values_list("pk", flat=True))
-        initial = {"name": name or self.name, **recipe_form.initial_of(recipe or self.recipe)}
+        initial = {"name": name or self.name, **recipe_forms.initial_of(recipe or self.recipe)}
         return DataForm(
             data,
             initial=initial,
@@ -52,11 +52,11 @@ class Asked:
         name = str(sent.cleaned_data.get("name", ""))
         recipe = sent.recipe() if valid else self.recipe
         purpose = str(sent.cleaned_data.get("purpose") or recipe.purpose)
-        recipe = recipe_form.for_purpose(recipe, purpose)
+        recipe = recipe_forms.for_purpose(recipe, purpose)
         if wanted == "recommended":
-            return self.form(recipe=recipe_form.recommended(recipe), name=name)
+            return self.form(recipe=recipe_forms.recommended(recipe), name=name)
         if wanted == "nothing":
-            return self.form(recipe=recipe_form.plain(recipe), name=name)
+            return self.form(recipe=recipe_forms.plain(recipe), name=name)
         data = request.POST.copy()
         found = recipe_choices.common_beginning(self.frozen) if self.frozen is not None else ""
         if found:
@@ -159,7 +159,7 @@ def _shown(request: HttpRequest, form: DataForm, asked: Asked, context: dict[str
     template = fragment(request, "datasets/distill/data.html", {"rules"})
     context |= {
         "form": form,
-        "purposes": recipe_form.PURPOSES,
+        "purposes": recipe_forms.PURPOSES,
         "asked": asked,
         "q": frozen.q if frozen and frozen.everything else "",
     }

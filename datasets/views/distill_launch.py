@@ -13,7 +13,7 @@ from datasets import base_models, distill, grader_starts, preview
 from datasets.build import validate
 from datasets.distill import VARIANTS
 from datasets.finetune import estimate, launch, sweep
-from datasets.launch_form import MOST_VARIANTS, LaunchForm, VariantForm
+from datasets.launch_forms import MOST_VARIANTS, LaunchForm, VariantForm
 from datasets.models import DatasetVersion, FineTune
 from datasets.views.distill_page import page
 from portal import prices, spending

@@ -9,12 +9,12 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets import base_models, distill, grader_starts, recipe_form
+from datasets import base_models, distill, grader_starts, recipe_forms
 from datasets.build import build, reinforcement
 from datasets.finetune import launch
 from datasets.models import DatasetVersion, FineTune, Purpose, Sweep
 from datasets.recipe import Cap, Pairs, Personal, Recipe, Sample, Split, SystemPrompt
-from datasets.recipe_form import DataForm
+from datasets.recipe_forms import DataForm
 from portal.models import Budget, Connection, Operation, Price, User
 from tests import factories
 from tests.datasets import material
@@ -53,7 +53,7 @@ SCORED = Recipe(
 
 def sent(recipe: Recipe, **changes: Any) -> dict[str, Any]:
     """The form of this recipe as a browser sends it: boxes that are off and empty fields send nothing."""
-    shown = {"name": "Rows", **recipe_form.initial_of(recipe)} | changes
+    shown = {"name": "Rows", **recipe_forms.initial_of(recipe)} | changes
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
     return {name: value for name, value in values.items() if value not in (None, False, [], "")}
 
@@ -106,11 +106,11 @@ def test_fields_of_a_rule_that_is_off_do_nothing() -> None:
 
 
 def test_what_is_recommended_is_a_recipe_that_the_form_takes() -> None:
-    recipe = recipe_form.recommended(Recipe(purpose=Purpose.REINFORCEMENT))
+    recipe = recipe_forms.recommended(Recipe(purpose=Purpose.REINFORCEMENT))
     form = DataForm(sent(recipe))
     assert form.is_valid(), form.errors
     assert form.recipe().split.validation == 10
-    assert recipe_form.plain(recipe) == Recipe(purpose=Purpose.REINFORCEMENT)
+    assert recipe_forms.plain(recipe) == Recipe(purpose=Purpose.REINFORCEMENT)
 
 
 @pytest.mark.parametrize("recipe", [SCORED, Recipe(purpose=Purpose.REINFORCEMENT)], ids=["fields", "none"])
