@@ -5,7 +5,7 @@ from typing import BinaryIO, cast
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadhandler import TemporaryFileUploadHandler
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -40,6 +40,8 @@ def _there(version: DatasetVersion) -> str:
 @csrf_exempt  # its own handler must be in place before anything reads the form; _upload asks for the token
 def upload(request: HttpRequest) -> HttpResponse:
     """Upload a file."""
+    if not Connection.objects.readable_by(request.user).exists():
+        raise Http404
     if not received.may_upload(request.user):
         raise PermissionDenied
     bounded = Bounded(request)
