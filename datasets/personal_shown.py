@@ -9,7 +9,7 @@ from completions.querysets import holding
 from datasets.build import places
 from datasets.build.lines import Refusal
 from datasets.build.material import Material
-from datasets.build.personal import LABELS, label_of
+from datasets.build.personal import LABELS, beside, label_of
 from datasets.build.taking import Sources
 from datasets.models import DatasetVersion
 from datasets.personal_scan import Patterns, Tally, Value, found_in, key_of, most, scanner_for
@@ -127,6 +127,5 @@ def _by_place(material: Material, wanted: set[str]) -> Mapping[str, str]:
         return text
 
     places.changed(material.conversation, look)
-    for name in ("metadata", "labels", "correction"):
-        places.changed_value(getattr(material, name), name, look)
+    beside(material, look)
     return here

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import Count
+from django.urls import reverse
 
 from datasets.build import tokens
 from datasets.models import DatasetVersion, Example
@@ -40,6 +41,7 @@ class Histogram:
     shortest: int
     longest: int
     how: tuple[str, ...]
+    longest_first: str  # the address where the rows are shown in that order
     limit: int = 0
     over: int = 0
     limit_x: float | None = None
@@ -65,6 +67,7 @@ def histogram(version: DatasetVersion, *, split: str = "", limit: int = 0) -> Hi
         lengths[0][0],
         lengths[-1][0],
         tuple(tokens.in_words(version.counts)),
+        reverse("datasets:version", args=[version.dataset_id, version.number]) + "?order=longest",
         limit,
         sum(n for length, n in lengths if limit and length > limit),
         _place(limit, edges) if limit else None,

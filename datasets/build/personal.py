@@ -105,7 +105,7 @@ class Scanner:
     def hits_of_row(self, material: Material) -> list[Hit]:
         """What is found in the conversation and in what people noted beside it."""
         found = self.hits(material.conversation)
-        _beside(material, self._noting(found))
+        beside(material, self._noting(found))
         return found
 
     def in_text(self, text: str, key: str = "") -> list[tuple[str, str, Found]]:
@@ -142,7 +142,7 @@ class Scanner:
             material = replace(
                 material,
                 conversation=places.changed(material.conversation, change),
-                **_beside(material, change),
+                **beside(material, change),
             )
             # A text may have become JSON by being cleaned, and then is read otherwise.
             if not self._holds(material):
@@ -174,7 +174,7 @@ class Scanner:
             return text
 
         places.changed(material.conversation, look)
-        _beside(material, look)
+        beside(material, look)
         return highest
 
 
@@ -182,11 +182,12 @@ def _own(expression: str, text: str, key: str) -> Iterator[Found]:
     return own_patterns.found(expression, text)
 
 
-def _beside(material: Material, change: places.Change) -> dict[str, Any]:
+def beside(material: Material, change: places.Change) -> dict[str, Any]:
     """What stands beside the conversation, changed: metadata, labels and the correction."""
+    every: frozenset[str] = frozenset()
     return {
-        "metadata": places.changed_value(material.metadata, "metadata", change),
-        "labels": places.changed_value(material.labels, "labels", change),
+        "metadata": places.changed_value(material.metadata, "metadata", change, kept=every),
+        "labels": places.changed_value(material.labels, "labels", change, kept=every),
         "correction": places.changed_value(material.correction, "correction", change),
     }
 

@@ -18,7 +18,6 @@ Change = Callable[[str, str, str], str]
 DEEPEST: Final = 3  # JSON within a string of JSON, and so on
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?[0-9][0-9.eE+-]*', re.DOTALL)
 _COLON: Final = re.compile(r"\s*:")
-# What names a thing of the API rather than says something.
 _NAMES: Final = frozenset({"id", "tool_call_id", "type", "role", "object", "model", "name", "finish_reason"})
 _BINARY: Final = frozenset({"data", "file_data"})
 
@@ -42,12 +41,18 @@ def changed(conversation: Conversation, change: Change) -> Conversation:
         return conversation
     # What was counted and named stays; everything that people or models wrote is written anew.
     kept = {"usage", "id", "created", "model", "object", "response_format"}
+    unseen = _unseen(change)
     item = {
-        key: value if key in kept else changed_value(value, "item", _unseen(change))
+        key: value if key in kept else changed_value(value, "", unseen, kept=_kept_in(key))
         for key, value in item.items()
     }
     parameters = {name: value for name in PARAMETERS if (value := pick(item, name)) is not None}
     return Conversation(messages, choices, tools, parameters, item)
+
+
+def _kept_in(key: str) -> frozenset[str]:
+    """Names under which nothing is changed; in metadata every name is one of people."""
+    return frozenset() if key == "metadata" else _NAMES
 
 
 def _unseen(change: Change) -> Change:
@@ -75,6 +80,8 @@ def _message(message: Message, where: str, change: Change) -> Message:
     if same and (name, refusal) == (message.name, message.refusal):
         return message
     raw = changed_value(message.raw, "", _unseen(change))
+    if message.name:
+        raw = {**raw, "name": name}
     return replace(message, parts=parts, tool_calls=calls, name=name, refusal=refusal, raw=raw)
 
 
@@ -104,8 +111,13 @@ def _call(call: ToolCall, where: str, change: Change) -> ToolCall:
     return replace(call, arguments=arguments, parsed=parsed, raw=raw)
 
 
-def changed_value(value: Any, where: str, change: Change, key: str = "") -> Any:
-    """JSON with every text in it changed; itself if nothing changed. Embedded files are no texts."""
+def changed_value(
+    value: Any, where: str, change: Change, key: str = "", *, kept: frozenset[str] = _NAMES
+) -> Any:
+    """JSON with every text in it changed; itself if nothing changed. Embedded files are no texts.
+
+    What stands under a name of `kept` stays: it names a thing of the API rather than says something.
+    """
     if isinstance(value, str):
         if key in _BINARY or value.startswith("data:"):
             return value
@@ -113,12 +125,16 @@ def changed_value(value: Any, where: str, change: Change, key: str = "") -> Any:
         return value if text == value else text
     if isinstance(value, Mapping):
         made = {
-            name: each if name in _NAMES else changed_value(each, f"{where}.{name}"[:300], change, str(name))
+            name: each
+            if name in kept
+            else changed_value(each, f"{where}.{name}"[:300], change, str(name), kept=kept)
             for name, each in value.items()
         }
         return value if all(made[name] is each for name, each in value.items()) else made
     if isinstance(value, (list, tuple)):
-        some = [changed_value(each, f"{where}[{at}]", change, key) for at, each in enumerate(value)]
+        some = [
+            changed_value(each, f"{where}[{at}]", change, key, kept=kept) for at, each in enumerate(value)
+        ]
         return value if all(old is new for old, new in zip(value, some, strict=True)) else some
     return value
 

@@ -202,9 +202,3 @@ def _guess(messages: Iterable[Mapping[str, Any]], tools: Any) -> int:
 
 def _of_text(text: str) -> int:
     return -(-len(text.encode("utf-8", errors="replace")) // BYTES_PER_TOKEN)
-
-
-def of(conversation: Conversation, data: Mapping[str, Any]) -> tuple[int, bool]:
-    """(tokens, estimated) of a conversation as it is."""
-    count, how = Counter.plain().of(Material("", conversation), data)
-    return count, how not in ("usage", "exact")

@@ -141,13 +141,19 @@ def test_cleans_what_stands_beside_the_conversation() -> None:
         "function": {"name": "mail", "description": "Write to ada@example.com", "parameters": {}},
     }
     made = cleaned(
-        talk(user("Hello"), tools=[tool], metadata={"from": "ada@example.com"}),
-        metadata={"from": "ada@example.com"},
+        talk({**user("Hello"), "name": "bob@example.com"}, tools=[tool], metadata={"id": "ada@example.com"}),
+        metadata={"id": "ada@example.com"},
         correction={"text": "Write to bob@example.com", "tool_calls": None},
     )
-    assert made.metadata == {"from": "[EMAIL_1]"}
-    assert made.correction == {"text": "Write to [EMAIL_2]", "tool_calls": None}
-    assert made.conversation.tools[0]["function"]["description"] == "Write to [EMAIL_1]"
+    assert made.metadata == made.conversation.item["metadata"] == {"id": "[EMAIL_2]"}
+    assert made.correction == {"text": "Write to [EMAIL_1]", "tool_calls": None}
+    assert made.conversation.tools[0]["function"] == {
+        "name": "mail",
+        "description": "Write to [EMAIL_2]",
+        "parameters": {},
+    }
+    message = made.conversation.everything[0]
+    assert message.name == message.raw["name"] == "[EMAIL_1]"
 
 
 def test_a_line_of_a_cleaned_row_holds_nothing_personal_and_is_counted_anew() -> None:
