@@ -23,6 +23,7 @@ PURPOSE = "fine-tune"
 USABLE = frozenset({"processed", "uploaded", "succeeded"})
 BROKEN = frozenset({"error", "deleted", "failed"})
 MOST_LEFTOVERS = 50
+WORDS = {"train": "training"}  # of parts, where the word for the file is another
 # Nobody knows what came of these until somebody looks.
 OPEN = (RemoteAction.State.SENDING, RemoteAction.State.UNKNOWN, RemoteAction.State.NOT_FOUND)
 
@@ -94,7 +95,7 @@ def ensure(
 
     Raises operations.Failed where only a person can go on.
     """
-    file = _row(tune, part, work)
+    file, name = _row(tune, part, work), WORDS.get(part.name, part.name)
     action = file.action
     assert action is not None
     if action.state != RemoteAction.State.CONFIRMED:
@@ -105,19 +106,19 @@ def ensure(
         if result.outcome is Outcome.WAIT:
             return operations.Wait(result.wait, result.note)
         if result.outcome is Outcome.REFUSED:
-            raise result.error or operations.Failed("refused", f"The {part.name} file was refused.")
+            raise result.error or operations.Failed("refused", f"The {name} file was refused.")
         if result.outcome is Outcome.ASK:
             raise operations.Failed(
                 "upload_unknown",
-                f"Nobody knows whether the {part.name} file was uploaded, and it was not found upstream.",
+                f"Nobody knows whether the {name} file was uploaded, and it was not found upstream.",
             )
         if not straight:
             note_leftovers([file], upstream.list_files(PURPOSE))
     if file.remote_id != action.remote_id:
         file.remote_id, file.status = action.remote_id, str(action.answer.get("status", ""))
         file.save(update_fields=["remote_id", "status"])
-        work.log(f"The {part.name} file is upstream as {file.remote_id}.")
-    return _usable(file, upstream, work)
+        work.log(f"The {name} file is upstream as {file.remote_id}.")
+    return _usable(file, name, upstream, work)
 
 
 def _row(tune: FineTune, part: Part, work: operations.Working) -> UploadedFile:
@@ -166,33 +167,33 @@ def _verify(version: DatasetVersion, part: Part) -> None:
 
 
 def _usable(
-    file: UploadedFile, upstream: Upstream, work: operations.Working
+    file: UploadedFile, name: str, upstream: Upstream, work: operations.Working
 ) -> UploadedFile | operations.Wait:
     try:
         info = upstream.get_file(file.remote_id)
     except UpstreamError as error:
         if error.kind != "not_found":
             raise
-        return _vanished(file, work)
+        return _vanished(file, name, work)
     file.status, file.error = info.status, info.error or ""
     file.save(update_fields=["status", "error"])
     if info.status == "deleted":
-        return _vanished(file, work)
+        return _vanished(file, name, work)
     if info.status in BROKEN:
         reason = file.error or "It gave no reason."
         _give_up(file, work, "broken", left=file.remote_id)
-        raise operations.Failed("file_refused", f"The provider could not use the training file: {reason}")
+        raise operations.Failed("file_refused", f"The provider could not use the {name} file: {reason}")
     if info.status in USABLE or not info.status:
         return file
-    return operations.Wait(settings.FILE_POLL_SECONDS, "The provider is processing the training file.")
+    return operations.Wait(settings.FILE_POLL_SECONDS, f"The provider is processing the {name} file.")
 
 
-def _vanished(file: UploadedFile, work: operations.Working) -> operations.Wait:
+def _vanished(file: UploadedFile, name: str, work: operations.Working) -> operations.Wait:
     """Deleted upstream since: upload it anew. One that was only just uploaded may not be visible yet."""
     action: Any = file.action
     if timezone.now() - action.updated < timedelta(seconds=settings.RECONCILE_SECONDS):
         return operations.Wait(settings.FILE_POLL_SECONDS, "The uploaded file is not visible yet.")
-    work.log("The training file was deleted upstream; uploading it again.", "warn")
+    work.log(f"The {name} file was deleted upstream; uploading it again.", "warn")
     _give_up(file, work, "deleted upstream")
     return operations.Wait(0.1)
 
