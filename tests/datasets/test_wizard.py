@@ -165,6 +165,7 @@ def test_quick_choices_change_the_form_and_keep_nothing(
     assert not DatasetVersion.objects.exists()
 
 
+@pytest.mark.engines
 def test_going_back_to_the_recipe_of_a_built_version_makes_the_next_one(
     builder: User, workshop: Connection, client_of: SignIn
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_dataset_with_built_rows_keeps_its_purpose(
     assert DatasetVersion.objects.count() == 1
 
 
+@pytest.mark.engines
 def test_a_problem_is_mended_by_the_next_version(
     builder: User, workshop: Connection, client_of: SignIn
 ) -> None:
@@ -249,6 +251,7 @@ def test_over_budget_is_said_and_nothing_is_launched(
     assert not Operation.objects.filter(kind=launch.KIND).exists()
 
 
+@pytest.mark.engines
 def test_variants_become_one_sweep_and_the_same_form_again_launches_nothing(
     builder: User, workshop: Connection, client_of: SignIn
 ) -> None:
