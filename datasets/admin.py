@@ -12,6 +12,8 @@ from datasets.models import (
     FineTune,
     FineTuneEvent,
     Grader,
+    Relabel,
+    RelabelCall,
     Run,
     UploadedFile,
 )
@@ -83,3 +85,18 @@ class GraderAdmin(ReadOnly):
 class RunAdmin(ReadOnly):
     list_display = ("evaluation_id", "number", "state", "repeated_calls", "created", "finished")
     list_filter = ("state",)
+
+
+@admin.register(Relabel)
+class RelabelAdmin(ReadOnly):
+    list_display = ("name", "model", "state", "repeated_calls", "created", "finished")
+    list_filter = ("state",)
+    search_fields = ("name",)
+
+
+@admin.register(RelabelCall)
+class RelabelCallAdmin(ReadOnly):
+    list_display = ("relabel_id", "position", "state", "tries", "verdict")
+    list_filter = ("state", "verdict")
+    show_full_result_count = False
+    raw_id_fields = ("relabel", "completion")

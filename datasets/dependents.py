@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from completions.dependents import Dependent, datasets_block, depends_on_completions
 from completions.models import StoredCompletion
 from completions.querysets import holding
-from datasets.models import DatasetVersion, Evaluation, Example
+from datasets.models import DatasetVersion, Evaluation, Example, RelabelCall
 
 
 @depends_on_completions
@@ -44,6 +44,23 @@ def evaluations(ids: Sequence[int]) -> Dependent | None:
         rows,
         "Results stay, and new runs go on: items come from the version's file.",
         datasets_block(),
+    )
+
+
+@depends_on_completions
+def taught(ids: Sequence[int]) -> Dependent | None:
+    """Answers that a teacher gave to one of them."""
+    rows = StoredCompletion.objects.filter(holding(ids))
+    held = RelabelCall.objects.filter(completion__in=rows.values("pk")).order_by()
+    count = held.values("relabel").distinct().count()
+    if not count:
+        return None
+    return Dependent(
+        count,
+        "relabelling" if count == 1 else "relabellings",
+        held.values("completion").distinct().count(),
+        "The teacher's answers to them go; corrections made from them go with the rows.",
+        blocks=False,
     )
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from completions import bulk_review, correcting
+from completions import bulk_review, correcting, dependents
 from completions.models import ReviewEvent, ReviewState, StoredCompletion
 from completions.reviewing import Overtaken, Refused
 from datasets.build import files
 from datasets.models import Relabel, RelabelCall
 from datasets.recipe import Recipe
 from datasets.relabel import judging, setup
-from portal import operations, prices, spending
+from portal import deletion, operations, prices, spending
 from portal.models import AuditEntry, Budget, Connection, Operation, Price, Spending, User
 from portal.sandbox import Sandbox
 from tests import factories
@@ -347,3 +347,15 @@ def test_the_same_answer_is_marked_and_never_accepted(builder: User, source: Con
 def test_two_people_cannot_see_each_others_connections(taught: Relabel) -> None:
     other = factories.user("elsewhere", "builder", factories.connection("Elsewhere"))
     assert not Relabel.objects.readable_by(other).exists()
+
+
+def test_it_stands_in_the_way_of_its_connection_and_goes_when_it_is_deleted(
+    taught: Relabel, source: Connection, builder: User
+) -> None:
+    ids = list(taught.calls.values_list("completion", flat=True)[:2])
+    (found,) = [each for each in dependents.of(ids) if each.name == "relabelling"]
+    assert (found.count, found.rows, found.blocks) == (1, 2, False)
+    assert any("relabelling" in sentence for sentence in deletion.obstacles(source))
+    setup.delete(taught, builder)
+    assert not RelabelCall.objects.exists()
+    assert not any("relabelling" in sentence for sentence in deletion.obstacles(source))

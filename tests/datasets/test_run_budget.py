@@ -5,6 +5,8 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from completions.models import StoredCompletion
 from datasets.evaluate import run as runs
@@ -135,3 +137,16 @@ def test_a_run_that_was_cancelled_before_it_asked_costs_nothing(builder: User, s
     operations.cancel(run.operation, builder)
     material.drain()
     assert Spending.objects.get().state == Spending.State.RELEASED
+
+
+def test_other_targets_that_are_too_dear_are_refused_on_the_page_in_words(
+    builder: User, source: Connection, client_of: Callable[[User], Client]
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 4), reference="meta:answer", graders=[EQUAL])
+    ran(made, [stored()], builder)
+    limit(source, "1")
+    values = {"first_connection": source.pk, "first_model": TEACHER, "told": f"{source.pk}:{TEACHER}"}
+    answer = client_of(builder).post(reverse("datasets:run_new", args=[made.pk]), values)
+    assert answer.status_code == 422
+    assert "Nobody has entered what this costs" in answer.text
+    assert made.runs.count() == 1

@@ -65,7 +65,9 @@ def test_from_the_teacher_over_the_price_to_accepted_answers(
     judge = f"/relabels/{relabel.pk}/{call.pk}/judge/"
     row = client.post(judge, {"do": "accept", "seen": ""}, headers={"HX-Request": "true"})
     assert "Accepted by builder" in row.text
-    assert ReviewState.objects.get(pk=call.completion_id).correction.value["text"] == call.text
+    held = correcting.holding(call.completion)
+    assert held is not None
+    assert held.value == {"text": call.text, "tool_calls": None}
     assert "Dismiss" in client.post(judge, {"do": "undo"}, headers={"HX-Request": "true"}).text
     client.post(f"/relabels/{relabel.pk}/accept/")
     material.drain()
