@@ -31,7 +31,7 @@ class Facts:
 
     @property
     def stratum(self) -> str:
-        return (self.even or self.sampled_by)[:LONGEST_GROUP]
+        return shown(self.even or self.sampled_by)
 
 
 def facts_of(stored: Material, written: Material, recipe: Recipe) -> Facts:
@@ -83,6 +83,11 @@ def rank_of(material: Material) -> int:
     if material.correction is not None:
         return CORRECTED
     return DOUBTED if material.state == "needs_review" else NEITHER
+
+
+def shown(group: str) -> str:
+    """The beginning of a group's name, without what neither UTF-8 nor PostgreSQL can hold."""
+    return group[:LONGEST_GROUP].replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
 def group_of(material: Material, by: str) -> str:

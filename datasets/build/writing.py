@@ -17,7 +17,7 @@ from completions import bulk, selection
 from completions.models import StoredCompletion
 from completions.querysets import holding
 from datasets.build import files
-from datasets.build.facts import LONGEST_GROUP
+from datasets.build.facts import shown
 from datasets.build.lines import BY_HAND
 from datasets.build.making import Left, Made, Maker
 from datasets.build.marks import Beside, Marker, dtype_of
@@ -156,7 +156,7 @@ class _Chunk:
         example["content_hash"] = hashlib.sha256(made.data).hexdigest()
         example["tokens"], example["side"] = made.line.tokens, made.line.side
         example["prompt_key"], example["conversation"] = facts.prompt_key, facts.conversation
-        example["stratum"], example["capped_by"] = facts.stratum, facts.capped_by[:LONGEST_GROUP]
+        example["stratum"], example["capped_by"] = facts.stratum, shown(facts.capped_by)
         example["edited"] = made.material.edited
         if made.doubts:
             codes = list(dict.fromkeys(problem.code for problem in made.doubts))

@@ -211,6 +211,24 @@ def test_warnings_are_told_with_the_lines_they_come_to(builder: User, source: Co
     assert version.counts["problems"]["truncated"] == len(cut)
 
 
+@pytest.mark.engines
+def test_groups_may_be_named_by_anything_that_anybody_wrote(builder: User, source: Connection) -> None:
+    names = ["\x00", "half \ud800 of a character", "' OR 1=1 --", "../../etc", "{{ 7 }}", "x" * 5000, "", " "]
+    rows = [
+        material.stored(
+            source, question=f"Number {at}?",
+            messages=[{"role": "system", "content": name}, {"role": "user", "content": f"Number {at}?"}],
+        )
+        for at, name in enumerate(names * 2)
+    ]  # fmt: skip
+    recipe = Recipe(cap=Cap("system", 1), split=Split(0, 10, unit="near", even="system"))
+    version = built(builder, [*rows, *material.many(source, 12)], recipe)
+    counts = version.counts["left_out"]
+    assert counts["unwritable"] == 2  # half a character is no UTF-8
+    assert counts["over_cap"] + version.counts["written"] == 26
+    assert {"\ufffd", "{{ 7 }}", "x" * 120} <= set(version.examples.values_list("capped_by", flat=True))
+
+
 class Killed(BaseException):
     """Stands for the end of a process: nothing catches it."""
 
