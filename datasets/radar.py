@@ -17,6 +17,7 @@ from portal.upstream import ModelInfo, UpstreamError, connect
 
 REMEMBERED = timedelta(days=14)
 FRESH = timedelta(days=1)
+AGAIN = timedelta(hours=1)  # after a provider did not answer
 SECONDS = 10.0  # a page waits for it, in its background
 SOON, WARN = 30, 180  # days
 
@@ -76,7 +77,9 @@ def ask(connection: Connection) -> bool:
     except UpstreamError:
         # Not asked again on every page: what was known stays known.
         days = known["days"] if known is not None else {}
-        cache.set(_key(connection.pk), {"asked": timezone.now().timestamp(), "days": days}, 3600)
+        asked = timezone.now() - FRESH + AGAIN
+        kept = {"asked": asked.timestamp(), "days": days}
+        cache.set(_key(connection.pk), kept, int(REMEMBERED.total_seconds()))
         return False
     return True
 
