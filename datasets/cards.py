@@ -66,7 +66,7 @@ def manifest(version: DatasetVersion) -> dict[str, Any]:
             for each in version.connections.order_by("name")
         ],
         "recipe": version.recipe,
-        "recipe_in_words": recipe_words.of_version(version.recipe),
+        "recipe_in_words": _rules(version),
         "counts": {name: value for name, value in version.counts.items() if name != "tokens_fit"},
         "rows": version.rows,
         "bytes": version.size,
@@ -88,6 +88,11 @@ def manifest(version: DatasetVersion) -> dict[str, Any]:
         "built": version.built.isoformat() if version.built else None,
         "tool": {"name": TOOL, "version": tool_version()},
     }
+
+
+def _rules(version: DatasetVersion) -> list[str]:
+    uploaded = version.origin != version.Origin.SELECTION
+    return recipe_words.of_version(version.recipe, uploaded=uploaded)
 
 
 def manifest_text(version: DatasetVersion) -> str:
@@ -131,7 +136,7 @@ def _card(version: DatasetVersion) -> Iterator[str]:
     yield from ("", _FORMATS[Purpose(dataset.purpose)], "", "## Where the rows come from", "")
     yield from _origin(version)
     yield from ("", "## How they were made", "")
-    yield from (f"- {escaped(sentence)}" for sentence in recipe_words.of_version(version.recipe))
+    yield from (f"- {escaped(sentence)}" for sentence in _rules(version))
     yield from ("", "## What was left out", "")
     left_out = preview.left_out(version)
     if left_out:

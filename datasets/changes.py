@@ -91,7 +91,10 @@ def page(before: DatasetVersion, after: DatasetVersion, kind: str, behind: str) 
 
 def rules(before: DatasetVersion, after: DatasetVersion) -> tuple[list[str], list[str]]:
     """The sentences of the recipe that went, and those that came."""
-    old, new = recipe_words.of_version(before.recipe), recipe_words.of_version(after.recipe)
+    old, new = (
+        recipe_words.of_version(each.recipe, uploaded=each.origin != each.Origin.SELECTION)
+        for each in (before, after)
+    )
     return [each for each in old if each not in new], [each for each in new if each not in old]
 
 

@@ -13,12 +13,18 @@ _PAIRS = {
 }
 
 
-def of_version(data: Mapping[str, Any]) -> list[str]:
-    """The stored recipe of a version; one that cannot be read says so."""
+def of_version(data: Mapping[str, Any], *, uploaded: bool = False) -> list[str]:
+    """The stored recipe of a version; one that cannot be read says so.
+
+    Of a file that was `uploaded` the rows are taken as they are, so most rules say nothing of it.
+    """
     try:
-        return sentences(Recipe.read(data))
+        recipe = Recipe.read(data)
     except Unreadable as why:
         return [str(why)]
+    if not uploaded:
+        return sentences(recipe)
+    return ["Every good line of the file is a row, as it is.", *_rows(recipe), *_limit(recipe)]
 
 
 def sentences(recipe: Recipe) -> list[str]:
@@ -67,6 +73,10 @@ def _texts(recipe: Recipe) -> Iterator[str]:
         yield f"Answers are measured against {_reference(recipe.reference)}."
     if recipe.columns:
         yield f"Each row also carries {_listed([_group(name) for name in recipe.columns])}."
+    yield from _limit(recipe)
+
+
+def _limit(recipe: Recipe) -> Iterator[str]:
     if recipe.token_limit and recipe.leave_out_long:
         yield f"Rows of more than {recipe.token_limit:,} tokens are left out."
     elif recipe.token_limit:

@@ -115,7 +115,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "left_out": preview.left_out(found),
         "left_out_count": found.left_out_total,
         "operation": received.operation_of(found),
-        "supervised": found.dataset.purpose == Purpose.SUPERVISED,
+        "trainable": found.dataset.purpose in distill.METHODS,
         "may_act": may_act,
         "may_train": may_act and Connection.objects.actionable_by(request.user).with_endpoint().exists(),
         "draft": distill.draft_of(found) is not None,
@@ -156,11 +156,17 @@ def _left_out(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> d
         "next": seen.query(after=page.following) if page.following else "",
         "begin": seen.query(),
         "bad": [
-            {**problem, "help": FIXES[problem["fix"]].words if problem.get("fix") in FIXES else ""}
+            {**problem, "help": _help(problem.get("fix", ""))}
             for problem in found.problems
             if problem.get("number")
         ],
     }
+
+
+def _help(name: str) -> str:
+    """What mends such a line, where something does."""
+    fix = FIXES.get(name)
+    return fix.words if fix is not None and fix.line is not None else ""
 
 
 def _about(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict[str, Any]:
@@ -171,7 +177,7 @@ def _about(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict
         excluded = []
     return {
         "histogram": tokens_of.histogram(found) if found.state == found.State.READY else None,
-        "sentences": recipe_words.of_version(found.recipe),
+        "sentences": recipe_words.of_version(found.recipe, uploaded=found.origin != found.Origin.SELECTION),
         "excluded": excluded[:SHOWN],
         "excluded_count": len(excluded),
         "fine_tunes": tunes,

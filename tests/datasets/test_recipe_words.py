@@ -53,6 +53,14 @@ def test_where_pairs_come_from_is_told() -> None:
     assert "teacher, preferred over one of student" in recipe_words.sentences(models)[0]
 
 
+def test_of_an_uploaded_file_only_what_applies_is_told() -> None:
+    data = Recipe(purpose=Purpose.PREFERENCE, excluded=(("upload/1", "so"),)).as_data()
+    assert recipe_words.of_version(data, uploaded=True) == [
+        "Every good line of the file is a row, as it is.",
+        "One row excluded by hand.",
+    ]
+
+
 def test_long_texts_are_cut_and_kept_on_one_line() -> None:
     told = recipe_words.sentences(Recipe(prefix="line\n" * 500))[0]
     assert len(told) < 200
