@@ -95,19 +95,23 @@ def _links(marks: Marks, rows: NDArray[np.int64], runs_of: RunsOf | None) -> Ite
     if runs_of is None:
         return
     yield from _neighbours(marks["shape"], marks["runs"] > 0)
-    compared: set[tuple[int, int]] = set()
+    for one, other in _likely(marks):
+        if jaccard(runs_of(int(rows[one])), runs_of(int(rows[other]))) >= NEAR_SHARE:
+            yield one, other
+
+
+def _likely(marks: Marks) -> Iterator[Link]:
+    """Rows that share a band, each pair once; of rows with the same words only the first is looked at."""
     single = _distinct(marks["shape"], marks["runs"] > 0)
+    found = [np.empty(0, np.int64)]
     for column in np.ascontiguousarray(marks["bands"][single].T):
         order = np.argsort(column, kind="stable")
-        sorted_ = column[order]
+        ascending, row = column[order], single[order]
         for step in range(1, NEIGHBOURS + 1):
-            same = np.flatnonzero(sorted_[step:] == sorted_[:-step])
-            for one, two in zip(order[same].tolist(), order[same + step].tolist(), strict=True):
-                pair = (int(single[one]), int(single[two]))
-                if pair not in compared:
-                    compared.add(pair)
-                    if jaccard(runs_of(int(rows[pair[0]])), runs_of(int(rows[pair[1]]))) >= NEAR_SHARE:
-                        yield pair
+            same = np.flatnonzero(ascending[step:] == ascending[:-step])
+            found.append(row[same] * len(marks) + row[same + step])  # a pair as one number
+    firsts, seconds = np.divmod(np.unique(np.concatenate(found)), len(marks))
+    return zip(firsts.tolist(), seconds.tolist(), strict=True)
 
 
 def _neighbours(keys: NDArray[np.int64], among: NDArray[np.bool_] | None = None) -> Iterator[Link]:
