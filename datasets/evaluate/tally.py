@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from datasets.evaluate import graders, report
 from datasets.evaluate.statistics import mean_difference, wilcoxon
 from datasets.evaluate.targets import Target, read
 from datasets.models import Call, Result, Run
@@ -15,16 +16,16 @@ OVERALL = 0  # stands for “all graders together” where a grader's id is expe
 def summarise(run: Run) -> dict[str, Any]:
     """Everything the report needs, small enough for a JSON column."""
     targets = read(run.targets)
-    graders = list(run.evaluation.graders.values_list("pk", "name"))
+    asked = list(run.evaluation.graders.values_list("pk", "name"))
     version = run.evaluation.version
-    verdicts = Verdicts([target.key for target in targets], [pk for pk, _ in graders])
+    verdicts = Verdicts([target.key for target in targets], [pk for pk, _ in asked])
     rows = Result.objects.filter(run=run).order_by("example_id")
     verdicts.add_all(
         rows.values_list("example_id", "target", "grader_id", "score", "passed", "error").iterator(
             chunk_size=2000
         )
     )
-    named = [*graders, (OVERALL, "All graders")] if len(graders) > 1 else graders
+    named = [*asked, (OVERALL, "All graders")] if len(asked) > 1 else asked
     return {
         "items": version.rows,
         "left_out": sum(version.counts.get("left_out", {}).values()),
@@ -35,6 +36,18 @@ def summarise(run: Run) -> dict[str, Any]:
         ],
         "ungraded": [{"text": text, "n": n} for text, n in verdicts.errors.most_common(20)],
     }
+
+
+def report_of(run: Run) -> report.Report:
+    """The report of a run that is done."""
+    known = {
+        grader.pk: {
+            "threshold": grader.params.get("pass_threshold"),
+            "explained": graders.explain(grader.kind, grader.params),
+        }
+        for grader in run.evaluation.graders.all()
+    }
+    return report.read(run.summary, known)
 
 
 class Verdicts:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from completions.models import StoredCompletion
 from datasets.build.lines import in_words
-from datasets.evaluate import graders, names, removal, report, rows, setup
+from datasets.evaluate import graders, names, removal, rows, setup, tally
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import read
 from datasets.models import Call, Evaluation, Run
@@ -115,7 +115,7 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "operation": operation,
         "is_live": found.state in (Run.State.WAITING, Run.State.RUNNING),
         "targets": _named(found),
-        "report": _report(found) if done else None,
+        "report": tally.report_of(found) if done else None,
         "calls": _calls(found) if not done else None,
         "page": page,
         "where": where,
@@ -267,20 +267,9 @@ def _described(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _report(run: Run) -> report.Report:
-    known = {
-        grader.pk: {
-            "threshold": grader.params.get("pass_threshold"),
-            "explained": graders.explain(grader.kind, grader.params),
-        }
-        for grader in run.evaluation.graders.all()
-    }
-    return report.read(run.summary, known)
-
-
 def _said(run: Run | None) -> str:
     """The run's result as a sentence; empty until it is done."""
-    return _report(run).headline if run is not None and run.state == Run.State.DONE else ""
+    return tally.report_of(run).headline if run is not None and run.state == Run.State.DONE else ""
 
 
 def _named(run: Run) -> list[dict[str, Any]]:

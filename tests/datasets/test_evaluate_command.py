@@ -1,0 +1,91 @@
+"""`manage.py evaluate`: a run without a browser, whose exit code a CI job can rely on."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from datasets.evaluate.targets import stored
+from datasets.models import Evaluation, Run
+from portal.models import Connection, User
+from tests import factories
+from tests.completions.changing import own_folder
+from tests.datasets import measured
+from tests.datasets.measured import CLOSE, EQUAL
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_files(settings: Any, tmp_path: Path) -> None:
+    own_folder(settings, tmp_path / "files")
+
+
+@pytest.fixture
+def source(db: None) -> Connection:
+    return factories.connection()
+
+
+@pytest.fixture
+def made(builder: User, source: Connection) -> Evaluation:
+    """Nine stored answers, eight of them right."""
+    wrong = measured.row(source, 99, answer="Something else.")
+    chosen = [*measured.rows(source, 8), wrong]
+    evaluation = measured.evaluation(builder, chosen, reference="meta:answer", graders=[EQUAL, CLOSE])
+    evaluation.setup |= {"targets": [stored().as_dict()]}
+    evaluation.save()
+    return evaluation
+
+
+def evaluate(*arguments: str) -> str:
+    output = StringIO()
+    call_command("evaluate", *arguments, "--user", "builder", stdout=output)
+    return output.getvalue()
+
+
+def code_of(*arguments: str) -> tuple[int, str]:
+    with pytest.raises(CommandError) as ended:
+        evaluate(*arguments)
+    return ended.value.returncode, str(ended.value)
+
+
+def test_a_run_is_made_without_any_worker_and_told(made: Evaluation) -> None:
+    told = evaluate(str(made.pk), "--at-least", "0.8")
+    assert "passes every grader on 88.9% of 9 items" in told
+    assert Run.objects.get().state == Run.State.DONE
+
+
+def test_what_passes_too_seldom_ends_red_and_says_how_much_was_asked_for(made: Evaluation) -> None:
+    code, said = code_of(str(made.pk), "--at-least", "0.95")
+    assert code == 1
+    assert said == "Stored answers passes “All graders” on 88.9%, asked for are 95.0%."
+
+
+def test_one_grader_can_be_looked_at(made: Evaluation) -> None:
+    name = str(EQUAL["name"])
+    assert code_of(str(made.pk), "--grader", name, "--at-least", "1")[0] == 1
+    found = json.loads(evaluate(str(made.pk), "--grader", name, "--json"))
+    assert (found["grader"], found["items"], found["red"]) == (name, 9, [])
+    assert found["targets"][0]["passed"] == 8
+    code, said = code_of(str(made.pk), "--grader", "Another")
+    assert (code, name in said) == (2, True)
+
+
+def test_who_may_not_act_and_what_is_not_there_is_no_red_but_not_run(made: Evaluation) -> None:
+    assert code_of(str(made.pk + 1))[0] == 2
+    assert code_of(str(made.pk), "--at-least", "90")[0] == 2
+    factories.user("reader", "reader")
+    with pytest.raises(CommandError) as ended:
+        call_command("evaluate", str(made.pk), "--user", "reader")
+    assert ended.value.returncode == 2
+    assert not Run.objects.exists()
+
+
+def test_an_evaluation_without_a_target_is_not_run(made: Evaluation) -> None:
+    Evaluation.objects.update(setup={})
+    code, said = code_of(str(made.pk))
+    assert code == 2
+    assert "something to measure" in said
