@@ -66,19 +66,23 @@ def _initial(side: trying.Side) -> dict[str, Any]:
 def _wanted(request: HttpRequest) -> str:
     for name in ("completion", "row"):
         if name in request.GET:
-            return f"{name}:{request.GET[name]}"
+            return f"{name}:{request.GET[name].strip()[:200]}".replace("\x00", "")
     return ""
 
 
 def _sourced(request: HttpRequest, deployment: Deployment, source: str) -> tuple[Prompt, str]:
     """The prompt that a source names, `completion:17` or `row:3`, as far as the person may read it."""
     kind, _, number = source.partition(":")
-    if not number.isascii() or not number.isdigit() or len(number) > 15:
-        return Prompt(), ""
-    if kind == "completion":
+    is_number = number.isascii() and number.isdigit() and len(number) < 16
+    if kind == "completion" and number:
         rows = StoredCompletion.objects.select_related("connection").defer("connection__secret")
-        row: StoredCompletion = fetch(rows, request.user, pk=int(number))
-        return trying.prompt_of_completion(row), source
+        named = rows.filter(pk=int(number)) if is_number else rows.filter(upstream_id=number[:200])
+        row: StoredCompletion | None = named.readable_by(request.user).first()
+        if row is None:
+            raise CannotRepeat("There is no such completion among those that you may read.")
+        return trying.prompt_of_completion(row), f"completion:{row.pk}"
+    if not is_number:
+        return Prompt(), ""
     version = _version(request, deployment)
     if kind == "row" and version is not None:
         return trying.prompt_of_row(version, int(number)), source

@@ -193,7 +193,12 @@ def test_a_row_and_a_completion_fill_the_prompt(
     page = client.get(url, {"completion": str(example.completion_id)}).content.decode()
     assert known.user in page
     assert client.get(url, {"row": "9999"}).status_code == 200
-    assert client.get(url, {"completion": "999999"}).status_code == 404
+    assert example.completion is not None
+    assert (
+        known.user in client.get(url, {"completion": f" {example.completion.upstream_id}"}).content.decode()
+    )
+    for nonsense in ("999999", "chatcmpl-none", "<b>\x00", "9" * 300):
+        assert "no such completion" in client.get(url, {"completion": nonsense}).content.decode()
 
 
 def test_a_completion_that_one_may_not_read_is_not_shown(
@@ -201,11 +206,14 @@ def test_a_completion_that_one_may_not_read_is_not_shown(
 ) -> None:
     secret = factories.make_completion(factories.connection(), prompt="Ours alone")
     person = factories.user(role="builder", connection=deployment.connection)
-    url = reverse("datasets:try", args=[deployment.pk])
-    assert client_of(person).get(url, {"completion": str(secret.pk)}).status_code == 404
+    client, url = client_of(person), reverse("datasets:try", args=[deployment.pk])
+    for name in (str(secret.pk), secret.upstream_id):
+        page = client.get(url, {"completion": name}).content.decode()
+        assert "no such completion" in page
+        assert "Ours alone" not in page
     fields = posted(deployment, source=f"completion:{secret.pk}")
-    sides = reverse("datasets:try_sides", args=[deployment.pk])
-    assert client_of(person).post(sides, fields).status_code == 404
+    page = client.post(reverse("datasets:try_sides", args=[deployment.pk]), fields).content.decode()
+    assert f"completion:{secret.pk}" not in page
 
 
 def test_only_who_may_act_may_try_and_only_on_connections_that_are_theirs(
