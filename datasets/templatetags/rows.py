@@ -6,6 +6,7 @@ from django import template
 
 from datasets import tokens_of
 from datasets.models import DatasetVersion
+from datasets.recipe import PERSONAL
 
 register = template.Library()
 
@@ -15,3 +16,11 @@ def token_histogram(version: DatasetVersion, split: str = "") -> dict[str, Any]:
     """How many tokens its rows have; nothing where none is counted."""
     limit = version.recipe.get("token_limit") or 0
     return {"histogram": tokens_of.histogram(version, split=split, limit=limit)}
+
+
+@register.simple_tag
+def personal_replaced(version: DatasetVersion) -> str:
+    """What was replaced in its rows, in words; "" if nothing was."""
+    counts = version.counts.get("personal") or {}
+    ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{times:,} {PERSONAL.get(kind, f'of “{kind}”')}" for kind, times in ordered)

@@ -125,6 +125,8 @@ def test_the_choices_become_part_of_the_recipe_and_of_the_file(
     assert "[NUMBER_1]" in text
     assert "AKIAIOSFODNN7EXAMPLE" in text
     assert version.counts["personal"] == {"email": 8, "Number": 1}
+    page = client_of(builder).get(reverse("datasets:distill", args=[version.pk, "check"])).content.decode()
+    assert "8 e-mail addresses, 1 of “Number”" in page
 
 
 def test_a_version_that_is_built_keeps_its_recipe(
