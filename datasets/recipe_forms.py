@@ -48,6 +48,21 @@ UNITS = (
     ("near", "Near-duplicates stay together, too"),
 )
 USUAL_VALIDATION = 10  # percent
+# What belongs to a rule, and is not looked at where the rule is off.
+OF_RULES = {
+    "lengths": ("shortest", "longest"),
+    "prune": ("beginning",),
+    "window": ("last_turns",),
+    "personal": ("personal_kinds", "personal_do"),
+    "cap": ("cap_by", "cap_most"),
+    "sample": ("sample_rows", "sample_by", "sample_seed"),
+    "split": ("validation", "test", "split_unit", "split_even", "split_seed"),
+}
+OF_PURPOSES = {
+    Purpose.SUPERVISED: ("train_on",),
+    Purpose.PREFERENCE: ("pairs_source", "pairs_preferred", "pairs_other"),
+    Purpose.REINFORCEMENT: ("reference", "columns"),
+}
 SAME_SEED = "The same seed and rows give the same choice."
 
 
@@ -191,6 +206,7 @@ class DataForm(NameForm):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
+        self._forget_what_is_off(values)
         for rule, needed, words in (
             ("prune", ("beginning",), "Enter the beginning to cut off."),
             ("window", ("last_turns",), "Enter how many turns to keep."),
@@ -210,6 +226,18 @@ class DataForm(NameForm):
             self.add_error("validation", "Enter a share for one of them.")
         self._check_purpose(values)
         return values
+
+    def _forget_what_is_off(self, values: dict[str, Any]) -> None:
+        """What stands in a field that nobody sees can neither count nor be wrong."""
+        off = [name for rule, names in OF_RULES.items() if not values.get(rule) for name in names]
+        if "purpose" in values:
+            others = (names for purpose, names in OF_PURPOSES.items() if purpose != values["purpose"])
+            off += [name for names in others for name in names]
+        if values.get("system_prompt") != "replace":
+            off.append("system_text")
+        for name in off:
+            self.errors.pop(name, None)
+            values[name] = [] if isinstance(self.fields[name], forms.MultipleChoiceField) else ""
 
     def _check_lengths(self, values: Mapping[str, Any]) -> None:
         shortest, longest = values.get("shortest") or 0, values.get("longest") or 0

@@ -105,6 +105,18 @@ def test_fields_of_a_rule_that_is_off_do_nothing() -> None:
     assert form.recipe() == Recipe()
 
 
+def test_nonsense_in_fields_that_are_not_shown_is_no_hindrance() -> None:
+    hidden = {
+        "validation": 99, "cap_by": HOSTILE, "cap_most": -1, "sample_rows": "many", "last_turns": 0,
+        "pairs_source": "dice", "reference": HOSTILE, "columns": [HOSTILE], "personal_kinds": ["shoe size"],
+        "system_text": "x" * 30_000, "beginning": "x" * 30_000,
+    }  # fmt: skip
+    form = DataForm(sent(Recipe(), **hidden))
+    assert form.is_valid(), form.errors
+    assert form.recipe() == Recipe()
+    assert set(DataForm(sent(Recipe(), split=True, validation=99)).errors) == {"validation"}
+
+
 def test_what_is_recommended_is_a_recipe_that_the_form_takes() -> None:
     recipe = recipe_forms.recommended(Recipe(purpose=Purpose.REINFORCEMENT))
     form = DataForm(sent(recipe))
