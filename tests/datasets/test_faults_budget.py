@@ -76,7 +76,7 @@ def test_a_run_that_is_too_dear_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.usefixtures("priced")
-def test_a_budget_that_is_reached_on_the_way_stops_the_run_before_it_is_exceeded(
+def test_row_55_a_budget_that_is_reached_on_the_way_stops_the_run_before_it_is_exceeded(
     builder: User, source: Connection
 ) -> None:
     limit(source, "1000000")
@@ -109,7 +109,7 @@ def test_a_budget_that_is_reached_on_the_way_stops_the_run_before_it_is_exceeded
     assert row.settled == used(run)
 
 
-def test_without_a_price_a_run_is_refused_where_unknown_prices_are(
+def test_row_55_without_a_price_a_run_is_refused_where_unknown_prices_are(
     builder: User, source: Connection, sandbox: Sandbox
 ) -> None:
     limit(source, "1000")
