@@ -12,8 +12,8 @@ from datasets.models import Deployment, FineTune
 from portal.models import AuditEntry, Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
 from portal.upstream import JobInfo, connect
-from tests.datasets import jobs, material, provider
-from tests.datasets.provider import JOBS, advance, crash_at, faults, posts
+from tests.datasets import jobs, killing, material, provider
+from tests.datasets.provider import JOBS, advance, faults, posts
 from tests.portal.sandbox_client import examples
 
 pytestmark = [
@@ -25,13 +25,7 @@ State = FineTune.State
 
 @pytest.fixture(autouse=True)
 def _short_times(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "RECONCILE_EVERY_SECONDS": 0.05,
-        "RECONCILE_SECONDS": 0.3,
-        "FILE_POLL_SECONDS": 0.2,
-    }.items():
-        setattr(settings, name, value)
-        monkeypatch.setenv(name, str(value))
+    jobs.hurry(settings, monkeypatch)
 
 
 @pytest.fixture
@@ -145,13 +139,13 @@ def test_what_an_open_launch_may_have_made_is_not_shown_as_somebody_else_s(
 
 
 def test_a_worker_that_died_while_sending_hides_its_job_too(
-    connection: Connection, sandbox: Sandbox, builder: User
+    connection: Connection, sandbox: Sandbox, builder: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tune = material.prepared(builder, connection)
     launch.begin(tune, builder)
     material.step(launch.KIND)
     advance(sandbox, 10)
-    crash_at("fine_tune.answered")
+    assert killing.kill_at("fine_tune.answered", launch.KIND, sandbox, monkeypatch)
     assert RemoteAction.objects.get(kind="fine_tune").state == RemoteAction.State.SENDING
     assert look(connection) == []
 

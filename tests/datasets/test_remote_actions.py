@@ -16,7 +16,7 @@ from datasets.remote import MARK
 from portal.models import Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
 from portal.upstream import connect
-from tests.datasets import material, provider
+from tests.datasets import jobs, material, provider
 from tests.datasets.provider import JOBS, advance, crash_at, created, faults, posts
 from tests.workers import Worker
 
@@ -33,13 +33,7 @@ State = FineTune.State
 
 @pytest.fixture(autouse=True)
 def _short_times(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "RECONCILE_EVERY_SECONDS": 0.05,
-        "RECONCILE_SECONDS": 0.3,
-        "FILE_POLL_SECONDS": 0.2,
-    }.items():
-        setattr(settings, name, value)
-        monkeypatch.setenv(name, str(value))
+    jobs.hurry(settings, monkeypatch)
 
 
 @pytest.fixture
