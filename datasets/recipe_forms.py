@@ -21,7 +21,6 @@ from datasets.recipe import (
 )
 
 Choices = Sequence[tuple[str, str]]
-RECOMMENDED_DROPS = ("refusal", "truncated", "filtered", "empty")
 PURPOSES = (
     (Purpose.SUPERVISED, "Answer like this", "Supervised: the model learns to give these answers."),
     (Purpose.PREFERENCE, "Prefer this to that", "DPO: pairs of a better and a worse answer to one prompt."),
@@ -47,7 +46,6 @@ UNITS = (
     ("conversation", "Rows of one conversation stay together"),
     ("near", "Near-duplicates stay together, too"),
 )
-USUAL_VALIDATION = 10  # percent
 # What belongs to a rule, and is not looked at where the rule is off.
 OF_RULES = {
     "lengths": ("shortest", "longest"),
@@ -330,71 +328,3 @@ def _of_choice(values: Mapping[str, Any]) -> dict[str, Any]:
 def _lines(text: str) -> str:
     """Browsers send line ends as CR LF, whatever stood there."""
     return text.replace("\r\n", "\n")
-
-
-_AS_THEY_ARE = (
-    "purpose", "only_approved", "drop", "use_corrections", "train_on", "reference", "columns", "duplicates",
-    "byte_order_mark",
-)  # fmt: skip
-
-
-def initial_of(recipe: Recipe) -> dict[str, Any]:
-    """What the form shows of a recipe."""
-    cap, sample, split = recipe.cap, recipe.sample, recipe.split
-    shown: dict[str, Any] = {name: getattr(recipe, name) for name in _AS_THEY_ARE}
-    return shown | {
-        "lengths": bool(recipe.shortest or recipe.longest),
-        "shortest": recipe.shortest or None,
-        "longest": recipe.longest or None,
-        "system_prompt": recipe.system_prompt.do,
-        "system_text": recipe.system_prompt.text,
-        "prune": bool(recipe.prefix),
-        "beginning": recipe.prefix,
-        "window": bool(recipe.last_turns),
-        "last_turns": recipe.last_turns or None,
-        "pairs_source": recipe.pairs.source,
-        "pairs_preferred": recipe.pairs.preferred,
-        "pairs_other": recipe.pairs.other,
-        "personal": bool(recipe.personal.kinds or recipe.personal.patterns),
-        "personal_kinds": recipe.personal.kinds,
-        "personal_do": recipe.personal.do,
-        "cap": cap is not None,
-        "cap_by": cap.by if cap else "",
-        "cap_most": cap.most if cap else None,
-        "sample": sample is not None,
-        "sample_rows": sample.rows if sample else None,
-        "sample_by": sample.by if sample else "",
-        "sample_seed": sample.seed if sample else 0,
-        "split": recipe.is_split,
-        "validation": split.validation if recipe.is_split else USUAL_VALIDATION,
-        "test": split.test,
-        "split_unit": split.unit,
-        "split_even": split.even,
-        "split_seed": split.seed,
-    }
-
-
-def recommended(recipe: Recipe) -> Recipe:
-    """What most datasets want: no answers that teach nothing good, no repetition, some rows to validate."""
-    return replace(
-        recipe,
-        drop=RECOMMENDED_DROPS,
-        use_corrections=True,
-        duplicates="exact",
-        split=replace(recipe.split, validation=USUAL_VALIDATION),
-    )
-
-
-def plain(recipe: Recipe) -> Recipe:
-    """Every rule off; what was excluded by hand stays."""
-    return Recipe(
-        purpose=recipe.purpose,
-        excluded=recipe.excluded,
-        token_limit=recipe.token_limit,
-        leave_out_long=recipe.leave_out_long,
-    )
-
-
-def for_purpose(recipe: Recipe, purpose: str) -> Recipe:
-    """The same rules for another purpose."""
-    return recipe if purpose == recipe.purpose else replace(recipe, purpose=purpose)

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from completions.models import FrozenSelection, StoredCompletion
 from completions.selection import name_of
-from datasets import distill, recipe_choices, recipe_forms, wizard
+from datasets import distill, recipe_choices, recipe_forms, recipe_starts, wizard
 from datasets.build import survey, validate
 from datasets.models import Dataset, DatasetVersion
 from datasets.recipe import PERSONAL, Recipe
@@ -34,7 +34,7 @@ class Asked:
     def form(self, data: Any = None, *, recipe: Recipe | None = None, name: str = "") -> DataForm:
         """The form as it was sent, or as it shows a recipe."""
         offer = recipe_choices.observed_on(self.connections.values_list("pk", flat=True))
-        initial = {"name": name or self.name, **recipe_forms.initial_of(recipe or self.recipe)}
+        initial = {"name": name or self.name, **recipe_starts.initial_of(recipe or self.recipe)}
         return DataForm(
             data,
             initial=initial,
@@ -52,11 +52,11 @@ class Asked:
         name = str(sent.cleaned_data.get("name", ""))
         recipe = sent.recipe() if valid else self.recipe
         purpose = str(sent.cleaned_data.get("purpose") or recipe.purpose)
-        recipe = recipe_forms.for_purpose(recipe, purpose)
+        recipe = recipe_starts.for_purpose(recipe, purpose)
         if wanted == "recommended":
-            return self.form(recipe=recipe_forms.recommended(recipe), name=name)
+            return self.form(recipe=recipe_starts.recommended(recipe), name=name)
         if wanted == "nothing":
-            return self.form(recipe=recipe_forms.plain(recipe), name=name)
+            return self.form(recipe=recipe_starts.plain(recipe), name=name)
         data = request.POST.copy()
         found = recipe_choices.common_beginning(self.frozen) if self.frozen is not None else ""
         if found:

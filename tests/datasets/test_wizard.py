@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from datasets import base_models, distill, grader_starts, recipe_forms
+from datasets import base_models, distill, grader_starts, recipe_starts
 from datasets.build import build, reinforcement
 from datasets.finetune import launch
 from datasets.models import DatasetVersion, FineTune, Purpose, Sweep
@@ -53,7 +53,7 @@ SCORED = Recipe(
 
 def sent(recipe: Recipe, **changes: Any) -> dict[str, Any]:
     """The form of this recipe as a browser sends it: boxes that are off and empty fields send nothing."""
-    shown = {"name": "Rows", **recipe_forms.initial_of(recipe)} | changes
+    shown = {"name": "Rows", **recipe_starts.initial_of(recipe)} | changes
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in shown.items()}
     return {name: value for name, value in values.items() if value not in (None, False, [], "")}
 
@@ -118,11 +118,11 @@ def test_nonsense_in_fields_that_are_not_shown_is_no_hindrance() -> None:
 
 
 def test_what_is_recommended_is_a_recipe_that_the_form_takes() -> None:
-    recipe = recipe_forms.recommended(Recipe(purpose=Purpose.REINFORCEMENT))
+    recipe = recipe_starts.recommended(Recipe(purpose=Purpose.REINFORCEMENT))
     form = DataForm(sent(recipe))
     assert form.is_valid(), form.errors
     assert form.recipe().split.validation == 10
-    assert recipe_forms.plain(recipe) == Recipe(purpose=Purpose.REINFORCEMENT)
+    assert recipe_starts.plain(recipe) == Recipe(purpose=Purpose.REINFORCEMENT)
 
 
 @pytest.mark.parametrize("recipe", [SCORED, Recipe(purpose=Purpose.REINFORCEMENT)], ids=["fields", "none"])
