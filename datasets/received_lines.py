@@ -78,8 +78,9 @@ class Taker:
         """The line with what helps against its errors, as far as anything does."""
         for _ in range(_ATTEMPTS):
             errors = [problem for problem in found if problem.severity == "error" and problem.fix]
-            after = next((made for each in errors if (made := self._fixed(data, each))), None)
-            if after is None or after == data:
+            tried = (self._fixed(data, each) for each in errors)
+            after = next((made for made in tried if made and made != data), None)
+            if after is None:
                 break
             data, found = after, self._judged(number, after)
         return data, found
