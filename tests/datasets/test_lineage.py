@@ -101,6 +101,7 @@ def ids(graph: Graph) -> set[str]:
 ALL = {"rows", "version", "file", "job", "model", "deployment", "run"}
 
 
+@pytest.mark.engines
 def test_from_every_end_the_whole_way_is_found(line: Line, builder: User) -> None:
     graphs = (
         descent.of_version(builder, DatasetVersion.objects.get(pk=line.version.pk)),

@@ -58,6 +58,7 @@ def student(connection: Connection, version: DatasetVersion) -> Deployment:
     return made
 
 
+@pytest.mark.engines
 def test_the_button_sets_up_everything_but_the_graders(
     student: Deployment, version: DatasetVersion, builder: User, client_of: "Callable[[User], Client]"
 ) -> None:
