@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from datasets import distill, personal_scan, personal_shown
 from datasets.models import DatasetVersion
-from datasets.personal_form import DO, PersonalForm
+from datasets.personal_forms import DO, PersonalForm
 from datasets.personal_scan import Tally
 from portal.htmx import go, toast, wants_fragment
 from portal.models import Operation
