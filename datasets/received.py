@@ -20,7 +20,7 @@ from completions.readings import clean
 from datasets.build import build, files
 from datasets.models import Dataset, DatasetVersion
 from datasets.recipe import Recipe
-from portal import audit, operations
+from portal import audit
 from portal.models import Connection, Operation
 
 KIND = "dataset.receive"
@@ -113,26 +113,7 @@ def begin(version: DatasetVersion, user: Any) -> Operation:
     """Begin to make the file of a version, wherever its rows come from, or return what does it already."""
     if version.origin == Origin.SELECTION:
         return build.begin(version, user)
-    with transaction.atomic():
-        version = DatasetVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)
-        live = operation_of(version)
-        if live is not None and live.is_live:
-            return live
-        if version.state in (version.State.READY, version.State.REFUSED):
-            raise ValueError("a version that is built does not change")
-        version.file_name = version.file_name or f"{uuid4()}.jsonl"
-        version.path = f"datasets/{version.file_name}"
-        version.state = version.State.BUILDING
-        version.save(update_fields=["file_name", "path", "state"])
-        sources = list(version.connections.all()[:2])
-        return operations.begin(
-            KIND,
-            title=f"Read the rows of {version}"[:200],
-            dedupe_key=f"version:{version.pk}",
-            connection=sources[0] if len(sources) == 1 else None,
-            requested_by=user,
-            subject=version,
-        )
+    return build.begin_making(version, user, KIND, f"Read the rows of {version}", operation_of)
 
 
 def operation_of(version: DatasetVersion) -> Operation | None:

@@ -5,6 +5,7 @@ rules that look at all rows, where the recipe has any), sealing, publishing. Eac
 died has stopped, and the same recipe and rows end in the same bytes.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 from uuid import uuid4
@@ -28,13 +29,26 @@ KIND = "dataset.build"
 
 def begin(version: DatasetVersion, user: Any) -> Operation:
     """Begin the build of a version that has no file yet; returns the live operation if there is one."""
+    title = f"Build {version}"
+    return begin_making(version, user, KIND, title, operation_of, cursor=asdict(Cursor()))
+
+
+def begin_making(
+    version: DatasetVersion,
+    user: Any,
+    kind: str,
+    title: str,
+    made_by: Callable[[DatasetVersion], Operation | None],
+    **more: Any,
+) -> Operation:
+    """Begin the operation that makes a version's file, or return the live one that `made_by` finds."""
     with transaction.atomic():
         version = (
             DatasetVersion.objects.select_for_update(of=("self",))
             .select_related("dataset")
             .get(pk=version.pk)
         )
-        live = operation_of(version)
+        live = made_by(version)
         if live is not None and live.is_live:
             return live
         if version.state in (DatasetVersion.State.READY, DatasetVersion.State.REFUSED):
@@ -45,13 +59,13 @@ def begin(version: DatasetVersion, user: Any) -> Operation:
         version.save(update_fields=["file_name", "path", "state"])
         sources = list(version.connections.all()[:2])
         return operations.begin(
-            KIND,
-            title=f"Build {version}"[:200],
+            kind,
+            title=title[:200],
             dedupe_key=f"version:{version.pk}",
             connection=sources[0] if len(sources) == 1 else None,
             requested_by=user,
             subject=version,
-            cursor=asdict(Cursor()),
+            **more,
         )
 
 
