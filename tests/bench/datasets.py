@@ -7,21 +7,18 @@ rows, makes JSON of them and writes it. Results go to results/datasets-sqlite-N.
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from tests import servers
 from tests.bench import datasets_table, render
+from tests.bench.apart import middle, run
 from tests.bench.pane import machine
-from tests.bench.pane_places import HOME, ROOT
+from tests.bench.pane_places import HOME
 
+MEASURE = "tests.bench.datasets_measure"
 RECIPES = ("same", "near", "split", "everything", "personal")
 
 
@@ -35,18 +32,18 @@ def main(arguments: Sequence[str]) -> bool:
     home = options.keep.resolve()
     folder = Path(tempfile.mkdtemp(prefix="bench-datasets-"))
     try:
-        _run(folder, "fill", str(options.rows))
-        small = _run(folder, "build", "plain", str(options.rows // 10))
+        run(folder, MEASURE, "fill", str(options.rows))
+        small = run(folder, MEASURE, "build", "plain", str(options.rows // 10))
         bare, plain = [], []
         for _ in range(options.rounds):
-            bare.append(_run(folder, "bare"))
-            plain.append(_run(folder, "build", "plain"))
-        others = {name: _run(folder, "build", name) for name in RECIPES}
+            bare.append(run(folder, MEASURE, "bare"))
+            plain.append(run(folder, MEASURE, "build", "plain"))
+        others = {name: run(folder, MEASURE, "build", name) for name in RECIPES}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result: dict[str, Any] = {
-        "rows": options.rows, "machine": machine(), "small": small, "bare": _middle(bare),
-        "plain": _middle(plain), **others,
+        "rows": options.rows, "machine": machine(), "small": small, "bare": middle(bare),
+        "plain": middle(plain), **others,
     }  # fmt: skip
     results = home / "results"
     results.mkdir(parents=True, exist_ok=True)
@@ -54,33 +51,3 @@ def main(arguments: Sequence[str]) -> bool:
     print("\n".join(datasets_table.of(home)))
     render.write(render.DOCUMENT, home)
     return datasets_table.keeps_up(result) and datasets_table.stays_small(result)
-
-
-def _middle(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The run of the median speed."""
-    wanted = median(each["rate"] for each in runs)
-    return min(runs, key=lambda each: abs(float(each["rate"]) - wanted))
-
-
-def _run(folder: Path, *words: str) -> dict[str, Any]:
-    environment = os.environ | {
-        "DATA_DIR": str(folder),
-        "DJANGO_SETTINGS_MODULE": "portal.settings",
-        "BROKER_URL": "memory://",
-        "CACHE_URL": "filesystem:",
-        "LOG_LEVEL": "ERROR",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.datasets_measure", *words],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=servers.die_with_parent,
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    print(" ".join(words), f"{found['rate']:,.0f} rows/s, {found['memory']:,.0f} MB", flush=True)
-    return found
