@@ -186,12 +186,15 @@ def build_now(version: DatasetVersion, user: Any) -> Operation | None:
     return received.begin(version, user)
 
 
-def set_up(tune: FineTune, values: Mapping[str, Any]) -> None:
-    """Keep what the launch step asks; only a draft takes it."""
+def set_up(tune: FineTune, values: Mapping[str, Any]) -> bool:
+    """Keep what the launch step asks; False where it is no draft any more, as a click before launched it."""
     names = ("hyperparameters", "grader", "seed", "suffix", "training_type")
-    drafts = FineTune.objects.filter(pk=tune.pk, state=FineTune.State.DRAFT)
-    drafts.update(**{name: values[name] for name in names})
-    tune.refresh_from_db()
+    kept = {name: values[name] for name in names}
+    if not FineTune.objects.filter(pk=tune.pk, state=FineTune.State.DRAFT).update(**kept):
+        return False
+    for name, value in kept.items():
+        setattr(tune, name, value)
+    return True
 
 
 def launch(tune: FineTune, others: Sequence[Mapping[str, Any]], user: Any) -> str:
@@ -200,7 +203,10 @@ def launch(tune: FineTune, others: Sequence[Mapping[str, Any]], user: Any) -> st
     Raises launching.NotReady, sweep.NotPossible or spending.OverBudget; nothing is begun then.
     """
     if not others:
-        launching.begin(tune, user)
+        try:
+            launching.begin(tune, user)
+        except FineTune.DoesNotExist:  # another click began a sweep, which took its place
+            pass
         return where(tune)
     with transaction.atomic():
         drafts = FineTune.objects.select_for_update(of=("self",)).filter(pk=tune.pk)

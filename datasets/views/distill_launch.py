@@ -49,7 +49,8 @@ def launch_step(request: HttpRequest, version: DatasetVersion) -> HttpResponse:
     changing = {"add", "remove", "begin", "look"} & set(request.POST)
     if request.method == "POST" and not changing and _are_valid(form, variants):
         values = form.values()
-        distill.set_up(tune, values)
+        if not distill.set_up(tune, values):
+            return redirect(distill.where(tune))
         if "later" in request.POST:
             return redirect("datasets:version", version.dataset_id, version.number)
         try:

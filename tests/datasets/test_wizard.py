@@ -280,6 +280,23 @@ def test_variants_become_one_sweep_and_the_same_form_again_launches_nothing(
     assert FineTune.objects.count() == 3
 
 
+def test_a_click_that_comes_while_another_launches_is_led_to_what_that_one_began(
+    builder: User, workshop: Connection
+) -> None:
+    first = material.prepared(builder, workshop)
+    second = FineTune.objects.select_related("connection", "version__dataset").get(pk=first.pk)
+    values = {
+        name: getattr(first, name)
+        for name in ("hyperparameters", "grader", "seed", "suffix", "training_type")
+    }
+    assert distill.set_up(first, values)
+    began = distill.launch(first, [{**values, "seed": 7}], builder)
+    assert not distill.set_up(second, {**values, "suffix": "late"})
+    assert began == distill.where(second) == distill.launch(second, [], builder)
+    assert Sweep.objects.count() == 1
+    assert not FineTune.objects.filter(suffix="late").exists()
+
+
 def test_variants_are_added_and_removed_without_losing_what_was_typed(
     builder: User, workshop: Connection, client_of: SignIn
 ) -> None:
