@@ -5,6 +5,7 @@ https://platform.openai.com/docs/api-reference/fine-tuning/create
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from datasets.models import FineTune
@@ -37,6 +38,8 @@ class Number:
             if isinstance(value, bool):
                 raise ValueError
             number: float = float(value)
+            if not isfinite(number):
+                raise ValueError
             if self.whole:
                 if number != int(number):
                     raise ValueError

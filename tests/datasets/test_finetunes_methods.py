@@ -132,6 +132,7 @@ def test_each_method_has_a_body_of_its_own(kind: str, numbers: dict[str, Any], s
         (Method.SUPERVISED, {"batch_size": 257}),
         (Method.SUPERVISED, {"learning_rate_multiplier": 0}),
         (Method.SUPERVISED, {"learning_rate_multiplier": "nan"}),
+        (Method.SUPERVISED, {"learning_rate_multiplier": "inf"}),
         (Method.DPO, {"beta": 2.1}),
         (Method.DPO, {"beta": 0}),
         (Method.REINFORCEMENT, {"reasoning_effort": "extreme"}),
