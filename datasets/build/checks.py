@@ -291,6 +291,8 @@ def _of_tools(value: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -
     asked: set[str] = set()
     for message in messages:
         calls = message.get("tool_calls")
+        if calls and not isinstance(calls, list):
+            yield "tool_call", ""
         for call in calls if isinstance(calls, list) else []:
             yield from _of_call(call, named, asked)
         if message.get("role") == "tool" and str(message.get("tool_call_id")) not in asked:

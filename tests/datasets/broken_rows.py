@@ -141,7 +141,10 @@ ROWS: dict[str, list[Broken]] = {
         Broken(talk(USER, ANSWER, parallel_tool_calls=True)),
         Broken(pair(input={"messages": [USER], "parallel_tool_calls": True}), DPO),
     ],
-    "tool_call": [Broken(talk(USER, {"role": "assistant", "tool_calls": [{"id": "c"}]}, tools=[TOOL]))],
+    "tool_call": [
+        Broken(talk(USER, {"role": "assistant", "tool_calls": [{"id": "c"}]}, tools=[TOOL])),
+        Broken(talk(USER, {"role": "assistant", "tool_calls": "f"}, tools=[TOOL])),
+    ],
     "tool_call_without_tools": [
         Broken(talk(USER, {"role": "assistant", "tool_calls": [CALL]})),
         Broken(pair(preferred_output=[{"role": "assistant", "tool_calls": [CALL]}]), DPO),
