@@ -11,7 +11,7 @@ from django.db.models import Max
 from completions import selection
 from completions.models import FrozenSelection
 from datasets.models import Dataset, DatasetVersion
-from datasets.received import RENEW, begin
+from datasets.received import RENEW, begin, operation_of
 from datasets.recipe import MOST_EXCLUDED, Recipe, Unreadable
 from portal import audit, operations
 from portal.models import Connection
@@ -69,6 +69,10 @@ def renew(version: DatasetVersion, user: Any) -> DatasetVersion:
         raise Refused("The selection that this version was made from is gone, so it cannot be repeated.")
     recipe = _recipe(version)
     with transaction.atomic():
+        Dataset.objects.select_for_update().get(pk=version.dataset_id)  # one click at a time
+        before = _being_renewed(version)
+        if before is not None:
+            return before
         try:
             frozen = (
                 selection.freeze(user, q=old.q, everything=True, excluded=old.excluded)
@@ -94,6 +98,18 @@ def renew(version: DatasetVersion, user: Any) -> DatasetVersion:
                 subject=made,
             )
     return made
+
+
+def _being_renewed(version: DatasetVersion) -> DatasetVersion | None:
+    """What a click before began to make of today's rows, and is not built yet."""
+    renewed = version.children.exclude(frozen_selection=version.frozen_selection_id).order_by("-number")
+    making = renewed.filter(state__in=(DatasetVersion.State.DRAFT, DatasetVersion.State.BUILDING))
+    each: DatasetVersion
+    for each in making:
+        work = operation_of(each)
+        if each.recipe == version.recipe and work is not None and work.is_live:
+            return each
+    return None
 
 
 def next_version(
@@ -148,11 +164,21 @@ def excluded_rows(version: DatasetVersion) -> list[Excluded]:
 def _with_excluded(
     version: DatasetVersion, user: Any, recipe: Recipe, excluded: Mapping[str, str], note: str
 ) -> DatasetVersion:
+    """The next version; asked twice it is the same one, as the same rows and recipe make the same bytes."""
+    recipe = replace(recipe, excluded=tuple(sorted(excluded.items())))
     with transaction.atomic():
-        recipe = replace(recipe, excluded=tuple(sorted(excluded.items())))
-        made = next_version(version, user, recipe, note=note)
-        begin(made, user)
+        Dataset.objects.select_for_update().get(pk=version.dataset_id)  # one click at a time
+        made = _made_so(version, recipe) or next_version(version, user, recipe, note=note)
+        if made.state == DatasetVersion.State.DRAFT:
+            begin(made, user)
         return made
+
+
+def _made_so(version: DatasetVersion, recipe: Recipe) -> DatasetVersion | None:
+    """What was made from the version by this recipe already, of the same rows."""
+    made = version.children.filter(frozen_selection=version.frozen_selection_id)
+    usable = made.exclude(state=DatasetVersion.State.FAILED).order_by("-number")
+    return next((each for each in usable if each.recipe == recipe.as_data()), None)
 
 
 def _recipe(version: DatasetVersion) -> Recipe:

@@ -76,6 +76,25 @@ def test_chosen_rows_leave_the_next_version_with_their_reason(
     ]
 
 
+def test_the_same_click_twice_makes_one_version(
+    version: DatasetVersion, builder: User, client_of: SignIn
+) -> None:
+    client, row = client_of(builder), version.examples.get(line=3)
+    sent = {"row": [row.position], "why": "wrong"}
+    first, second = (client.post(url(version, "version_exclude"), sent) for _ in range(2))
+    without = newest(version)
+    later = client.post(url(version, "version_exclude"), sent)
+    assert first["Location"] == second["Location"] == later["Location"] == url(without)
+    back = [client.post(url(without, "version_take_back"), {"key": [row.source_key]}) for _ in range(2)]
+    again = newest(version)
+    assert {each["Location"] for each in back} == {url(again)}
+    renewed = {client.post(url(again, "version_renew"))["Location"] for _ in range(2)}
+    assert renewed == {url(newest(version))}
+    assert version.dataset.versions.count() == 4
+    client.post(url(again, "version_renew"))  # that one is built, so this is another day's
+    assert newest(version).number == 5
+
+
 def test_who_excluded_a_row_is_known_in_every_later_version(
     version: DatasetVersion, builder: User, source: Connection
 ) -> None:
