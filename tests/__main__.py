@@ -159,9 +159,9 @@ def main(arguments: list[str]) -> int:
     chromium = obtain.chromium()
     first, *shares = SHARES
     others: list[Callable[[list[str], IO[str]], Outcome]] = [
+        *(partial(on_sqlite, share) for share in shares),
         on_postgres,
         *(partial(in_browser, chromium, half) for half in HALVES),
-        *(partial(on_sqlite, share) for share in shares),
     ]
     with ThreadPoolExecutor(AT_A_TIME) as pool, ExitStack() as files:
         running = pool.submit(on_sqlite, first, arguments, sys.stdout)
