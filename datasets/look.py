@@ -71,13 +71,16 @@ class Look:
             text = asked.get(name, "")
             return int(text) if _is_number(text) else 0
 
+        def text(name: str, most: int) -> str:
+            return asked.get(name, "").replace("\x00", "").strip()[:most]
+
         order = asked.get("order", "")
         return cls(
             show=asked.get("show", "rows"),
-            words=asked.get("q", "").strip()[:LONGEST_SEARCH],
-            split=asked.get("split", "")[:20],
-            flag=asked.get("flag", "")[:60],
-            reason=asked.get("reason", "")[:120],
+            words=text("q", LONGEST_SEARCH),
+            split=text("split", 20),
+            flag=text("flag", 60),
+            reason=text("reason", 120),
             edited=asked.get("edited") == "1",
             least=number("least"),
             most=number("most"),

@@ -23,6 +23,8 @@ def problem_of(name: str, expression: str) -> str:
     """Why the pattern cannot be used, in words; "" if it can."""
     if not name.strip():
         return "A pattern needs a name."
+    if "\x00" in name + expression:  # PostgreSQL could not keep it
+        return "A pattern cannot hold a null character."
     if len(name) > LONGEST_NAME:
         return f"The name of a pattern has at most {LONGEST_NAME} characters."
     if name.strip().lower() in PERSONAL:

@@ -26,7 +26,10 @@ SHOWN = 100  # of rows excluded by hand
 @require_safe
 def list_all(request: HttpRequest) -> HttpResponse:
     """The datasets that the person may read, newest first, each with its newest version."""
-    purpose, named = request.GET.get("purpose", ""), request.GET.get("q", "").strip()[:120]
+    purpose, named = (
+        request.GET.get("purpose", ""),
+        request.GET.get("q", "").replace("\x00", "").strip()[:120],
+    )
     before = request.GET.get("before", "")
     readable = Dataset.objects.readable_by(request.user)
     found = readable.select_related("owner").prefetch_related(Prefetch("versions", queryset=_counted()))
@@ -34,7 +37,7 @@ def list_all(request: HttpRequest) -> HttpResponse:
         found = found.filter(purpose=purpose)
     if named:
         found = found.filter(name__icontains=named)
-    if before.isdigit() and len(before) < 10:
+    if before.isascii() and before.isdigit() and len(before) < 10:
         found = found.filter(pk__lt=int(before))
     some = list(found.order_by("-pk")[: MOST + 1])
     entries = [_entry(dataset, list(dataset.versions.all())) for dataset in some[:MOST]]

@@ -54,7 +54,7 @@ def mend(request: HttpRequest, pk: int) -> HttpResponse:
     versions = DatasetVersion.objects.select_related("dataset", "frozen_selection")
     purposes = list(distill.METHODS)
     version: DatasetVersion = fetch(versions, request.user, "act", pk=pk, dataset__purpose__in=purposes)
-    code, name = request.POST.get("code", "")[:60], request.POST.get("mending", "")[:60]
+    code, name = (request.POST.get(each, "").replace("\x00", "")[:60] for each in ("code", "mending"))
     try:
         following = mending.mend(version, request.user, code, name)
     except mending.NoHelp as why:

@@ -27,7 +27,7 @@ PURPOSES = ("fine-tune", "evals")
 def _into(request: HttpRequest) -> Dataset | None:
     """The dataset that the file is to continue."""
     wanted = request.GET.get("into", "")
-    if not wanted.isdigit() or len(wanted) > 9:
+    if not (wanted.isascii() and wanted.isdigit()) or len(wanted) > 9:
         return None
     found: Dataset = fetch(Dataset.objects, request.user, "act", pk=int(wanted))
     return found

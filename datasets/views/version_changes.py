@@ -31,7 +31,7 @@ def changes(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         kind = request.GET.get("kind", first)
         if kind not in compare.KINDS:
             raise Http404
-        behind = request.GET.get("after", "")[:300]
+        behind = request.GET.get("after", "").replace("\x00", "")[:300]
         page = compare.page(before, after, kind, behind)
         went, came = compare.rules(before, after)
         following = {"from": before.number, "kind": kind, "after": page.following}
@@ -52,7 +52,7 @@ def changes(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 def _before(request: HttpRequest, after: DatasetVersion, wanted: str) -> DatasetVersion | None:
     if wanted:
-        if not wanted.isdigit() or len(wanted) > 9:
+        if not (wanted.isascii() and wanted.isdigit()) or len(wanted) > 9:
             raise Http404
         return version_of(request, after.dataset_id, int(wanted))
     if after.parent is not None and after.parent.dataset_id == after.dataset_id:

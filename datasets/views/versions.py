@@ -41,7 +41,7 @@ def exclude(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     version = version_of(request, pk, number, "act")
     positions = _numbers(request.POST.getlist("row"))
     rows = version.examples.filter(position__in=positions, line__isnull=False)
-    why = request.POST.get("why", "").strip()
+    why = request.POST.get("why", "").replace("\x00", "").strip()
     if not why:
         return _back(request, version, "Say why the rows are to go: whoever looks later wants to know.")
     try:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -296,3 +297,41 @@ def test_a_message_is_shown_under_the_role_that_wrote_it(role: str) -> None:
         "datasets/messages.html", {"messages": [read_message({"role": role, "content": "Be brief."}, 0)]}
     )
     assert f"<b>{role.capitalize()}</b>" in shown
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "list?q=\x00", "list?before=²", "list?purpose=\x00", "upload?into=²",
+        "version?flag=\x00", "version?split=\x00", "version?q=\x00", "version?show=left-out&reason=\x00",
+        "changes?from=²", "changes?from=1&after=\x00", "contamination?part=\x00", "contamination?with=²",
+    ],
+)  # fmt: skip
+def test_an_address_of_odd_characters_finds_nothing_and_breaks_nothing(
+    version: DatasetVersion, builder: User, client_of: SignIn, asked: str
+) -> None:
+    name, _, query = asked.partition("?")
+    where = [] if name in ("list", "upload") else [version.dataset_id, version.number]
+    parameters = dict(each.split("=", 1) for each in query.split("&"))
+    answer = client_of(builder).get(reverse(f"datasets:{name}", args=where), parameters)
+    assert answer.status_code in (200, 404)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("version_exclude", {"row": ["1", "2"], "why": "a\x00b"}),
+        ("distill_mend", {"code": "\x00", "mending": "these"}),
+        ("personal", {"kind": "email", "name": "a\x00", "expression": "x\x00y", "save": "1"}),
+        ("personal", {"kind": "email", "name": "ticket", "expression": "x\x00y", "save": "1"}),
+    ],
+)
+def test_no_null_character_of_a_form_reaches_the_database(
+    version: DatasetVersion, builder: User, client_of: SignIn, name: str, sent: dict[str, Any]
+) -> None:
+    where = [version.dataset_id, version.number] if name == "version_exclude" else [version.pk]
+    answer = client_of(builder).post(reverse(f"datasets:{name}", args=where), sent)
+    assert answer.status_code in (302, 422)
+    assert not DatasetVersion.objects.filter(recipe__icontains="u0000").exists()
