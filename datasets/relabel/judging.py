@@ -107,9 +107,14 @@ def to_accept(relabel: Relabel) -> "QuerySet[RelabelCall]":
 
 
 def accept_all(relabel: Relabel, user: Any) -> Operation:
-    """Begin to accept every answer that is left to be judged; corrections that are there stay."""
+    """Begin to accept every answer that is left to be judged; corrections that are there stay.
+
+    Raises Refused where none is left.
+    """
     with transaction.atomic():
         relabel = Relabel.objects.select_for_update().get(pk=relabel.pk)
+        if not to_accept(relabel).exists():
+            raise Refused("No answer is left to be accepted.")
         before = _accepted_by(relabel).count()
         operation = operations.begin(
             KIND,
@@ -131,15 +136,14 @@ def _accepted_by(relabel: Relabel) -> "QuerySet[Operation]":
 
 
 def last_accepted(relabel: Relabel) -> Operation | None:
-    """The newest operation that accepted many of its answers."""
-    found: Operation | None = (
+    """The newest operation that accepted many of its answers; one that changed nothing hides none before."""
+    found: list[Operation] = list(
         Operation.objects.filter(
             kind=KIND, subject_type=Relabel._meta.label_lower, subject_id=str(relabel.pk)
-        )
-        .order_by("-pk")
-        .first()
+        ).order_by("-pk")[:20]
     )
-    return found
+    telling = (each for each in found if each.is_live or can_undo(each))
+    return next(telling, found[0] if found else None)
 
 
 def undo_all(operation: Operation, user: Any) -> Operation:

@@ -188,7 +188,10 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def accept_all(request: HttpRequest, pk: int) -> HttpResponse:
     found = _acting(request, pk)
-    judging.accept_all(found, request.user)
+    try:
+        judging.accept_all(found, request.user)
+    except NotTaken as refused:
+        return _told(request, found, str(refused), "info")
     return _told(request, found, "The answers are being accepted.")
 
 

@@ -305,6 +305,9 @@ def test_all_are_accepted_at_once_but_those_that_have_a_correction_and_taken_bac
     assert held == {call.completion_id: call.text for call in taught.calls.filter(verdict="accepted")}
     assert len(held) == 3
     assert judging.can_undo(operation)
+    judging.accept_all(taught, builder)  # the one that has a correction is refused again
+    material.drain()
+    assert judging.last_accepted(taught) == operation
     judging.undo_all(operation, builder)
     material.drain()
     assert corrections() == {first.completion_id: "By hand."}

@@ -74,6 +74,9 @@ def test_from_the_teacher_over_the_price_to_accepted_answers(
     page = client.get(f"/relabels/{relabel.pk}/").text
     assert "3 changed" in page
     assert "Take it back" in page
+    client.post(f"/relabels/{relabel.pk}/accept/")  # the same click again begins nothing that hides the first
+    material.drain()
+    assert f"/relabels/{relabel.pk}/accept/undo/" in client.get(f"/relabels/{relabel.pk}/").text
     client.post(f"/relabels/{relabel.pk}/accept/undo/")
     material.drain()
     assert not ReviewState.objects.filter(correction__isnull=False).exists()
