@@ -13,7 +13,7 @@ from datasets import radar
 from datasets.finetune import comparison, costs, elsewhere, picture
 from datasets.models import Deployment, FineTune, Sweep
 from datasets.views import measuring
-from portal.htmx import fragment, toast
+from portal.htmx import fragment, toast, wants_fragment
 from portal.models import Connection
 from portal.permissions import fetch, may
 
@@ -78,6 +78,8 @@ def _radar(request: HttpRequest) -> dict[str, Any]:
 @require_safe
 def retiring(request: HttpRequest) -> HttpResponse:
     """The models that go, after asking providers that were not asked for long."""
+    if not wants_fragment(request):
+        return redirect("datasets:finetunes")
     for connection in radar.to_ask(request.user)[:ASKED]:
         radar.ask(connection)
     return render(request, "datasets/radar.html#radar", _radar(request) | {"radar_asks": False})

@@ -99,6 +99,7 @@ def test_the_list_asks_the_provider_once_a_day_in_its_background(
     tune = student(connection)
     client, fragment = client_of(reader), {"HX-Request": "true", "HX-Target": "radar"}
     asks = reverse("datasets:radar")
+    assert client.get(asks)["Location"] == reverse("datasets:finetunes")  # by itself it is no page
     assert asks in client.get(reverse("datasets:finetunes")).content.decode()
     assert provider.posts(sandbox, "/models", "GET") == 0
     shown = client.get(asks, headers=fragment).content.decode()
