@@ -258,6 +258,7 @@ class Server:
         self._pool = ThreadPoolExecutor(2, "sandbox-work")
         self._listener: asyncio.Server | None = None
         self._socket: socket.socket | None = None
+        self._stopping = False
         self._date = (0, b"")
 
     def listen(self, host: str, port: int) -> int:
@@ -273,7 +274,8 @@ class Server:
             if self._socket is not None:
                 accept = self.loop.create_server(lambda: _Connection(self), sock=self._socket, backlog=512)
                 self._listener = self.loop.run_until_complete(accept)
-            self.loop.run_forever()
+            if not self._stopping:
+                self.loop.run_forever()
         finally:
             self._pool.shutdown(wait=True)
             if self._listener is not None:
@@ -285,8 +287,13 @@ class Server:
             self.loop.close()
 
     def stop(self) -> None:
-        """May be called from any thread, or from a signal handler's callback."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        """May be called from any thread, or from a signal handler's callback, also before it listens."""
+        self._stopping = True
+        self.loop.call_soon_threadsafe(self._halt)
+
+    def _halt(self) -> None:
+        if self._socket is None or self._listener is not None:  # else `run` ends as soon as it listens
+            self.loop.stop()
 
     def work(self, later: Later, answer: Callable[[Answer, Request], None], request: Request) -> None:
         def finish(result: object) -> None:

@@ -4,10 +4,14 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from portal.sandbox import Sandbox
+from portal.sandbox.exchange import Answer
+from portal.sandbox.server import Server
 from tests.portal.sandbox_client import (
     _close_clients,  # noqa: F401  # a fixture that runs by itself
     client,
@@ -105,3 +109,24 @@ def test_latency_and_keys_can_be_set_while_it_runs(sandbox: Sandbox) -> None:
     control(sandbox, "POST", "/state", order)
     assert client(sandbox, key="another-key").chat.completions.list().data
     assert http(f"{sandbox.url}/_sandbox/state", "POST", {**order, "role": "king"})[0] == 400
+
+
+def test_a_server_may_be_stopped_before_it_listens(tmp_path: Path) -> None:
+    for _ in range(100):
+        server = Server(lambda request: Answer(200), tmp_path)
+        server.listen("127.0.0.1", 0)
+        ended: list[BaseException | None] = []
+
+        def run(server: Server = server, ended: list[BaseException | None] = ended) -> None:
+            try:
+                server.run()
+            except RuntimeError as error:
+                ended.append(error)
+            else:
+                ended.append(None)
+
+        thread = Thread(target=run)
+        thread.start()
+        server.stop()
+        thread.join(10)
+        assert ended == [None]
