@@ -13,7 +13,9 @@ from datasets.build.lines import Line
 from datasets.build.material import Material
 from datasets.build.personal import FINDERS, Scanner
 from datasets.build.tokens import Counter
+from datasets.models import DatasetVersion
 from datasets.recipe import PERSONAL, Personal, Recipe
+from datasets.templatetags import rows
 from tests.datasets.personal_values import FOUND, NOT_FOUND
 
 EVERYTHING = Scanner(Personal(kinds=tuple(PERSONAL)))
@@ -292,3 +294,20 @@ def test_a_megabyte_of_what_almost_matches_is_read_to_its_end(piece: str) -> Non
     for kind in FINDERS:
         found = Scanner(Personal(kinds=(kind,))).in_text(text)
         assert (kind == "email") == any(each[2].value == "ada@example.com" for each in found)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({}, "8 IP addresses, 2 e-mail addresses"),
+        (
+            {"duplicates": "near"},
+            "8 IP addresses, 2 e-mail addresses, counting rows that a later rule left out",
+        ),
+        ({"unknown": 1}, "8 IP addresses, 2 e-mail addresses"),
+    ],
+)
+def test_what_was_replaced_is_told_with_what_the_count_covers(recipe: dict[str, Any], words: str) -> None:
+    version = DatasetVersion(counts={"personal": {"ip": 8, "email": 2}}, recipe=recipe)
+    assert rows.personal_replaced(version) == words
+    assert rows.personal_replaced(DatasetVersion(counts={}, recipe=recipe)) == ""
