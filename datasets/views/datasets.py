@@ -184,6 +184,7 @@ def _about(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict
         "excluded": excluded[:SHOWN],
         "excluded_count": len(excluded),
         "fine_tunes": tunes,
+        "read_from": received.is_read_from(found),
         "deployments": Deployment.objects.readable_by(request.user).filter(fine_tune__in=tunes),
         "evaluations": Evaluation.objects.readable_by(request.user).filter(version=found),
         "sources": found.connections.order_by("name"),
@@ -197,10 +198,7 @@ def delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     found = version_of(request, pk, number, "act")
     live = received.operation_of(found)
     used = found.fine_tunes.exclude(state=FineTune.State.DRAFT).exists() or found.evaluations.exists()
-    read_from = found.origin != found.Origin.SELECTION and found.children.filter(
-        source__from_version=found.pk
-    )
-    if used or (read_from and read_from.exists()) or (live is not None and live.is_live):
+    if used or received.is_read_from(found) or (live is not None and live.is_live):
         return HttpResponse("It is in use.", status=409)
     with transaction.atomic():
         audit.record(request.user, "dataset_version.deleted", found, rows=found.rows)

@@ -214,8 +214,10 @@ def test_rows_excluded_by_hand_leave_the_next_version_and_come_back(
     material.drain()
     third.refresh_from_db()
     assert third.sha256 == first.sha256
-    answer = client_of(builder).post(reverse("datasets:version_delete", args=[first.dataset_id, 1]))
-    assert answer.status_code == 409
+    client, delete = client_of(builder), reverse("datasets:version_delete", args=[first.dataset_id, 1])
+    assert client.post(delete).status_code == 409
+    about = reverse("datasets:version", args=[first.dataset_id, 1]) + "?show=about"
+    assert delete not in client.get(about).content.decode()
 
 
 def test_a_file_can_become_the_next_version_of_a_dataset(
