@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 
 from tests import obtain, servers
 
-AT_A_TIME = 3  # runs: in each of them much is waiting, for workers, the browser or the disk
+AT_A_TIME = 4  # runs: in each of them much is waiting, for workers, the browser or the disk
 # Names of files that a run leaves to the others, so that none is the last for long.
 SHARES = {
     "completions": ("tests/portal/*", "tests/datasets/*", "tests/test_*.py"),
