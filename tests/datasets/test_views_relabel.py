@@ -55,6 +55,11 @@ def test_from_the_teacher_over_the_price_to_accepted_answers(
     for said in ("Ask the teacher 3 times", "0.00090 USD", "100.00 USD", "prices of 1 Nov 2026"):
         assert said in review
     assert client.post(f"/relabels/{relabel.pk}/begin/").status_code == 303
+    client.post(f"/relabels/{relabel.pk}/pause/")
+    paused = client.get(f"/relabels/{relabel.pk}/").text
+    assert "nobody is asked until" in paused
+    assert "goes on" not in paused
+    client.post(f"/relabels/{relabel.pk}/go-on/")
     material.drain()
     page = client.get(f"/relabels/{relabel.pk}/").text
     assert "Accept all 3" in page
