@@ -116,7 +116,7 @@ def _places(recipe: Recipe) -> Iterator[str]:
         ]
         even = f", evenly over each {_group(recipe.split.even)}" if recipe.split.even else ""
         yield f"Set apart are {_listed(parts)}, by seed {recipe.split.seed}{even}."
-        near = " nor near-duplicates" if recipe.split.unit == "near" else ""
+        near = ", and near-duplicates," if recipe.split.unit == "near" else ""
         yield f"Rows of one conversation{near} never stand in two parts."
     if recipe.byte_order_mark:
         yield "The file begins with a byte order mark."
