@@ -1,9 +1,9 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-Five runs, each with a data folder of its own, some at a time: everything but the browser on SQLite with the
-embedded broker, in two shares; the tests marked `engines` again, on a PostgreSQL and a Redis or Valkey that
-are started for this run; and the browser tests on SQLite in two halves. What cannot be had is named and
-counted as skipped.
+Six runs, each with a data folder of its own, some at a time: everything but the browser on SQLite with the
+embedded broker, in two shares; the tests marked `engines` again in the same shares, each on a PostgreSQL and
+a Redis or Valkey that are started for it; and the browser tests on SQLite in two halves. What cannot be had
+is named and counted as skipped.
 The last line is `N passed, N failed, N skipped`.
 """
 
@@ -29,7 +29,7 @@ from tests import obtain, servers
 AT_A_TIME = 4  # runs: in each of them much is waiting, for workers, the browser or the disk
 # Names of files that a run leaves to the others, so that none is the last for long.
 SHARES = {
-    "completions": ("tests/portal/*", "tests/datasets/*", "tests/test_*.py"),
+    "completions": ("tests/portal/*", "tests/datasets/*", "tests/browser/*", "tests/test_*.py"),
     "all others": ("tests/completions/*",),
 }
 HALVES = {
@@ -126,21 +126,21 @@ def in_browser(
     return run(f"the same, in {name}, {half}", arguments, environment, output)
 
 
-def on_postgres(arguments: list[str], output: IO[str]) -> Outcome:
-    marked = only("engines", arguments)
+def on_postgres(share: str, arguments: list[str], output: IO[str]) -> Outcome:
+    marked = [*without(SHARES[share]), *only("engines", arguments)]
     started: list[servers.Server] = []
     try:
         for start in (servers.start_postgres, servers.start_valkey):
             started.append(start())
         database, broker = started
         return run(
-            f"{database.version}, {broker.version} on TCP",
+            f"{database.version}, {broker.version} on TCP, {share}",
             marked,
             {"DATABASE_URL": database.url, "BROKER_URL": broker.url},
             output,
         )
     except servers.Unavailable as reason:
-        outcome = Outcome(f"PostgreSQL and Redis/Valkey: NOT RUN. {reason}")
+        outcome = Outcome(f"PostgreSQL and Redis/Valkey, {share}: NOT RUN. {reason}")
         missed = count(marked)
         outcome.counts["skipped"] = missed
         outcome.skipped[str(reason)] = missed
@@ -159,8 +159,8 @@ def main(arguments: list[str]) -> int:
     chromium = obtain.chromium()
     first, *shares = SHARES
     others: list[Callable[[list[str], IO[str]], Outcome]] = [
+        *(partial(on_postgres, share) for share in SHARES),
         *(partial(on_sqlite, share) for share in shares),
-        on_postgres,
         *(partial(in_browser, chromium, half) for half in HALVES),
     ]
     with ThreadPoolExecutor(AT_A_TIME) as pool, ExitStack() as files:
