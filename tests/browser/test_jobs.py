@@ -99,7 +99,7 @@ def _tried(page: Page) -> None:
     """A row's prompt, answered by both beside what is known."""
     page.get_by_role("link", name="Try it").click()
     page.get_by_role("link", name="Load a row").click()
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value(re.compile("What is a fjord"))
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(re.compile(r"What is an? \w+\? \(\d+\)"))
     page.get_by_role("button", name="Ask", exact=True).click()
     for side in ("Student", "Teacher"):
         answer = page.get_by_role("article").filter(has=page.get_by_role("heading", name=side))
