@@ -5,7 +5,7 @@ the journal of the service, not in our tables.
 """
 
 from threading import Barrier
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,9 +19,6 @@ from portal.upstream import connect
 from tests.datasets import jobs, material, provider
 from tests.datasets.provider import JOBS, advance, crash_at, created, faults, posts
 from tests.workers import Worker
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
