@@ -11,7 +11,7 @@ from datasets.evaluate.checks import CHECKS
 from datasets.evaluate.metrics import METRICS
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.models import Grader
-from portal.models import Connection
+from datasets.sampling_forms import SamplingForm, fields_of, params_of, reachable_by
 
 MAX_GRADERS = 6
 NO_REFERENCE = "none"
@@ -43,36 +43,15 @@ class ReferenceForm(forms.Form):
         return value
 
 
-class TargetsForm(forms.Form):
+class TargetsForm(SamplingForm):
     """What is measured: the stored answers, and some deployments."""
 
     stored = forms.BooleanField(required=False, label="The stored answers, as they are")
-    temperature = forms.FloatField(
-        min_value=0,
-        max_value=2,
-        required=False,
-        label="Temperature",
-        help_text="0 to 2. Empty: the model's own; reasoning models take none.",
-    )
-    max_tokens = forms.IntegerField(
-        min_value=1, max_value=200_000, required=False, label="Most tokens of an answer"
-    )
-    seed = forms.IntegerField(
-        min_value=-(2**53),
-        max_value=2**53,
-        required=False,
-        label="Seed",
-        help_text="Makes answers repeatable.",
-    )
 
     def __init__(self, *args: Any, user: Any, reference: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.reference = reference
-        reachable = (
-            Connection.objects.actionable_by(user)
-            .with_endpoint()
-            .exclude(state__in=(Connection.State.DISCONNECTED, Connection.State.DELETING))
-        )
+        reachable = reachable_by(user)
         for key in FRESH_KEYS:
             self.fields[f"{key}_connection"] = forms.ModelChoiceField(
                 reachable, required=False, label="Connection", empty_label="No connection"
@@ -92,9 +71,7 @@ class TargetsForm(forms.Form):
             if target.is_fresh:
                 initial[f"{target.key}_connection"] = target.connection
                 initial[f"{target.key}_model"] = target.model
-                initial["temperature"] = target.params.get("temperature")
-                initial["max_tokens"] = target.params.get("max_completion_tokens")
-                initial["seed"] = target.params.get("seed")
+                initial |= fields_of(target.params)
         return initial
 
     def clean(self) -> dict[str, Any]:
@@ -130,12 +107,7 @@ class TargetsForm(forms.Form):
         return self._chosen(self.cleaned_data)
 
     def _chosen(self, data: dict[str, Any]) -> tuple[Target, ...]:
-        params = {
-            "temperature": data.get("temperature"),
-            "max_completion_tokens": data.get("max_tokens"),
-            "seed": data.get("seed"),
-        }
-        params = {name: value for name, value in params.items() if value is not None}
+        params = params_of(data)
         chosen = [targets.stored()] if data.get("stored") else []
         for key in FRESH_KEYS:
             connection, model = data.get(f"{key}_connection"), data.get(f"{key}_model")
