@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from http.cookies import SimpleCookie
 from pathlib import Path
 from shutil import copyfile, rmtree
@@ -73,7 +73,7 @@ class Running:
     def is_ready(self) -> bool:
         try:
             return self.get("/readyz")[0] == 200
-        except OSError:
+        except (OSError, HTTPException):  # also from a process whose parent was killed: it ends mid-answer
             return False
 
     def until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
