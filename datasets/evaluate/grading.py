@@ -5,8 +5,10 @@ from typing import Any
 
 from django.db import transaction
 
+from datasets.evaluate import judging
 from datasets.evaluate.graders import Verdict, grade
 from datasets.evaluate.items import Items
+from datasets.evaluate.judges import Judge, is_judged, judges_of
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.models import Call, Example, Grader, Result, Run
@@ -15,7 +17,7 @@ from portal.crashpoints import crashpoint
 
 BATCH = 100
 
-Key = tuple[int, str, int]
+Answered = tuple[int, str, int]  # example, target, repetition
 
 
 def grade_all(work: operations.Working, run: Run, targets: Sequence[Target]) -> bool:
@@ -66,30 +68,76 @@ def _judge(
     run: Run, targets: Sequence[Target], graders: Sequence[Grader], batch: Sequence[Example], items: Items
 ) -> list[Result]:
     of_batch = {"run": run, "example__in": [example.pk for example in batch]}
-    calls = {(call.example_id, call.target): call for call in Call.objects.filter(**of_batch, grader="")}
-    judged: set[Key] = set(Result.objects.filter(**of_batch).values_list("example", "target", "grader"))
+    answers: dict[Answered, Call] = {}
+    said: dict[tuple[str, Answered], list[Call]] = {}
+    for call in Call.objects.filter(**of_batch).order_by("order"):
+        answered = call.example_id, call.target, call.repetition
+        if call.grader:
+            said.setdefault((call.grader, answered), []).append(call)
+        else:
+            answers[answered] = call
+    done: set[tuple[int, str, int, int]] = set(
+        Result.objects.filter(**of_batch).values_list("example", "target", "repetition", "grader")
+    )
+    judges: dict[int, list[Judge]] = {}
+    for judge in judges_of(graders):
+        judges.setdefault(judge.grader, []).append(judge)
+    keys = [target.key for target in targets]
     results: list[Result] = []
     for example in batch:
         item = items.of(example)
-        for target in targets:
-            sample = sample_of(target, item, calls.get((example.pk, target.key)))
+        for target, repetition in answers_of(run, targets):
+            answered = example.pk, target.key, repetition
+            sample = sample_of(target, item, answers.get(answered))
             for grader in graders:
-                if (example.pk, target.key, grader.pk) in judged:
+                if (*answered, grader.pk) in done or not is_judged(grader, target.key, keys):
                     continue
-                verdict = (
-                    Verdict(None, None, "", sample)
-                    if isinstance(sample, str)
-                    else grade(grader.kind, grader.params, item, sample)
-                )
-                results.append(_result(run, example, target, grader, verdict))
+                if isinstance(sample, str):
+                    verdict = Verdict(None, None, "", sample)
+                else:
+                    beside = {
+                        judge.part.name: verdict_of(judge, said.get((judge.key, answered), ()))
+                        for judge in judges.get(grader.pk, ())
+                    }
+                    verdict = grade(grader.kind, grader.params, item, sample, beside)
+                results.append(_result(run, answered, grader, verdict))
     return results
 
 
-def _result(run: Run, example: Example, target: Target, grader: Grader, verdict: Verdict) -> Result:
+def answers_of(run: Run, targets: Sequence[Target]) -> list[tuple[Target, int]]:
+    """Every target with each repetition of its answer; what is stored is there once."""
+    return [
+        (target, repetition)
+        for target in targets
+        for repetition in range(run.repetitions if target.is_fresh else 1)
+    ]
+
+
+def verdict_of(judge: Judge, calls: Sequence[Call]) -> Verdict:
+    """What a judge said about one answer, of one call or of one for each order."""
+    if not calls:
+        return Verdict(None, None, "", "The judge was not asked.")
+    verdicts = [_said(judge, call) for call in calls]
+    return judging.both(*verdicts) if len(verdicts) == 2 else verdicts[0]
+
+
+def _said(judge: Judge, call: Call) -> Verdict:
+    if call.state != Call.State.DONE:
+        return Verdict(
+            None, None, "", f"No verdict. {call.error.get('text') or 'The call was not made.'}"[:300]
+        )
+    if judge.part.kind == Grader.Kind.TEXT_SIMILARITY:
+        return judging.nearness(judge.part, call.answer.get("message", {}).get("cosine"))
+    return judging.read(judge.part, call.output_text, call.order)
+
+
+def _result(run: Run, answered: Answered, grader: Grader, verdict: Verdict) -> Result:
+    example, target, repetition = answered
     return Result(
         run=run,
-        example=example,
-        target=target.key,
+        example_id=example,
+        target=target,
+        repetition=repetition,
         grader=grader,
         score=verdict.score,
         passed=verdict.passed,

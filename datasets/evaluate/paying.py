@@ -5,15 +5,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from datasets.evaluate import setup
+from datasets.evaluate.judges import Judge, judges_of
 from datasets.evaluate.targets import Target, read
-from datasets.models import Call, Evaluation, Run
+from datasets.models import Call, Evaluation, Grader, Run
 from datasets.purse import NOTHING, Purse, rates_of
 from portal.models import Connection
 from portal.prices import Rates
 from portal.spending import Standing, state_of
 
 SUBJECT = Run._meta.label_lower
+AROUND = 250  # tokens of a judge's instructions
+VERDICT = 80  # tokens of a reason with its result
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +30,63 @@ class Ahead:
     standing: Standing
 
 
-def ahead(evaluation: Evaluation, targets: Sequence[Target]) -> list[Ahead]:
+@dataclass(frozen=True, slots=True)
+class Payee:
+    """A deployment that is asked for answers, or by a judge; `times` is how often for one item."""
+
+    key: str
+    connection: int
+    model: str
+    times: int
+    judge: Judge | None = None
+
+    def calls(self, run: Run) -> "QuerySet[Call]":
+        """Its calls in a run."""
+        mine = {"grader": self.key} if self.judge else {"grader": "", "target": self.key}
+        found: QuerySet[Call] = Call.objects.filter(run=run, **mine)
+        return found
+
+    def cost(self, rates: Rates, expected: setup.Estimate | None) -> Decimal | None:
+        """What one call will cost on average; None where that is not known."""
+        if expected is None or expected.prompt_each is None or expected.completion_each is None:
+            return None
+        prompt, completion = expected.prompt_each, expected.completion_each
+        if self.judge is not None:
+            if self.judge.part.kind == Grader.Kind.TEXT_SIMILARITY:
+                prompt, completion = 2 * completion, 0
+            else:
+                prompt += completion * (2 if self.judge.compares else 1) + AROUND
+                completion = VERDICT
+        return rates.of(max(1, round(prompt)), round(completion))
+
+
+def payees(evaluation: Evaluation, targets: Sequence[Target], repetitions: int) -> list[Payee]:
+    """Everybody who is asked in a run of these targets."""
+    asked = [
+        Payee(target.key, target.connection, target.model, repetitions)
+        for target in targets
+        if target.connection is not None
+    ]
+    judges = judges_of(evaluation.graders.all())
+    return asked + [
+        Payee(judge.key, judge.connection, judge.model, judge.times(targets, repetitions), judge)
+        for judge in judges
+    ]
+
+
+def ahead(evaluation: Evaluation, targets: Sequence[Target], repetitions: int = 1) -> list[Ahead]:
     """What a run of these targets may cost, before there is one."""
-    fresh = tuple(target for target in targets if target.is_fresh)
-    expected = setup.estimate(evaluation, fresh) if fresh else None
+    asked = payees(evaluation, targets, repetitions)
+    expected = setup.estimate(evaluation, tuple(targets), repetitions) if asked else None
     found = []
-    for connection in Connection.objects.filter(pk__in={each.connection for each in fresh}).defer("secret"):
-        asked = [target for target in fresh if target.connection == connection.pk]
-        each = [_of_one(rates_of(connection, target.model), expected) for target in asked]
-        known = [amount * expected.items for amount in each if amount is not None and expected is not None]
+    for connection in Connection.objects.filter(pk__in={each.connection for each in asked}).defer("secret"):
+        mine = [payee for payee in asked if payee.connection == connection.pk]
+        each = [(payee, payee.cost(rates_of(connection, payee.model), expected)) for payee in mine]
+        known = [
+            cost * payee.times * expected.items
+            for payee, cost in each
+            if cost is not None and expected is not None
+        ]
         amount = sum(known, NOTHING) if len(known) == len(each) else None
         found.append(Ahead(connection, amount, state_of(connection)))
     return found
@@ -44,54 +97,42 @@ def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:
 
     Not `ahead`: without an estimate of what is still to come, which takes a look at many rows.
     """
-    fresh = [target for target in read(run.targets) if target.is_fresh]
-    asked = Connection.objects.filter(pk__in={target.connection for target in fresh}).defer("secret")
-    expected = setup.estimate(run.evaluation, tuple(fresh)) if fresh and ahead else None
+    targets = read(run.targets)
+    asked = payees(run.evaluation, targets, run.repetitions)
+    expected = setup.estimate(run.evaluation, targets, run.repetitions) if asked and ahead else None
     made = {}
-    for connection in asked:
-        mine = [target for target in fresh if target.connection == connection.pk]
-        rates = {target.key: rates_of(connection, target.model) for target in mine}
-        made[connection.pk] = Purse(
+    for connection in Connection.objects.filter(pk__in={each.connection for each in asked}).defer("secret"):
+        mine = [payee for payee in asked if payee.connection == connection.pk]
+        rates = {payee.key: rates_of(connection, payee.model) for payee in mine}
+        made[connection.pk] = purse = Purse(
             connection=connection,
             subject_type=SUBJECT,
             subject_id=f"{run.pk}/{connection.pk}",
             what=f"Run {run.number} of {run.evaluation}",
             user=user,
             rates=rates,
-            each={key: _of_one(each, expected) for key, each in rates.items()},
+            each={payee.key: payee.cost(rates[payee.key], expected) for payee in mine},
         )
-        for place, target in enumerate(mine):
-            _remember(made[connection.pk], run, target, run.repeated_calls if not place else 0)
+        for place, payee in enumerate(mine):
+            done = payee.calls(run).filter(state=Call.State.DONE).values_list("answer__usage", flat=True)
+            purse.remember(payee.key, done.iterator(), run.repeated_calls if not place else 0)
     return made
-
-
-def _of_one(rates: Rates, expected: setup.Estimate | None) -> Decimal | None:
-    """What one call will cost on average."""
-    if expected is None or not expected.calls:
-        return None
-    whole = rates.of(expected.prompt_tokens, expected.completion_tokens)
-    return None if whole is None else whole / expected.calls
-
-
-def _remember(purse: Purse, run: Run, target: Target, repeated: int) -> None:
-    done = Call.objects.filter(run=run, target=target.key, grader="", state=Call.State.DONE)
-    purse.remember(target.key, done.values_list("answer__usage", flat=True).iterator(), repeated)
 
 
 def reserve(run: Run, user: Any) -> None:
     """Keep what the calls that are still to be made may cost. Raises spending.OverBudget."""
-    for purse in purses(run, user).values():
-        purse.keep(purse.cost_of(_still_to_make(run, purse)))
+    asked = payees(run.evaluation, read(run.targets), run.repetitions)
+    for pk, purse in purses(run, user).items():
+        mine = [payee for payee in asked if payee.connection == pk]
+        purse.keep(purse.cost_of({payee.key: _still_to_make(run, payee) for payee in mine}))
 
 
-def _still_to_make(run: Run, purse: Purse) -> dict[str, int]:
-    """How many calls are left by target; before there are rows for them, as many as there are items."""
-    calls = Call.objects.filter(run=run, grader="")
+def _still_to_make(run: Run, payee: Payee) -> int:
+    """How many of its calls are left; before there are rows for them, as many as the items take."""
+    calls = payee.calls(run)
     if not calls.exists():
-        items = setup.estimate(run.evaluation, ()).items
-        return dict.fromkeys(purse.rates, items)
-    left = calls.exclude(state__in=(Call.State.DONE, Call.State.FAILED))
-    return {key: left.filter(target=key).count() for key in purse.rates}
+        return setup.estimate(run.evaluation, ()).items * payee.times
+    return calls.exclude(state__in=(Call.State.DONE, Call.State.FAILED)).count()
 
 
 def settle(run: Run) -> None:

@@ -3,7 +3,8 @@
 The operation's cursor names the stage; each stage goes on where the last one stopped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic, sleep
 from typing import Any
 
@@ -16,6 +17,8 @@ from datasets.build import build
 from datasets.evaluate import paying, tally
 from datasets.evaluate.calls import Calls
 from datasets.evaluate.grading import grade_all
+from datasets.evaluate.judgements import Judgements, calls_for
+from datasets.evaluate.judges import connections_of, judges_of
 from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.targets import Target, problem_of, read
 from datasets.models import Call, Evaluation, Example, Result, Run
@@ -33,11 +36,18 @@ class Refused(Exception):
     """A run that may not or cannot be started; the text says why."""
 
 
-def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
+def start(
+    evaluation: Evaluation,
+    targets: Sequence[Target],
+    user: Any,
+    *,
+    repetitions: int = 1,
+    goal: Mapping[str, Any] | None = None,
+) -> Run:
     """Begin a run, and the build of the items if there are none yet; what it may cost is reserved.
 
     A live run of the same targets is returned instead: a double click or a second tab starts one.
-    Raises Refused.
+    `goal` is what Run keeps of it. Raises Refused.
     """
     if not targets or not evaluation.graders.exists():
         raise Refused("A run needs something to measure and a grader.")
@@ -46,8 +56,12 @@ def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
         wanted = [target.as_dict() for target in targets]
-        live = evaluation.runs.filter(state__in=(Run.State.WAITING, Run.State.RUNNING))
-        same: Run | None = next((run for run in live if run.targets == wanted), None)
+        live = evaluation.runs.filter(
+            state__in=(Run.State.WAITING, Run.State.RUNNING), backend=Run.Backend.HERE
+        )
+        same: Run | None = next(
+            (run for run in live if run.targets == wanted and run.repetitions == repetitions), None
+        )
         if same is not None:
             return same
         version = evaluation.version
@@ -58,30 +72,41 @@ def start(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> Run:
             evaluation=evaluation,
             number=last + 1,
             targets=wanted,
+            repetitions=repetitions,
+            goal=dict(goal or {}),
             created_by=user,
         )
-        asked = {target.connection for target in targets if target.connection is not None}
-        run.connections.set({*evaluation.connections.values_list("pk", flat=True), *asked})
+        run.connections.set(
+            {*evaluation.connections.values_list("pk", flat=True), *asked_of(evaluation, targets)}
+        )
         _reserve(run, user)
         _begin(run, user)
         audit.record(user, "run.started", run, targets=len(targets), items=version.rows or None)
     return run
 
 
+def asked_of(evaluation: Evaluation, targets: Sequence[Target]) -> set[int]:
+    """The connections that a run asks something: for answers, and for verdicts on them."""
+    return {
+        *(target.connection for target in targets if target.connection is not None),
+        *connections_of(evaluation.graders.all()),
+    }
+
+
 def retry_failed(run: Run, user: Any) -> int:
-    """Ask again for the answers that failed, keep everything else; returns how many those are.
+    """Ask again for the answers and verdicts that failed, keep everything else; returns how many those are.
 
     Raises Refused.
     """
     with transaction.atomic():
         run = Run.objects.select_for_update().get(pk=run.pk)
         failed = Call.objects.filter(run=run, state=Call.State.FAILED).exclude(error__kind=UNSENDABLE)
-        again = list(failed.values_list("example", "target"))
-        for target in {target for _, target in again}:
-            examples = [example for example, of in again if of == target]
-            for start_at in range(0, len(examples), ROWS_AT_ONCE):
-                part = examples[start_at : start_at + ROWS_AT_ONCE]
-                Result.objects.filter(run=run, target=target, example__in=part).delete()
+        again = list(failed.values_list("example", flat=True))
+        examples = sorted(set(again))
+        for start_at in range(0, len(examples), ROWS_AT_ONCE):
+            # Of every target, as a preference between two answers waits for both.
+            part = examples[start_at : start_at + ROWS_AT_ONCE]
+            Result.objects.filter(run=run, example__in=part).delete()
         failed.update(state=Call.State.PENDING, tries=0, error={})
         _reserve(run, user)
         _begin(run, user)
@@ -132,14 +157,33 @@ def answer(work: operations.Working) -> operations.Outcome:
         if wait := _wait_for_items(work, run):
             return wait
         stage = _enter(work, "calls", step="preparing")
-    if stage == "calls":
-        if not _make_calls(work, run, targets):
-            return operations.Again()
-        made = Call.objects.filter(run=run).count()
-        stage = _enter(work, "answers", step="answering", done=0, total=made or run.evaluation.version.rows)
     fresh = [target for target in targets if target.is_fresh]
+    if stage == "calls":
+
+        def to_answer(batch: Sequence[Example]) -> list[Call]:
+            return [
+                Call(run=run, example=example, target=target.key, repetition=repetition)
+                for example in batch
+                for target in fresh
+                for repetition in range(run.repetitions)
+            ]
+
+        if fresh and not _make_calls(work, run, to_answer):
+            return operations.Again()
+        made = Call.objects.filter(run=run, grader="").count()
+        stage = _enter(work, "answers", step="answering", done=0, total=made or run.evaluation.version.rows)
     if stage == "answers":
-        if fresh and (pause := _ask(work, run, fresh)) is not None:
+        if fresh and (pause := _ask(work, run, Calls(run, fresh))) is not None:
+            return pause
+        stage = _enter(work, "judge_calls", step="preparing", note="")
+    judges = judges_of(run.evaluation.graders.all())
+    if stage == "judge_calls":
+        if judges and not _make_calls(work, run, partial(calls_for, run, targets, judges)):
+            return operations.Again()
+        made = Call.objects.filter(run=run).exclude(grader="").count()
+        stage = _enter(work, "judgements", step="judging", done=0, total=made)
+    if stage == "judgements":
+        if judges and (pause := _ask(work, run, Judgements(run, targets, judges))) is not None:
             return pause
         stage = _enter(work, "grades", step="grading", done=0, total=run.evaluation.version.rows, note="")
     if not grade_all(work, run, targets):
@@ -148,9 +192,9 @@ def answer(work: operations.Working) -> operations.Outcome:
 
 
 def _ask(
-    work: operations.Working, run: Run, fresh: Sequence[Target]
+    work: operations.Working, run: Run, calls: Calls | Judgements
 ) -> operations.Again | operations.Wait | None:
-    with Calls(run, fresh) as ledger:
+    with calls as ledger:
         if recover(work, ledger):
             run.refresh_from_db(fields=["repeated_calls"])
         purses = paying.purses(run, work.operation.requested_by)
@@ -174,7 +218,7 @@ def _run_of(work: operations.Working) -> Run:
 def _check_rights(work: operations.Working, run: Run, targets: Sequence[Target]) -> None:
     """Whoever asked for the run must still be allowed to; a right that was taken away ends it."""
     user = work.operation.requested_by
-    asked = {target.connection for target in targets if target.connection is not None}
+    asked = asked_of(run.evaluation, targets)
     may = Evaluation.objects.actionable_by(user).filter(pk=run.evaluation_id).exists()
     reach = set(Connection.objects.actionable_by(user).filter(pk__in=asked).values_list("pk", flat=True))
     if may and reach == asked:
@@ -216,18 +260,19 @@ def _look_for_items(work: operations.Working, run: Run) -> operations.Wait | Non
     return operations.Wait(LOOK_AGAIN, "The items are being written.")
 
 
-def _make_calls(work: operations.Working, run: Run, targets: Sequence[Target]) -> bool:
+def _make_calls(
+    work: operations.Working, run: Run, rows_for: Callable[[Sequence[Example]], list[Call]]
+) -> bool:
     """One row for every call that is to be made; False when the step's time is up first."""
-    fresh = [target for target in targets if target.is_fresh]
     examples = Example.objects.filter(version=run.evaluation.version, line__isnull=False).order_by("line")
     cursor = dict(work.operation.cursor)
-    while fresh and (batch := list(examples.filter(line__gt=cursor.get("after", 0))[:ROWS_AT_ONCE])):
+    while batch := list(examples.filter(line__gt=cursor.get("after", 0))[:ROWS_AT_ONCE]):
         if work.cancelled():
             raise operations.Cancelled
         if not work.time_left():
             return False
         cursor["after"] = batch[-1].line
-        rows = [Call(run=run, example=example, target=target.key) for example in batch for target in fresh]
+        rows = rows_for(batch)
         with transaction.atomic():
             work.advance(cursor=cursor, step="preparing")
             Call.objects.bulk_create(rows, ignore_conflicts=True)

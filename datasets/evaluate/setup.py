@@ -19,6 +19,7 @@ from datasets.build.items import META
 from datasets.build.lines import Line, in_words
 from datasets.build.material import Material
 from datasets.evaluate.graders import ANSWER, REFERENCE
+from datasets.evaluate.judges import judges_of
 from datasets.evaluate.targets import Target, read
 from datasets.models import Dataset, DatasetVersion, Evaluation, Grader, Purpose
 from datasets.recipe import Recipe
@@ -173,34 +174,50 @@ def coverage_of(evaluation: Evaluation) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run will ask for, before it is started."""
+    """What a run will ask for, before it is started. Tokens are those of the fresh answers.
+
+    `prompt_each` and `completion_each` are those of one answer on average; None if nothing is known.
+    """
 
     items: int
     calls: int
     prompt_tokens: int
     completion_tokens: int
     left_out: int
+    judgements: int = 0
+    prompt_each: float | None = None
+    completion_each: float | None = None
 
     @property
     def is_free(self) -> bool:
-        return self.calls == 0
+        return self.calls + self.judgements == 0
 
 
-def estimate(evaluation: Evaluation, targets: tuple[Target, ...]) -> Estimate:
+def estimate(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int = 1) -> Estimate:
     """From what the stored calls used: fresh answers to the same prompts will use about as much."""
     frozen = evaluation.version.frozen_selection
     coverage = coverage_of(evaluation)
-    fresh = sum(target.is_fresh for target in targets)
+    fresh = repetitions * sum(target.is_fresh for target in targets)
+    judges = judges_of(evaluation.graders.all())
     version = evaluation.version
     if version.state == version.State.READY:
         left_out = int(version.counts.get("selected", version.rows)) - version.rows
     else:
         left_out = _expected_to_be_left_out(evaluation.reference, coverage, frozen.count if frozen else 0)
     items = (frozen.count if frozen else version.rows + left_out) - left_out
-    used = used_by(frozen) if fresh and frozen is not None else Used(0, 0, 0)
-    share = fresh * items / used.looked if used.looked else 0
-    prompt, completion = round(used.prompt_tokens * share), round(used.completion_tokens * share)
-    return Estimate(items, fresh * items, prompt, completion, left_out)
+    used = used_by(frozen) if (fresh or judges) and frozen is not None else Used(0, 0, 0)
+    calls = fresh * items
+    each = (used.prompt_tokens / used.looked, used.completion_tokens / used.looked) if used.looked else None
+    return Estimate(
+        items=items,
+        calls=calls,
+        prompt_tokens=round(each[0] * calls) if each else 0,
+        completion_tokens=round(each[1] * calls) if each else 0,
+        left_out=left_out,
+        judgements=items * sum(judge.times(targets, repetitions) for judge in judges),
+        prompt_each=each[0] if each else None,
+        completion_each=each[1] if each else None,
+    )
 
 
 def _expected_to_be_left_out(reference: str, coverage: dict[str, Any], selected: int) -> int:

@@ -33,18 +33,29 @@ class Evaluation(models.Model):
 
 
 class Grader(models.Model):
-    """One testing criterion. `params` holds the fields of its kind, as the API names them."""
+    """One testing criterion. `params` holds the fields of its kind, as the API names them.
+
+    Where a model judges, `params["connection"]` says which connection has it.
+    """
 
     class Kind(models.TextChoices):
         STRING_CHECK = "string_check", "String check"
         TEXT_SIMILARITY = "text_similarity", "Text similarity"
+        LABEL_MODEL = "label_model", "Judge that labels"
+        SCORE_MODEL = "score_model", "Judge that scores"
+        PYTHON = "python", "Python"
+        MULTI = "multi", "Several together"
         CHECK = "check", "Ready-made check"
+        PAIRWISE = "pairwise", "Preference of a judge"
 
     evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="graders")
     position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=80)
     kind = models.CharField(max_length=20, choices=Kind.choices)
     params = models.JSONField(default=dict)
+    taken_from = models.ForeignKey(
+        "datasets.LibraryGraderVersion", models.SET_NULL, null=True, related_name="used_as"
+    )
 
     objects: Any = models.Manager()
 
@@ -60,19 +71,35 @@ class Grader(models.Model):
 
 
 class Run(models.Model):
-    """One measurement. `targets` is a list of {key, kind: stored|fresh, connection, model, label, params}."""
+    """One measurement. `targets` is a list of {key, kind: stored|fresh, connection, model, label, params}.
+
+    `goal` is {grader: its name or "" for all together, at_least: share or null, no_worse: bool}; `misses`
+    says in words what of it does not hold once the run is done: with any, it is red. `upstream` holds the ids
+    that the provider gave, where it does the work.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
         RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
         DONE = "done", "Done"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
+
+    class Backend(models.TextChoices):
+        HERE = "here", "Here"
+        PROVIDER = "provider", "At the provider"
 
     evaluation = models.ForeignKey(Evaluation, models.CASCADE, related_name="runs")
     connections = models.ManyToManyField("portal.Connection", related_name="runs")
     number = models.PositiveIntegerField()
     targets = models.JSONField(default=list)
+    repetitions = models.PositiveSmallIntegerField(default=1, help_text="Fresh answers to each item.")
+    goal = models.JSONField(default=dict)
+    misses = models.JSONField(default=list)
+    schedule = models.ForeignKey("datasets.Schedule", models.SET_NULL, null=True, related_name="runs")
+    backend = models.CharField(max_length=10, choices=Backend.choices, default=Backend.HERE)
+    upstream = models.JSONField(default=dict)
     state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
     operation = models.ForeignKey("portal.Operation", models.SET_NULL, null=True, related_name="+")
     repeated_calls = models.PositiveIntegerField(default=0, help_text="Calls made again after a worker died.")
@@ -92,7 +119,11 @@ class Run(models.Model):
 
 
 class Call(models.Model):
-    """One model call. `grader` and `order` are empty for the answer itself, never null."""
+    """One model call. `grader` and `order` are empty for the answer itself, never null.
+
+    `grader` is the key of a judge (datasets.evaluate.judges); `order` says whose answer a judge of preference
+    saw first: "ab" the first target's, "ba" this one's.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending", "To be made"

@@ -1,0 +1,138 @@
+"""The calls that judges of a run take, as datasets.asking makes them: one for each answer, judge, order."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from django.db.models import QuerySet
+
+from datasets.asking import CALL_SECONDS, Asked, Unsendable
+from datasets.evaluate import judging, template
+from datasets.evaluate.grading import answers_of, sample_of
+from datasets.evaluate.items import Items
+from datasets.evaluate.judges import Judge
+from datasets.evaluate.judging import Question
+from datasets.evaluate.targets import Target
+from datasets.models import Call, Example, Run
+from portal.upstream import ChatAnswer, Upstream, UpstreamError
+
+
+class Judgements:
+    """The ledger of a run's judges; a context, as it reads items from the version's file."""
+
+    name = "run.judges"
+    text = "output_text"
+
+    def __init__(self, run: Run, targets: Sequence[Target], judges: Sequence[Judge]) -> None:
+        self.run, self.first = run, targets[0]
+        self.targets = {target.key: target for target in targets}
+        self.judges = {judge.key: judge for judge in judges}
+        self.items = Items(run.evaluation.version)
+
+    def __enter__(self) -> Self:
+        self.items.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.items.__exit__(kind, error, trace)
+
+    @property
+    def asked(self) -> list[Asked]:
+        """Whom it asks."""
+        return [Asked(key, judge.connection, judge.model) for key, judge in self.judges.items()]
+
+    def owner(self) -> "QuerySet[Run]":
+        found: QuerySet[Run] = Run.objects.filter(pk=self.run.pk)
+        return found
+
+    def calls(self) -> "QuerySet[Call]":
+        found: QuerySet[Call] = Call.objects.filter(run=self.run).exclude(grader="")
+        return found
+
+    def pending(self, key: str) -> "QuerySet[Call]":
+        mine = self.calls().filter(state=Call.State.PENDING, grader=key)
+        return mine.select_related("example").order_by("id")
+
+    def waiting(self) -> set[str]:
+        pending = self.calls().filter(state=Call.State.PENDING)
+        return set(pending.order_by().values_list("grader", flat=True).distinct())
+
+    def item(self, call: Call) -> Question | Unsendable:
+        """What is asked, or why nothing can be."""
+        item = self.items.of(call.example)
+        judge = self.judges[call.grader]
+        sample = self._sample(self.targets[call.target], item, call)
+        against = self._sample(self.first, item, call) if judge.compares else {}
+        for answer in (sample, against):
+            if isinstance(answer, str):
+                return Unsendable(answer)
+        try:
+            return judging.question(judge, item, sample, call.order, against)  # type: ignore[arg-type]  # the loop above leaves no text
+        except (template.Missing, template.Broken) as problem:
+            return Unsendable(str(problem))
+
+    def ask(self, upstream: Upstream, asked: Asked, item: Question | Unsendable) -> ChatAnswer:
+        if isinstance(item, Unsendable):
+            raise item
+        return ask(upstream, asked.model, item, CALL_SECONDS)
+
+    def halted(self) -> Exception | None:
+        return None
+
+    def _sample(self, target: Target, item: dict[str, Any], call: Call) -> dict[str, Any] | str:
+        if not target.is_fresh:
+            return sample_of(target, item, None)
+        answers = Call.objects.filter(run=self.run, example=call.example_id, target=target.key, grader="")
+        return sample_of(target, item, answers.filter(repetition=call.repetition).first())
+
+
+def ask(upstream: Upstream, model: str, question: Question, timeout: float) -> ChatAnswer:
+    """A judge's answer; never stored upstream. A model that takes no response format is asked without one.
+
+    Embeddings come as an answer without a text, whose message holds `cosine`. Raises UpstreamError.
+    """
+    if question.texts:
+        first, second = upstream.embeddings(model, question.texts)
+        message = {"cosine": judging.cosine(first, second)}
+        return ChatAnswer("", message, "stop", model, {}, "", {})
+    params = dict(question.params)
+    try:
+        return upstream.chat(model, question.messages, store=False, timeout=timeout, **params)
+    except UpstreamError as error:
+        if error.kind != "bad_request" or "response_format" not in f"{error.message} {error.param}":
+            raise
+    del params["response_format"]
+    return upstream.chat(model, question.messages, store=False, timeout=timeout, **params)
+
+
+def calls_for(
+    run: Run, targets: Sequence[Target], judges: Sequence[Judge], batch: Sequence[Example]
+) -> list[Call]:
+    """One row for every call that these examples' answers take; where there is no answer, nobody is asked."""
+    answered = set(
+        Call.objects.filter(run=run, example__in=batch, grader="", state=Call.State.DONE).values_list(
+            "example", "target", "repetition"
+        )
+    )
+
+    def is_there(example: Example, target: Target, repetition: int) -> bool:
+        return not target.is_fresh or (example.pk, target.key, repetition) in answered
+
+    return [
+        Call(
+            run=run,
+            example=example,
+            target=target.key,
+            repetition=repetition,
+            grader=judge.key,
+            order=order,
+        )
+        for example in batch
+        for target, repetition in answers_of(run, targets)
+        if is_there(example, target, repetition)
+        for judge in judges
+        if not judge.compares or (target.key != targets[0].key and is_there(example, targets[0], repetition))
+        for order in judge.orders(example.pk, target.key, repetition)
+    ]
