@@ -39,8 +39,11 @@ def choose_rows(work: operations.Working, version: DatasetVersion, recipe: Recip
     """Decide of every written row, and count what goes."""
     beside = Beside.of(files.growing(version))
     marks = _marks(version, recipe, cursor)
-    runs = Runs(beside.runs, marks) if "runs" in (marks.dtype.names or ()) else None
-    choice = choose.choose(marks, recipe, runs.of if runs is not None else _no_runs)
+    if "runs" in (marks.dtype.names or ()) and len(marks):
+        with Runs(beside.runs, marks) as runs:
+            choice = choose.choose(marks, recipe, runs.of)
+    else:
+        choice = choose.choose(marks, recipe, _no_runs)
     files.replace(beside.choice, choice.tobytes())
     crashpoint("dataset.build.chosen")
     _count(version, marks, choice)

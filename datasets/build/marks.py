@@ -4,11 +4,13 @@ So no row is read twice, and a hundred thousand of them take some megabytes. A s
 of rows whose near-duplicates are asked for.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,16 +113,30 @@ def read_marks(path: Path, recipe: Recipe, lines: int) -> Marks:
 
 
 class Runs:
-    """The shingles of rows, read where they are asked for."""
+    """The shingles of rows, read where they are asked for; a context.
+
+    Read and not mapped: pages of a mapped file count as memory of this process until they are wanted back.
+    """
 
     def __init__(self, path: Path, marks: Marks) -> None:
-        self._all = np.memmap(path, RUN, "r") if len(marks) and path.stat().st_size else np.empty(0, RUN)
-        self._at = marks["runs_at"] // RUN.itemsize
-        self._counts = marks["runs"]
+        self._path = path
+        self._at, self._counts = marks["runs_at"], marks["runs"]
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("rb")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
 
     def of(self, row: int) -> Hashes:
-        begins = int(self._at[row])
-        found: Hashes = np.asarray(self._all[begins : begins + int(self._counts[row])])
+        size = int(self._counts[row]) * RUN.itemsize
+        read = os.pread(self._file.fileno(), size, int(self._at[row]))
+        if len(read) != size:
+            raise OSError(f"{self._path} ends before the shingles of row {row}")
+        found: Hashes = np.frombuffer(read, RUN)
         return found
 
 
