@@ -2,12 +2,12 @@
 
 from django.urls import path
 
-from datasets.views import evaluate, evaluations
+from datasets.views import evaluate, evaluate_data, evaluations
 
 _RUN = "evaluations/<int:pk>/runs/<int:number>/"
 
 urlpatterns = [
-    path("evaluate/new/<uuid:selection>/", evaluate.start, name="evaluate_start"),
+    path("evaluate/new/<uuid:selection>/", evaluate_data.start, name="evaluate_start"),
     path("evaluate/<int:pk>/<slug:step>/", evaluate.step, name="evaluate"),
     path("evaluations/", evaluations.list_all, name="evaluations"),
     path("evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),

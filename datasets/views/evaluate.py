@@ -1,52 +1,22 @@
-"""The Evaluate wizard: selection, reference, what is measured, graders, run. Every step is an address."""
+"""The Evaluate wizard: what is measured on, reference, targets, graders, run. Every step is an address."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
 
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from completions.models import FrozenSelection
-from completions.selection import name_of
-from datasets import wizard
-from datasets.build.items import META
 from datasets.evaluate import names, paying, setup, suggestions, trying
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import FRESH_KEYS, Target
-from datasets.evaluate_forms import MAX_GRADERS, DataForm, GraderForm, ReferenceForm, TargetsForm
+from datasets.evaluate_forms import MAX_GRADERS, GraderForm, TargetsForm
 from datasets.models import Evaluation, Grader
+from datasets.views import evaluate_data
+from datasets.views.evaluate_page import page_of, status_of
 from portal.htmx import toast
 from portal.models import Connection
 from portal.permissions import fetch
-
-
-@require_http_methods(["GET", "POST"])
-def start(request: HttpRequest, selection: UUID) -> HttpResponse:
-    """Step 1 of a new evaluation; posting confirms the frozen selection."""
-    mine = FrozenSelection.objects.ready().filter(owner__in=[request.user.pk])
-    frozen: FrozenSelection = fetch(mine, request.user, "act", pk=selection)
-    begun = setup.draft_on(frozen, request.user)
-    if begun is not None and request.method == "GET":
-        return redirect(
-            "datasets:evaluate", begun.pk, wizard.first_open(setup.STEPS, setup.done_steps(begun))
-        )
-    own = Evaluation.objects.filter(owner=request.user.pk)
-    name = wizard.free_name(name_of(frozen), set(own.values_list("name", flat=True)))
-    form = DataForm(request.POST or None, initial={"name": name})
-    if request.method == "POST" and form.is_valid():
-        evaluation = setup.begin(frozen, form.cleaned_data["name"], request.user)
-        return redirect("datasets:evaluate", evaluation.pk, "reference")
-    context = {
-        "form": form,
-        "frozen": frozen,
-        "sources": frozen.connections.all(),
-        "steps": wizard.steps(setup.STEPS, "data", (), lambda _: request.path),
-        "leave": reverse("completions:pane"),
-    }
-    return render(request, "datasets/evaluate/data.html", context, status=_status(form))
 
 
 @require_http_methods(["GET", "POST"])
@@ -66,60 +36,6 @@ def step(request: HttpRequest, pk: int, step: str) -> HttpResponse:
     return _VIEWS[step](request, evaluation)
 
 
-def _page(evaluation: Evaluation, current: str, **context: Any) -> dict[str, Any]:
-    def url_of(key: str) -> str:
-        return reverse("datasets:evaluate", args=[evaluation.pk, key])
-
-    keys = [key for key, _ in setup.STEPS]
-    place = keys.index(current)
-    return {
-        "evaluation": evaluation,
-        "frozen": evaluation.version.frozen_selection,
-        "steps": wizard.steps(setup.STEPS, current, setup.done_steps(evaluation), url_of),
-        "back": url_of(keys[place - 1]) if place else "",
-        "leave": reverse("datasets:evaluations"),
-        **context,
-    }
-
-
-def _status(form: Any) -> int:
-    return 422 if form.is_bound and not form.is_valid() else 200
-
-
-def _data(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
-    form = DataForm(request.POST or None, initial={"name": evaluation.name})
-    if request.method == "POST" and form.is_valid():
-        setup.rename(evaluation, form.cleaned_data["name"])
-        return redirect("datasets:evaluate", evaluation.pk, "reference")
-    context = _page(evaluation, "data", form=form, sources=evaluation.connections.all())
-    return render(request, "datasets/evaluate/data.html", context, status=_status(form))
-
-
-def _reference(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
-    coverage = setup.coverage_of(evaluation)
-    keys = [entry["key"] for entry in coverage["keys"]]
-    chosen = setup.targets_of(evaluation)
-    form = ReferenceForm(request.POST or None, keys=keys, chosen=chosen)
-    if request.method == "POST" and form.is_valid():
-        setup.set_reference(evaluation, form.cleaned_data["reference"])
-        return redirect("datasets:evaluate", evaluation.pk, "targets")
-    told = "reference" in setup.done_steps(evaluation)
-    marked = request.POST.get("reference", (evaluation.reference or "none") if told else "answer")
-    context = _page(
-        evaluation,
-        "reference",
-        form=form,
-        coverage={**coverage, "keys": [_offered(entry, coverage["looked"]) for entry in coverage["keys"]]},
-        marked=marked,
-        stored_is_target=any(not target.is_fresh for target in chosen),
-    )
-    return render(request, "datasets/evaluate/reference.html", context, status=_status(form))
-
-
-def _offered(entry: dict[str, Any], looked: int) -> dict[str, Any]:
-    return {**entry, "value": f"{META}{entry['key']}", "share": entry["n"] / looked}
-
-
 def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     form = targets_form(request, evaluation)
     doubts: list[names.Doubt] = []
@@ -130,8 +46,8 @@ def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             chosen = [target.as_dict() for target in form.targets()]
             setup.finish(evaluation, "targets", targets=chosen, **told)
             return redirect("datasets:evaluate", evaluation.pk, "graders")
-    context = _page(evaluation, "targets", doubts=doubts, **targets_context(request, evaluation, form))
-    return render(request, "datasets/evaluate/targets.html", context, status=_status(form))
+    context = page_of(evaluation, "targets", doubts=doubts, **targets_context(request, evaluation, form))
+    return render(request, "datasets/evaluate/targets.html", context, status=status_of(form))
 
 
 def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
@@ -240,7 +156,7 @@ def _graders_page(
     trials: list[trying.Trial] | None = None,
 ) -> dict[str, Any]:
     chosen = setup.targets_of(evaluation)
-    return _page(
+    return page_of(
         evaluation,
         "graders",
         forms=forms,
@@ -280,7 +196,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             return toast(
                 request, redirect("datasets:run", evaluation.pk, run.number), "The run has started.", "info"
             )
-    context = _page(
+    context = page_of(
         evaluation,
         "review",
         targets=chosen,
@@ -294,8 +210,8 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
 
 
 _VIEWS: dict[str, Callable[[HttpRequest, Evaluation], HttpResponse]] = {
-    "data": _data,
-    "reference": _reference,
+    "data": evaluate_data.data,
+    "reference": evaluate_data.reference,
     "targets": _targets,
     "graders": _graders,
     "review": _review,
