@@ -369,8 +369,7 @@ LOGGING = {
 
 # First pause after an error; doubled with every try that makes no progress, up to five minutes.
 OPERATION_BACKOFF_SECONDS = env.float("OPERATION_BACKOFF_SECONDS", 5)
-# How long ended operations and their logs are kept.
-OPERATION_KEEP_DAYS = env.int("OPERATION_KEEP_DAYS", 30)
+OPERATION_KEEP_DAYS = env.int("OPERATION_KEEP_DAYS", 30)  # how long ended operations and their logs are kept
 # Message requests in flight per connection, at most 32; lowered while upstream says 429, raised again later.
 SYNC_CONCURRENCY = max(1, min(env.int("SYNC_CONCURRENCY", 8), 32))
 
@@ -389,7 +388,7 @@ EXPORT_KEEP_DAYS = env.int("EXPORT_KEEP_DAYS", 7)  # then the file is deleted
 # Who gives Microsoft Entra ID tokens; another value for a national cloud.
 ENTRA_AUTHORITY = env.str("ENTRA_AUTHORITY", "https://login.microsoftonline.com").rstrip("/")
 
-# --- Distill --------------------------------------------------------------------------------------
+# --- Distill and evaluate -------------------------------------------------------------------------
 
 # When nobody knows whether a paid request arrived: how often to look for what came of it, and how many times
 # and how long nothing may be found before a person is asked.
@@ -399,3 +398,4 @@ RECONCILE_SECONDS = env.float("RECONCILE_SECONDS", 900)
 FILE_POLL_SECONDS = env.float("FILE_POLL_SECONDS", 5)  # while the provider processes a training file
 ELSEWHERE_SECONDS = env.float("ELSEWHERE_SECONDS", 1800)  # between looks for jobs that others started
 DEPLOY_POLL_SECONDS = env.float("DEPLOY_POLL_SECONDS", 10)  # while a deployment is made and warms up
+PYTHON_GRADERS = env.bool("PYTHON_GRADERS", False)  # people write graders; locked away, or not run at all
