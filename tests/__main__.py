@@ -26,16 +26,23 @@ from xml.etree import ElementTree
 
 from tests import obtain, servers
 
-AT_A_TIME = 4  # runs: in each of them much is waiting, for workers, the browser or the disk
+AT_A_TIME = 5  # runs: in each of them much is waiting, for workers, the browser or the disk
 # Names of files that a run leaves to the others, so that none is the last for long.
+COMPLETIONS = ("tests/portal/*", "tests/datasets/*", "tests/browser/*", "tests/test_*.py")
 SHARES = {
-    "completions": ("tests/portal/*", "tests/datasets/*", "tests/browser/*", "tests/test_*.py"),
+    "completions": COMPLETIONS,
+    "datasets": ("tests/portal/*", "tests/completions/*", "tests/browser/*", "tests/test_*.py"),
+    "all others": ("tests/completions/*", "tests/datasets/*"),
+}  # on SQLite
+ENGINES = {
+    "completions": COMPLETIONS,
     "all others": ("tests/completions/*",),
-}
-HALVES = {
-    "files a-l": ("tests/*/test_[m-z]*.py",),
+}  # on PostgreSQL
+BROWSED = {
+    "files a-d": ("tests/*/test_[e-z]*.py",),
+    "files e-l": ("tests/*/test_[a-dm-z]*.py",),
     "files m-z": ("tests/*/test_[a-l]*.py",),
-}  # of the browser tests
+}
 ROOT = Path(__file__).resolve().parent.parent
 NO_TESTS_COLLECTED = 5
 
@@ -119,15 +126,15 @@ def on_sqlite(share: str, arguments: list[str], output: IO[str]) -> Outcome:
 
 
 def in_browser(
-    chromium: tuple[str, dict[str, str]], half: str, arguments: list[str], output: IO[str]
+    chromium: tuple[str, dict[str, str]], part: str, arguments: list[str], output: IO[str]
 ) -> Outcome:
     name, environment = chromium
-    arguments = [*without(HALVES[half]), *only("browser", arguments)]
-    return run(f"the same, in {name}, {half}", arguments, environment, output)
+    arguments = [*without(BROWSED[part]), *only("browser", arguments)]
+    return run(f"the same, in {name}, {part}", arguments, environment, output)
 
 
 def on_postgres(share: str, arguments: list[str], output: IO[str]) -> Outcome:
-    marked = [*without(SHARES[share]), *only("engines", arguments)]
+    marked = [*without(ENGINES[share]), *only("engines", arguments)]
     started: list[servers.Server] = []
     try:
         for start in (servers.start_postgres, servers.start_valkey):
@@ -158,10 +165,11 @@ def main(arguments: list[str]) -> int:
     obtain.postgres()
     chromium = obtain.chromium()
     first, *shares = SHARES
-    others: list[Callable[[list[str], IO[str]], Outcome]] = [
-        *(partial(on_postgres, share) for share in SHARES),
+    others: list[Callable[[list[str], IO[str]], Outcome]] = [  # the longest first
+        partial(on_postgres, "completions"),
         *(partial(on_sqlite, share) for share in shares),
-        *(partial(in_browser, chromium, half) for half in HALVES),
+        *(partial(in_browser, chromium, part) for part in BROWSED),
+        partial(on_postgres, "all others"),
     ]
     with ThreadPoolExecutor(AT_A_TIME) as pool, ExitStack() as files:
         running = pool.submit(on_sqlite, first, arguments, sys.stdout)
