@@ -151,4 +151,8 @@ def _group(name: str) -> str:
 def _reference(name: str) -> str:
     if name.startswith("meta:"):
         return f"the metadata “{name[5 : 5 + _LONGEST]}”"
+    if name.startswith("label:"):
+        return f"the answer to the label “{name[6 : 6 + _LONGEST]}”"
+    if name.startswith("correction+meta:"):
+        return f"its correction, else the stored answer, else the metadata “{name[16 : 16 + _LONGEST]}”"
     return {"answer": "the stored answer", "correction": "its correction"}.get(name, name[:_LONGEST])

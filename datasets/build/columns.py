@@ -16,6 +16,10 @@ from datasets.build.rewrite import corrected
 from datasets.recipe import Recipe
 
 META: Final = "meta:"  # of a reference: what follows is the key
+LABEL: Final = "label:"  # of a reference: what follows is the label's name
+COLUMN: Final = "column:"  # of a reference: what follows is a column that the items have
+CORRECTION: Final = "correction"
+ELSE_META: Final = f"{CORRECTION}+{META}"  # the correction, else the stored answer, else this key
 REFERENCE: Final = "reference"
 LONGEST_NAME: Final = 48
 _KINDS: Final = ("meta.", "label.")
@@ -26,19 +30,37 @@ def reference_of(material: Material, recipe: Recipe) -> dict[str, Any]:
     """`{"reference": text}` as the recipe wants it, or nothing. Raises CannotExpress where a row has none.
 
     With `correction` the reference is the answer as it should have been: the corrected one, else the stored
-    one unless somebody said that it is bad.
+    one unless somebody said that it is bad. `correction+meta:<key>` takes the value of the key where both are
+    missing.
     """
     wanted = recipe.reference
     if not wanted:
         return {}
     if wanted.startswith(META):
-        key = wanted.removeprefix(META)
-        value = material.metadata.get(key)
-        if not isinstance(value, str) or not value:
-            raise CannotExpress(f"It has no metadata “{key[:60]}”")
-        return {REFERENCE: value}
+        return {REFERENCE: _of_metadata(material, wanted.removeprefix(META))}
+    if wanted.startswith(LABEL):
+        name = wanted.removeprefix(LABEL)
+        if not material.labels.get(name):
+            raise CannotExpress(f"It has no label “{name[:60]}”")
+        return {REFERENCE: material.labels[name]}
+    if wanted.startswith(ELSE_META):
+        try:
+            return _of_answer(material, CORRECTION)
+        except CannotExpress:
+            return {REFERENCE: _of_metadata(material, wanted.removeprefix(ELSE_META))}
+    return _of_answer(material, wanted)
+
+
+def _of_metadata(material: Material, key: str) -> str:
+    value = material.metadata.get(key)
+    if not isinstance(value, str) or not value:
+        raise CannotExpress(f"It has no metadata “{key[:60]}”")
+    return value
+
+
+def _of_answer(material: Material, wanted: str) -> dict[str, Any]:
     conversation = material.conversation
-    if wanted == "correction":
+    if wanted == CORRECTION:
         if material.correction is None and (material.state == "rejected" or material.rating == "bad"):
             raise CannotExpress("answer_not_good")
         conversation = corrected(material)

@@ -16,7 +16,18 @@ META = columns.META
 SENT_PARTS = frozenset({"text", "image", "audio", "file"})
 # What an item has of its own, so that no further field takes its name.
 TAKEN = frozenset(
-    {"input", "output", "metadata", "reference", "unsendable", "tools", "response_format", "messages"}
+    {
+        "input",
+        "output",
+        "metadata",
+        "labels",
+        "reference",
+        "unsendable",
+        "tools",
+        "output_tools",
+        "response_format",
+        "messages",
+    }
 )
 
 
@@ -40,6 +51,8 @@ def evaluation(material: Material, recipe: Recipe, counter: Counter) -> Line | R
         "metadata": dict(material.metadata),
     }
     try:
+        if material.labels:
+            item["labels"] = dict(material.labels)
         item |= columns.reference_of(material, recipe)
         item |= columns.further(material, recipe, taken=TAKEN)
     except CannotExpress as problem:

@@ -38,7 +38,7 @@ class Rules:
         # What is trained on or measured against is the corrected answer, so that is what must be fine.
         self._corrects = (
             (recipe.use_corrections and recipe.purpose != Purpose.EVALUATION)
-            or recipe.reference == "correction"
+            or recipe.reference.startswith("correction")
             or (recipe.purpose == Purpose.PREFERENCE and recipe.pairs.source == "corrections")
         )
 

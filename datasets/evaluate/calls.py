@@ -22,7 +22,7 @@ class Calls:
     def __init__(self, run: Run, targets: Sequence[Target]) -> None:
         self.run = run
         self.targets = {target.key: target for target in targets}
-        self.items = Items(run.evaluation.version)
+        self.items = Items(run.evaluation)
 
     def __enter__(self) -> Self:
         self.items.__enter__()

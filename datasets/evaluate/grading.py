@@ -26,7 +26,7 @@ def grade_all(work: operations.Working, run: Run, targets: Sequence[Target]) -> 
     examples = run.evaluation.version.examples.filter(line__isnull=False).order_by("line")
     cursor = dict(work.operation.cursor)
     total = run.evaluation.version.rows
-    with Items(run.evaluation.version) as items:
+    with Items(run.evaluation) as items:
         while batch := list(examples.filter(line__gt=cursor.get("graded", 0))[:BATCH]):
             if work.cancelled():
                 raise operations.Cancelled
@@ -50,7 +50,9 @@ def grade_all(work: operations.Working, run: Run, targets: Sequence[Target]) -> 
 def sample_of(target: Target, item: dict[str, Any], call: Call | None) -> dict[str, Any] | str:
     """What graders call `sample`, or in words why there is no answer to judge."""
     if not target.is_fresh:
-        return {"output_text": item.get("output", "")}
+        if not isinstance(item.get("output"), str):
+            return "No answer. The item has no stored one."
+        return {"output_text": item["output"]}
     if call is None or call.state != Call.State.DONE:
         text = call.error.get("text") if call is not None else ""
         return f"No answer. {text or 'The call was not made.'}"

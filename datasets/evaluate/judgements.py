@@ -27,7 +27,7 @@ class Judgements:
         self.run, self.first = run, targets[0]
         self.targets = {target.key: target for target in targets}
         self.judges = {judge.key: judge for judge in judges}
-        self.items = Items(run.evaluation.version)
+        self.items = Items(run.evaluation)
 
     def __enter__(self) -> Self:
         self.items.__enter__()

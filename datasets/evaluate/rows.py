@@ -95,7 +95,7 @@ def read_rows(run: Run, examples: Sequence[Example]) -> list[Row]:
     for result in verdicts.order_by("grader__position"):
         results.setdefault((result.example_id, result.target), []).append(result)
     made = []
-    with Items(run.evaluation.version) as items:
+    with Items(run.evaluation) as items:
         for example in examples:
             item = items.of(example)
             answers = []
