@@ -4,12 +4,11 @@ https://platform.openai.com/docs/api-reference/graders
 https://platform.openai.com/docs/guides/graders
 """
 
-import ast
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
-from datasets.evaluate import template
+from datasets.evaluate import formula as formulas
+from datasets.evaluate import python_source, template
 
 Found = Iterator[str]
 
@@ -19,8 +18,6 @@ METRICS: Final = (
 )  # fmt: skip
 SAMPLE: Final = ("output_text", "output_json", "output_tools", "output_audio", "choices", "model")
 ROLES: Final = ("user", "assistant", "system", "developer")
-LONGEST_SOURCE: Final = 256 * 1024
-FUNCTIONS: Final = ("min", "max", "abs", "floor", "ceil", "exp", "sqrt", "log")
 _KEYS: Final = {
     "string_check": {"input", "reference", "operation"},
     "text_similarity": {"input", "reference", "evaluation_metric", "pass_threshold"},
@@ -28,7 +25,6 @@ _KEYS: Final = {
     "python": {"source", "image_tag", "pass_threshold"},
     "multi": {"graders", "calculate_output"},
 }
-_OPERATORS: Final = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.USub, ast.UAdd)
 
 
 def problems_of(grader: Any, fields: Collection[str] | None = None) -> Found:
@@ -97,26 +93,7 @@ def _of_score_model(grader: Mapping[str, Any], fields: Collection[str] | None) -
 
 
 def _of_python(grader: Mapping[str, Any], fields: Collection[str] | None) -> Found:
-    source = grader.get("source")
-    if not isinstance(source, str) or not source.strip():
-        yield "It needs the source, which defines grade(sample, item)."
-        return
-    if len(source.encode(errors="replace")) > LONGEST_SOURCE:
-        yield "The source has more than 256 kB."
-        return
-    tree = _parsed(source, "exec")
-    if isinstance(tree, str):
-        yield f"The source is no Python: {tree}"
-        return
-    assert isinstance(tree, ast.Module)
-    defined = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "grade"]
-    if not defined:
-        yield "The source defines no function grade(sample, item)."
-    elif not _takes_two(defined[-1].args):
-        yield "grade takes two arguments, sample and item."
-    missing = sorted(set(_looked_up(tree)) - set(fields)) if fields is not None else ()
-    for name in missing:
-        yield f"The source reads item[{name!r:.60}], which no row has."
+    yield from python_source.problems(grader.get("source"), fields)
 
 
 def _of_multi(grader: Mapping[str, Any], fields: Collection[str] | None) -> Found:
@@ -131,30 +108,7 @@ def _of_multi(grader: Mapping[str, Any], fields: Collection[str] | None) -> Foun
     if not _is_text(formula):
         yield "calculate_output is the formula that makes one score of all."
         return
-    tree = _parsed(str(formula).replace("^", "**"), "eval") if len(str(formula)) < 4000 else "it is too long"
-    if isinstance(tree, str):
-        yield f"The formula cannot be read: {tree}"
-        return
-    yield from dict.fromkeys(_of_formula(tree, parts))
-
-
-def _of_formula(tree: ast.AST, names: Collection[str]) -> Found:
-    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            if id(node) in called:
-                if node.id not in FUNCTIONS:
-                    yield f"The formula has the functions {', '.join(FUNCTIONS)}, not {node.id!r:.60}."
-            elif node.id not in names:
-                yield f"The formula names {node.id!r:.60}, which is none of the graders."
-        elif isinstance(node, ast.Constant):
-            if not _is_number(node.value):
-                yield "The formula holds something that is no number."
-        elif isinstance(node, ast.Call):
-            if node.keywords:
-                yield "The formula calls a function with a keyword."
-        elif not isinstance(node, (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Load, *_OPERATORS)):
-            yield "The formula takes numbers, graders, + - * / ^ and functions."
+    yield from formulas.problems(str(formula), parts)
 
 
 _CHECKS: Final[Mapping[str, Callable[[Mapping[str, Any], Collection[str] | None], Found]]] = {
@@ -213,32 +167,6 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(entry)
     elif isinstance(value, Mapping):
         yield from _texts(value.get("content", value.get("text")))
-
-
-def _parsed(source: str, mode: str) -> ast.AST | str:
-    """The tree, or why there is none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of doubtful escapes, which are not ours to judge
-            return ast.parse(source, mode=mode)
-    except SyntaxError as problem:
-        return f"{problem.msg} in line {problem.lineno or 1}."
-    except (ValueError, RecursionError, MemoryError):
-        return "it cannot be read."
-
-
-def _takes_two(arguments: ast.arguments) -> bool:
-    given = len(arguments.posonlyargs) + len(arguments.args)
-    return given - len(arguments.defaults) <= 2 and (given >= 2 or arguments.vararg is not None)
-
-
-def _looked_up(tree: ast.AST) -> Iterator[str]:
-    """The fields that are read as item["name"]; item.get("name") may do without."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "item":
-            key = node.slice
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                yield key.value
 
 
 def _is_text(value: Any) -> bool:
