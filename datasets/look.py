@@ -17,6 +17,7 @@ from django.db.models.functions import Coalesce
 
 from datasets import reading
 from datasets.build import files
+from datasets.build.lines import in_words
 from datasets.models import DatasetVersion, Example
 
 PAGE: Final = 20
@@ -297,7 +298,8 @@ class Matcher:
         return self._words in reading.read(reading.parsed(line)).said.casefold()
 
 
-def flags_of(version: DatasetVersion) -> Iterator[tuple[str, int]]:
-    """What was found in rows that were taken, the most frequent first."""
+def flags_of(version: DatasetVersion) -> Iterator[tuple[str, str, int]]:
+    """What was found in rows that were taken, the most frequent first: its code, its words, how often."""
     counted: Mapping[str, int] = version.counts.get("problems", {})
-    yield from sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
+    for code, count in sorted(counted.items(), key=lambda entry: (-entry[1], entry[0])):
+        yield code, in_words(code), count

@@ -35,8 +35,8 @@ class Row:
 
     @property
     def flags(self) -> list[str]:
-        """Codes of what was found in it."""
-        return self.example.flags.split()
+        """What was found in it, in words."""
+        return [in_words(code) for code in self.example.flags.split()]
 
     @property
     def asked(self) -> str:
