@@ -1,0 +1,367 @@
+"""Graders to and from Promptfoo's assertions."""
+
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datasets.evaluate import carry_reading, carry_writing, graders, promptfoo_left
+from datasets.evaluate.carry import Carried, NotCarried
+from datasets.evaluate.promptfoo_export import assertion_of, lost_of
+from datasets.evaluate.promptfoo_kinds import CARRIED, grader_of
+
+ANSWER = "{{ sample.output_text }}"
+
+
+def string(reference: str, operation: str = "like") -> dict[str, Any]:
+    return {"input": ANSWER, "reference": reference, "operation": operation}
+
+
+def several(formula: str, *inner: tuple[str, dict[str, Any]], names: str = "text_{}") -> dict[str, Any]:
+    parts = {names.format(n): {"kind": kind, "params": params} for n, (kind, params) in enumerate(inner, 1)}
+    return {"graders": parts, "calculate_output": formula, "pass_threshold": 0.5}
+
+
+def check(name: str, value: str = "") -> dict[str, Any]:
+    return {"input": ANSWER, "check": name, "value": value}
+
+
+def similar(metric: str, reference: str, threshold: float) -> dict[str, Any]:
+    return {
+        "input": ANSWER,
+        "reference": reference,
+        "evaluation_metric": metric,
+        "pass_threshold": threshold,
+    }
+
+
+# An assertion and the grader that it is; both ways unless a list says otherwise.
+PAIRS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
+    ({"type": "equals", "value": "Paris"}, "string_check", string("Paris", "eq")),
+    ({"type": "not-equals", "value": "{{ city }}"}, "string_check", string("{{ item.city }}", "ne")),
+    ({"type": "contains", "value": "a {{ b.c[0] }}"}, "string_check", string("a {{ item.b.c[0] }}")),
+    (
+        {"type": "icontains", "value": '{{ metadata["a key"] }}'},
+        "string_check",
+        string('{{ item.metadata["a key"] }}', "ilike"),
+    ),
+    (
+        {"type": "not-contains", "value": "sorry"},
+        "multi",
+        several("1 - it", ("string_check", string("sorry")), names="it"),
+    ),
+    (
+        {"type": "contains-any", "value": ["red", "blue"]},
+        "multi",
+        several("max(text_1, text_2)", ("string_check", string("red")), ("string_check", string("blue"))),
+    ),
+    (
+        {"type": "not-icontains-all", "value": ["a", "b"]},
+        "multi",
+        several(
+            "1 - min(text_1, text_2)",
+            ("string_check", string("a", "ilike")),
+            ("string_check", string("b", "ilike")),
+        ),
+    ),
+    ({"type": "starts-with", "value": "Dear {{ name }}"}, "check", check("starts", "Dear {{ item.name }}")),
+    ({"type": "regex", "value": r"\d{4}(?:-\d\d)?"}, "check", check("regex", r"\d{4}(?:-\d\d)?")),
+    ({"type": "is-json"}, "check", check("json")),
+    ({"type": "is-xml"}, "check", check("xml")),
+    ({"type": "not-is-refusal"}, "check", check("answers")),
+    ({"type": "is-refusal"}, "multi", several("1 - it", ("check", check("answers")), names="it")),
+    ({"type": "word-count", "value": {"max": 50}}, "check", check("max_words", "50")),
+    (
+        {"type": "word-count", "value": {"min": 5, "max": 50}},
+        "multi",
+        several(
+            "min(text_1, text_2)", ("check", check("min_words", "5")), ("check", check("max_words", "50"))
+        ),
+    ),
+    (
+        {"type": "finish-reason", "value": "stop"},
+        "string_check",
+        {"input": "{{ sample.choices[0].finish_reason }}", "reference": "stop", "operation": "eq"},
+    ),
+    (
+        {"type": "rouge-n", "value": "{{ reference }}", "threshold": 0.6},
+        "text_similarity",
+        similar("rouge_1", "{{ item.reference }}", 0.6),
+    ),
+    ({"type": "bleu", "value": "x y", "threshold": 0.5}, "text_similarity", similar("bleu", "x y", 0.5)),
+    ({"type": "gleu", "value": "x y", "threshold": 0.5}, "text_similarity", similar("gleu", "x y", 0.5)),
+    (
+        {"type": "meteor", "value": ["x", "y"], "threshold": 0.7},
+        "multi",
+        several(
+            "max(text_1, text_2)",
+            ("text_similarity", similar("meteor", "x", 0.7)),
+            ("text_similarity", similar("meteor", "y", 0.7)),
+        )
+        | {"pass_threshold": 0.7},
+    ),
+    (
+        {"type": "similar", "value": "x", "threshold": 0.8, "provider": "openai:embedding:small"},
+        "text_similarity",
+        similar("cosine", "x", 0.8) | {"model": "small"},
+    ),
+    (
+        {"type": "not-bleu", "value": "x", "threshold": 0.25},
+        "multi",
+        several("1 - it", ("text_similarity", similar("bleu", "x", 0.25)), names="it")
+        | {"pass_threshold": 0.75},
+    ),
+]
+JUDGES: list[dict[str, Any]] = [
+    {"type": "llm-rubric", "value": "Is kind to {{ name }}", "provider": "openai:chat:gpt-4o"},
+    {"type": "llm-rubric", "value": "Is kind", "threshold": 0.8, "provider": "openai:chat:gpt-4o"},
+    {"type": "not-llm-rubric", "value": "Is rude"},
+    {"type": "model-graded-closedqa", "value": "Names a city"},
+    {"type": "factuality", "value": "{{ reference }}"},
+    {
+        "type": "factuality",
+        "value": "x",
+        "options": {
+            "factuality": {"subset": 0, "superset": 1, "agree": 1, "disagree": 0, "differButFactual": 0}
+        },
+    },
+    {"type": "g-eval", "value": "Is coherent", "threshold": 0.7},
+]
+
+
+@pytest.mark.parametrize(("assertion", "kind", "params"), PAIRS, ids=[str(pair[0]["type"]) for pair in PAIRS])
+def test_an_assertion_is_a_grader_and_back(
+    assertion: dict[str, Any], kind: str, params: dict[str, Any]
+) -> None:
+    found = grader_of(assertion)
+    assert isinstance(found, Carried), found
+    assert (found.kind, found.params) == (kind, params)
+    assert assertion_of("Mine", kind, params) == assertion | {"metric": "Mine"}
+    assert grader_of(assertion_of("Mine", kind, params)) == Carried("Mine", kind, params, found.notes)
+
+
+@pytest.mark.parametrize("assertion", JUDGES, ids=[each["type"] for each in JUDGES])
+def test_a_judge_comes_back_as_the_assertion_that_it_was(assertion: dict[str, Any]) -> None:
+    found = grader_of(assertion)
+    assert isinstance(found, Carried), found
+    assert assertion_of("Mine", found.kind, found.params) == assertion | {"metric": "Mine"}
+
+
+def test_python_code_is_wrapped_and_taken_back() -> None:
+    cases: list[tuple[dict[str, Any], str, float]] = [
+        ({"value": "output == 'yes'"}, "yes", 1),
+        ({"value": "output == 'yes'"}, "no", 0),
+        ({"value": "len(output) / 4", "threshold": 0.5}, "yes", 0.75),
+        ({"value": "if 'y' in output:\n  return {'pass': True, 'score': 0}\nreturn False"}, "yes", 1),
+        ({"value": "return {'pass': False,\n 'score': 0.9}", "threshold": 0.5}, "yes", 0),
+        ({"value": "context['vars']['wanted'] in output"}, "yes", 1),
+    ]
+    for assertion, answer, score in cases:
+        found = grader_of({"type": "python", **assertion})
+        assert isinstance(found, Carried)
+        names: dict[str, Any] = {}
+        exec(found.params["source"], names)  # noqa: S102  # our own code and this test's, to see what it does
+        assert names["grade"]({"output_text": answer}, {"wanted": "es"}) == score
+    source = "def grade(sample, item):\n    return 1.0"
+    code = assertion_of("Code", "python", {"source": source, "pass_threshold": 0.5})
+    assert isinstance(code, dict)
+    assert grader_of(code) == Carried("Code", "python", {"source": source, "pass_threshold": 0.5})
+
+
+LEFT: list[dict[str, Any]] = [
+    *({"type": name, "value": "x"} for name in promptfoo_left.LEFT),
+    {"type": "trajectory:tool-used", "value": "x"},
+    {"type": "of-tomorrow"},
+    {"type": "equals", "value": {"a": 1}},
+    {"type": "equals", "value": True},
+    {"type": "contains", "value": "file://wanted.txt"},
+    {"type": "contains", "value": "{{ name | upper }}"},
+    {"type": "contains", "value": "{% if a %}b{% endif %}"},
+    {"type": "contains", "value": "{{ env.SECRET }}"},
+    {"type": "contains", "value": "{{ a"},
+    {"type": "contains"},
+    {"type": "contains-any", "value": "{{ wanted }}"},
+    {"type": "contains-any", "value": []},
+    {"type": "contains", "value": "x", "transform": "output.text"},
+    {"type": "regex", "value": "{{ expression }}"},
+    {"type": "is-json", "value": "file://schema.json"},
+    {"type": "is-xml", "value": {"requiredElements": ["a.b"]}},
+    {"type": "not-word-count", "value": {"min": 1, "max": 2}},
+    {"type": "word-count", "value": {"min": "many"}},
+    {"type": "not-python", "value": "True"},
+    {"type": "python", "value": "file://judge.py"},
+    {"type": "llm-rubric", "value": "x", "rubricPrompt": "Judge {{ output }}"},
+    {"type": "llm-rubric", "value": "x", "threshold": "high"},
+    {"type": "bleu", "value": "x", "threshold": 7},
+    {},
+]
+
+
+@pytest.mark.parametrize("assertion", LEFT, ids=lambda each: str(each)[:50])
+def test_what_has_no_equal_here_is_left_with_a_reason(assertion: dict[str, Any]) -> None:
+    found = grader_of(assertion)
+    assert isinstance(found, NotCarried), found
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [
+        ("string_check", string("{{ sample.output_json.a }}")),
+        ("string_check", string("file:///etc/passwd")),
+        ("string_check", string("{% raw %}")),
+        ("string_check", string("{{ item.a-b }}")),
+        ("string_check", string("x") | {"input": "{{ item.output }}"}),
+        ("text_similarity", similar("rouge_l", "x", 0.5)),
+        ("text_similarity", similar("fuzzy_match", "x", 0.5)),
+        ("check", check("ends", "x")),
+        ("check", check("no_personal_data")),
+        ("check", check("regex", r"(?i)\Ayes\z")),
+        ("check", check("regex", r"(?P<a>x)")),
+        ("pairwise", {"criteria": "Shorter", "connection": 1, "model": "m"}),
+        (
+            "label_model",
+            {"input": [{"role": "user", "content": "Own"}], "labels": ["a"], "passing_labels": ["a"]},
+        ),
+        ("multi", several("0.3 * text_1", ("check", check("json")))),
+        ("multi", several("max(text_1, text_2)", ("check", check("json")), ("check", check("xml")))),
+    ],
+)
+def test_what_promptfoo_would_read_otherwise_is_not_written(kind: str, params: dict[str, Any]) -> None:
+    told = assertion_of("Mine", kind, params)
+    assert isinstance(told, NotCarried), told
+    assert told.reason
+
+
+def test_what_is_not_quite_the_same_is_told() -> None:
+    assert lost_of("text_similarity", similar("rouge_1", "x", 0.5))
+    assert lost_of("multi", PAIRS[-1][2])
+    assert not lost_of("string_check", string("x"))
+
+
+CONFIGURATION = """
+description: Capitals
+prompts: [file://prompt.txt]
+providers: [openai:gpt-4o]
+assertionTemplates:
+  polite: {type: icontains, value: please}
+defaultTest:
+  options: {provider: {id: "openai:chat:gpt-4o"}}
+  assert:
+    - type: llm-rubric
+      value: Is short
+      weight: 2
+    - $ref: '#/assertionTemplates/polite'
+tests:
+  - description: France
+    vars: {city: Paris}
+    assert: &usual
+      - {type: contains, value: "{{city}}"}
+      - {type: javascript, value: "output.length > 3"}
+      - type: assert-set
+        assert:
+          - {type: is-json}
+          - {type: latency, threshold: 200}
+  - vars: {city: Rome}
+    assert: *usual
+  - vars: {city: Oslo}
+    threshold: 0.5
+    options: {transform: output.trim()}
+    assert:
+      - {type: equals, value: Oslo}
+  - file://more.yaml
+"""
+
+
+def test_a_configuration_is_read_line_by_line() -> None:
+    reading = carry_reading.read(CONFIGURATION)
+    assert (reading.format, reading.name) == ("promptfoo", "Capitals")
+    told = [
+        (line.where, "same" if line.same else line.found.kind if isinstance(line.found, Carried) else "left")
+        for line in reading.lines
+    ]
+    assert told == [
+        ("defaultTest, assertion 1", "label_model"),
+        ("defaultTest, assertion 2", "string_check"),
+        ("Test 1 “France”, assertion 1", "string_check"),
+        ("Test 1 “France”, assertion 2", "left"),
+        ("Test 1 “France”, assertion 3, assertion 1", "check"),
+        ("Test 1 “France”, assertion 3, assertion 2", "left"),
+        ("Test 2, assertion 1", "same"),
+        ("Test 2, assertion 2", "left"),
+        ("Test 2, assertion 3, assertion 1", "same"),
+        ("Test 2, assertion 3, assertion 2", "left"),
+        ("Test 3, assertion 1", "left"),
+        ("Test 3, threshold", "left"),
+        ("Test 4", "left"),
+    ]
+    judge = reading.lines[0].found
+    assert isinstance(judge, Carried)
+    assert judge.params["model"] == "gpt-4o"
+    assert "Its weight is left out: every grader counts by itself." in judge.notes
+
+
+def test_a_written_configuration_reads_as_the_graders_that_it_was() -> None:
+    mine = [(f"Grader {number}", kind, params) for number, (_, kind, params) in enumerate(PAIRS)]
+    mine.append(("Ends", "check", check("ends", "x")))
+    written = carry_writing.write(mine, "promptfoo", "All")
+    assert [told.name for told in written.told if told.reason] == ["Ends"]
+    found = [line.found for line in carry_reading.read(written.text).lines]
+    assert [(each.name, each.kind, each.params) for each in found if isinstance(each, Carried)] == mine[:-1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(min_size=1).filter(str.strip), st.sampled_from(["eq", "like", "ilike", "ne"]))
+def test_any_text_survives_the_way_there_and_back(text: str, operation: str) -> None:
+    grader = ("Any", "string_check", string(text.encode("utf-8", "replace").decode(), operation))
+    if graders.validate(*grader[1:]):
+        return
+    written = carry_writing.write([grader], "promptfoo", "")
+    if written.carried:
+        line = carry_reading.read(written.text).lines[0]
+        assert line.found == Carried(*grader)
+
+
+def test_every_type_is_either_carried_or_left_for_a_reason() -> None:
+    assert not {*CARRIED} & {*promptfoo_left.LEFT}
+
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+MERGES = "a0: &a0 {x0: 1}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   \n",
+        "tests: [",
+        "just words",
+        "[1, 2",
+        "{}",
+        "tests: []",
+        "tests: &a [*a]",
+        BOMB + "tests: *a11\n",
+        MERGES + "tests: []\n",
+        "tests: " + "[" * 5_000,
+        "{" * 5_000,
+        '{"tests": ' + "[" * 200 + "]" * 200 + "}",
+        "tests: !!python/object/apply:os.system ['true']",
+        "tests: 2024-99-99",
+        "tests: " + "9" * 5_000,
+        "x" * (carry_reading.LARGEST + 1),
+        "tests:\n- assert:\n  - {type: equals, value: \x00}\n",
+    ],
+    ids=lambda text: repr(text[:30]),
+)
+def test_what_cannot_be_read_is_refused_in_words(text: str) -> None:
+    with pytest.raises(carry_reading.Unreadable) as refused:
+        carry_reading.read(text)
+    assert str(refused.value)
+
+
+def test_aliases_within_bounds_are_followed() -> None:
+    text = yaml.safe_dump({"defaultTest": {"assert": [{"type": "is-json"}]}}) + "tests: &t []\nother: *t\n"
+    assert len(carry_reading.read(text).lines) == 1
