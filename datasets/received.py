@@ -27,6 +27,8 @@ KIND = "dataset.receive"
 RENEW = "dataset.renew"
 LONGEST_LINE: Final = 64 * 1024 * 1024  # bytes; pictures stand inside lines
 LOOKED_AT = 20
+# What says in `source` that the lines stand in another version's file.
+KEPT_HERE: Final = frozenset({"from_version", "part_of"})
 Origin = DatasetVersion.Origin
 
 
@@ -127,6 +129,11 @@ def operation_of(version: DatasetVersion) -> Operation | None:
 
 
 def is_read_from(version: DatasetVersion) -> bool:
-    """Whether later versions of an uploaded file are read from this one, so that it has to stay."""
+    """Whether other versions are read from this one, so that it has to stay: later ones of an uploaded file,
+    or items that are just being taken from it.
+    """
+    making = DatasetVersion.objects.filter(source__part_of=version.pk, state=DatasetVersion.State.BUILDING)
+    if making.exists():
+        return True
     later = version.dataset.versions.filter(number__gt=version.number)
     return version.origin != Origin.SELECTION and later.filter(source__from_version=version.pk).exists()

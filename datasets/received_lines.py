@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from completions.duplicates import key_of, message_key
 from datasets import reading, received
-from datasets.build import fixes, validate
+from datasets.build import files, fixes, part_items, validate
+from datasets.build.lines import CannotExpress
 from datasets.build.tokens import Counter
 from datasets.build.writing import DOUBTS
-from datasets.models import DatasetVersion, Example
+from datasets.models import DatasetVersion, Example, Purpose
 from datasets.recipe import Recipe
 
 TOO_LONG: Final = f"The line is longer than {received.LONGEST_LINE // 2**20} MB"
@@ -25,6 +27,8 @@ class Given(NamedTuple):
     end: int
     data: bytes | None
     key: str = ""
+    completion: int | None = None
+    metadata: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -47,6 +51,9 @@ class Taker:
         self._recipe = Recipe.read(version.recipe)
         self._excluded = dict(self._recipe.excluded)
         self._mend = bool(version.source.get("mend"))
+        again = "from_version" in version.source  # these are items already
+        read_as = Purpose.EVALUATION if again else version.source.get("read_as", Purpose.EVALUATION)
+        self._read_as = read_as if read_as != Purpose.EVALUATION else ""
         self._counter = Counter.plain()
 
     def __call__(self, line: Given) -> Taken | None:
@@ -56,7 +63,13 @@ class Taker:
             return self._refused(example, [validate.Problem(TOO_LONG, line.number, TOO_LONG)])
         if not line.data.strip():
             return None
-        data, found = line.data, self._judged(line.number, line.data)
+        example.completion_id = line.completion
+        try:
+            data = self._as_item(line) if self._read_as else line.data
+        except CannotExpress as problem:
+            example.excluded_reason = problem.reason[:120]
+            return Taken(example)
+        found = self._judged(line.number, data)
         if self._mend:
             data, found = self._mended(line.number, data, found)
         errors = [problem for problem in found if problem.severity == "error"]
@@ -67,7 +80,16 @@ class Taker:
         if example.source_key in self._excluded:
             example.excluded_reason = f"by_hand:{self._excluded[example.source_key]}"[:120]
             return Taken(example)
-        return self._kept(example, data, digest, found, mended=data != line.data)
+        mended = not self._read_as and data != line.data
+        return self._kept(example, data, digest, found, mended=mended)
+
+    def _as_item(self, line: Given) -> bytes:
+        """The line of a training file as an item to measure on."""
+        made = part_items.item_of(reading.parsed(line.data or b""), self._read_as, line.metadata)
+        try:
+            return files.as_line(made).rstrip(b"\n")
+        except files.Unwritable as error:
+            raise CannotExpress("unwritable") from error
 
     def _judged(self, number: int, data: bytes) -> list[validate.Problem]:
         return validate.of_line(number, data, self._purpose)

@@ -16,6 +16,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from completions.importing.lines import lines
+from completions.models import StoredCompletion
+from completions.querysets import holding
 from datasets import received
 from datasets.build import files, validate
 from datasets.build.writing import MAX_PROBLEMS
@@ -57,7 +59,7 @@ def run(work: Working) -> operations.Done | operations.Again:
     if version.state in (State.READY, State.REFUSED):
         return operations.Done({"rows": version.rows, "sha256": version.sha256})
     cursor = Cursor(**work.operation.cursor)
-    if not cursor.path and "from_version" not in version.source:
+    if not cursor.path and not received.KEPT_HERE & version.source.keys():
         _bring(work, version, cursor)
     if not cursor.sealed:
         if not _read(work, version, cursor):
@@ -133,6 +135,9 @@ def _given(version: DatasetVersion, cursor: Cursor, stack: ExitStack) -> Iterato
     if "from_version" in version.source:
         yield from _earlier(version, cursor, stack)
         return
+    if "part_of" in version.source:
+        yield from _part(version, cursor, stack)
+        return
     try:
         file = cast(BinaryIO, stack.enter_context(files.artifacts().open(cursor.path, "rb")))
     except FileNotFoundError as error:
@@ -154,6 +159,23 @@ def _earlier(version: DatasetVersion, cursor: Cursor, stack: ExitStack) -> Itera
         file.seek(example.offset)
         data = file.read(example.length).removesuffix(b"\n")
         yield Given(example.line, example.position + 1, data, example.source_key)
+
+
+def _part(version: DatasetVersion, cursor: Cursor, stack: ExitStack) -> Iterator[Given]:
+    """The lines of a part of another dataset's version, with the completions that they came from."""
+    whole = DatasetVersion.objects.filter(pk=version.source["part_of"], state=State.READY).first()
+    if whole is None:
+        raise operations.Failed("no_version", "The version that these items come from was deleted.")
+    rows = whole.examples.filter(line__gt=cursor.offset).order_by("line").select_related("completion")
+    part = whole.part(version.source.get("part", ""))
+    if part is not None:
+        rows = rows.filter(line__gte=part.first_line, line__lt=part.first_line + part.rows)
+    file = stack.enter_context(files.open_file(whole))
+    for example in rows.iterator(chunk_size=CHUNK):
+        file.seek(example.offset)
+        data, stored = file.read(example.length).removesuffix(b"\n"), example.completion
+        told = stored.metadata if stored is not None else {}
+        yield Given(example.line, example.line, data, example.source_key, example.completion_id, told)
 
 
 # What becomes of them.
@@ -232,8 +254,13 @@ def _write_chunk(
             _note(version, taken.problems, at=cursor.lines)
     crashpoint("dataset.receive.written")
     with transaction.atomic():
-        done = cursor.offset if "from_version" not in version.source else None
+        done = cursor.offset if not received.KEPT_HERE & version.source.keys() else None
         work.advance(cursor=asdict(cursor), done=done, note=f"{cursor.lines:,} rows taken")
+        linked = [example.completion_id for example in examples if example.completion_id is not None]
+        here = set(StoredCompletion.objects.filter(holding(linked)).values_list("pk", flat=True))
+        for example in examples:
+            if example.completion_id not in here:  # deleted since it was read
+                example.completion_id = None
         Example.objects.bulk_create(examples)
         version.save(update_fields=["counts", "problems"])
     crashpoint("dataset.receive.committed")

@@ -1,29 +1,30 @@
-"""The steps from a selection to a run: what has been told so far, and what may come next.
+"""The steps from what is measured on to a run: what has been told so far, and what may come next.
 
 Everything told is kept in rows, so a wizard that was left goes on where it stopped, on any machine.
 """
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from django.db import transaction
 
-from completions import raw, selection
-from completions.conversation import parse
+from completions import selection
 from completions.models import FrozenSelection, StoredCompletion
-from datasets.build import items, tokens
-from datasets.build.items import META
-from datasets.build.lines import Line, in_words
-from datasets.build.material import Material
+from datasets import reading
+from datasets.build import tokens
+from datasets.build.columns import CORRECTION, ELSE_META, META
+from datasets.build.lines import in_words
+from datasets.build.making import Made, Maker
+from datasets.build.taking import Sources
+from datasets.evaluate import sources_seen
 from datasets.evaluate.graders import ANSWER, REFERENCE
+from datasets.evaluate.items import Items
 from datasets.evaluate.judges import judges_of
-from datasets.evaluate.targets import Target, read
+from datasets.evaluate.sources_seen import rows_of
+from datasets.evaluate.targets import Target, problem_of, read, stored
 from datasets.models import Dataset, DatasetVersion, Evaluation, Grader, Purpose
 from datasets.recipe import Recipe
-from datasets.usage import LOOKED_AT, Used, used_by
+from datasets.usage import used_by
 from portal import audit
 
 STEPS = (
@@ -33,9 +34,8 @@ STEPS = (
     ("graders", "Graders"),
     ("review", "Review"),
 )
-KEYS_SHOWN = 40
 TRIED = 3
-_CHUNK = 500
+NO_OUTPUT = "The items have no stored answers. Measure fresh ones, or name the column that holds an answer."
 
 
 def done_steps(evaluation: Evaluation) -> set[str]:
@@ -93,7 +93,9 @@ def set_reference(evaluation: Evaluation, reference: str) -> None:
     with transaction.atomic():
         evaluation.reference = reference
         evaluation.save(update_fields=["reference"])
-        DatasetVersion.objects.filter(pk=evaluation.version_id).update(recipe={"reference": reference})
+        if not is_from_file(evaluation):
+            DatasetVersion.objects.filter(pk=evaluation.version_id).update(recipe={"reference": reference})
+            evaluation.version.recipe = {"reference": reference}
         finish(evaluation, "reference")
 
 
@@ -112,7 +114,7 @@ def targets_of(evaluation: Evaluation) -> tuple[Target, ...]:
 
 def default_graders(evaluation: Evaluation) -> list[dict[str, Any]]:
     """What most people want: a label must occur in the answer, a text must be close to it."""
-    close = evaluation.reference == "answer"
+    close = evaluation.reference.startswith(("answer", CORRECTION))
     kind = Grader.Kind.TEXT_SIMILARITY if close else Grader.Kind.STRING_CHECK
     return [default_grader(evaluation, kind)]
 
@@ -129,54 +131,45 @@ def default_grader(evaluation: Evaluation, kind: str) -> dict[str, Any]:
     return {"name": name, "kind": kind, "params": texts | {"operation": "ilike"}}
 
 
-def rows_of(frozen: FrozenSelection | None, limit: int) -> Iterator[StoredCompletion]:
-    """The first rows of a selection in its order, without their bodies; none if it is gone."""
-    if frozen is None:
-        return
-    ids = islice(selection.ids_of(frozen), limit)
-    sources = frozen.connections.all()
-    while chunk := list(islice(ids, _CHUNK)):
-        found = StoredCompletion.objects.filter(connection__in=sources).in_bulk(chunk)
-        yield from (found[pk] for pk in chunk if pk in found)
+def is_from_file(evaluation: Evaluation) -> bool:
+    """Whether its items stand in a file that is not built from its own selection: it is built already."""
+    version = evaluation.version
+    if version.origin == version.Origin.SELECTION and version.frozen_selection is not None:
+        return bool(evaluation.setup.get("shared"))
+    return True
 
 
 def coverage_of(evaluation: Evaluation) -> dict[str, Any]:
-    """Which metadata keys the selected rows have, how many of them, and what the values look like."""
+    """What the first rows have that could be a reference: how many of them, and what values look like.
+
+    What people said of selected rows is looked up each time, as it may change until the items are written.
+    """
     known = evaluation.setup.get("coverage")
-    if known:
-        return dict(known)
     frozen = evaluation.version.frozen_selection
-    looked = answers = 0
-    keys: Counter[str] = Counter()
-    values: dict[str, set[str]] = {}
-    for row in rows_of(frozen, LOOKED_AT):
-        looked += 1
-        answers += row.answer_length > 0 or row.refused
-        for key, value in row.metadata.items():
-            if not isinstance(value, str) or not value:
-                continue
-            keys[key] += 1
-            seen = values.setdefault(key, set())
-            if len(seen) < 4:
-                seen.add(value[:80])
-    found = {
-        "looked": looked,
-        "answers": answers,
-        "keys": [
-            {"key": key, "n": n, "values": sorted(values[key])[:3], "more": len(values[key]) > 3}
-            for key, n in keys.most_common(KEYS_SHOWN)
-        ],
-    }
-    evaluation.setup = {**evaluation.setup, "coverage": found}
-    evaluation.save(update_fields=["setup"])
-    return found
+    from_file = is_from_file(evaluation)
+    if not known:
+        if from_file and evaluation.version.state != DatasetVersion.State.READY:
+            return {"looked": 0, "answers": 0, "keys": [], "columns": []}
+        known = sources_seen.of_file(evaluation) if from_file else sources_seen.of_selection(frozen)
+        evaluation.setup = {**evaluation.setup, "coverage": known}
+        evaluation.save(update_fields=["setup"])
+    return dict(known) if from_file else {**known, **sources_seen.said_of(frozen)}
+
+
+def stored_refusal(evaluation: Evaluation) -> str:
+    """Why its stored answers cannot be measured; empty if they can."""
+    if problem := problem_of(evaluation.reference, [stored()]):
+        return problem
+    coverage = coverage_of(evaluation)
+    return NO_OUTPUT if coverage["looked"] and not coverage["answers"] else ""
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a run will ask for, before it is started. Tokens are those of the fresh answers.
 
-    `prompt_each` and `completion_each` are those of one answer on average; None if nothing is known.
+    `prompt_each` and `completion_each` are those of one answer on average; None if nothing is known. `chosen`
+    is how many rows there were to begin with.
     """
 
     items: int
@@ -187,6 +180,7 @@ class Estimate:
     judgements: int = 0
     prompt_each: float | None = None
     completion_each: float | None = None
+    chosen: int = 0
 
     @property
     def is_free(self) -> bool:
@@ -194,29 +188,43 @@ class Estimate:
 
 
 def estimate(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int = 1) -> Estimate:
-    """From what the stored calls used: fresh answers to the same prompts will use about as much."""
-    frozen = evaluation.version.frozen_selection
-    coverage = coverage_of(evaluation)
+    """From what the stored calls used, or what the items hold: fresh answers will use about as much."""
+    version, frozen = evaluation.version, evaluation.version.frozen_selection
+    from_file = is_from_file(evaluation)
     fresh = repetitions * sum(target.is_fresh for target in targets)
     judges = judges_of(evaluation.graders.all())
-    version = evaluation.version
     if version.state == version.State.READY:
-        left_out = int(version.counts.get("selected", version.rows)) - version.rows
+        items, chosen = version.rows, int(version.counts.get("selected", version.rows))
     else:
-        left_out = _expected_to_be_left_out(evaluation.reference, coverage, frozen.count if frozen else 0)
-    items = (frozen.count if frozen else version.rows + left_out) - left_out
-    used = used_by(frozen) if (fresh or judges) and frozen is not None else Used(0, 0, 0)
+        chosen = frozen.count if frozen is not None and not from_file else 0
+        left_out = _expected_to_be_left_out(evaluation.reference, coverage_of(evaluation), chosen)
+        items = chosen - left_out
+    prompt, completion = _each(evaluation) if fresh or judges else (None, None)
     calls = fresh * items
-    each = (used.prompt_tokens / used.looked, used.completion_tokens / used.looked) if used.looked else None
     return Estimate(
         items=items,
         calls=calls,
-        prompt_tokens=round(each[0] * calls) if each else 0,
-        completion_tokens=round(each[1] * calls) if each else 0,
-        left_out=left_out,
+        prompt_tokens=round((prompt or 0) * calls),
+        completion_tokens=round((completion or 0) * calls),
+        left_out=0 if from_file else chosen - items,
         judgements=items * sum(judge.times(targets, repetitions) for judge in judges),
-        prompt_each=each[0] if each else None,
-        completion_each=each[1] if each else None,
+        prompt_each=prompt,
+        completion_each=completion,
+        chosen=chosen,
+    )
+
+
+def _each(evaluation: Evaluation) -> tuple[float | None, float | None]:
+    """Tokens of one prompt and of one answer on average; None where nothing is known."""
+    frozen = evaluation.version.frozen_selection
+    if is_from_file(evaluation) or frozen is None:
+        seen = coverage_of(evaluation)
+        return seen.get("prompt_each"), seen.get("completion_each")
+    used = used_by(frozen)
+    return (
+        (used.prompt_tokens / used.looked, used.completion_tokens / used.looked)
+        if used.looked
+        else (None, None)
     )
 
 
@@ -224,38 +232,60 @@ def _expected_to_be_left_out(reference: str, coverage: dict[str, Any], selected:
     looked: int = coverage["looked"]
     if not looked or not reference:
         return 0
-    key = reference.removeprefix(META)
     have: int = coverage["answers"]
-    if reference.startswith(META):
-        have = next((entry["n"] for entry in coverage["keys"] if entry["key"] == key), 0)
-    return round(selected * (looked - have) / looked)
+    if reference.startswith(CORRECTION):
+        have -= coverage.get("not_good", 0)
+        if reference.startswith(ELSE_META):
+            key = reference.removeprefix(ELSE_META)
+            have = max(have, _with(coverage, f"{META}{key}"))
+    elif reference != "answer":
+        have = _with(coverage, reference)
+    return max(0, round(selected * (looked - have) / looked))
+
+
+def _with(coverage: dict[str, Any], reference: str) -> int:
+    """How many of the rows that were looked at have this key, label or column."""
+    return next((entry["n"] for entry in sources_seen.offered(coverage) if entry["value"] == reference), 0)
 
 
 @dataclass(frozen=True)
 class Tried:
-    """One row on which graders are tried."""
+    """One row on which graders are tried; `row` is the completion behind it, where there is one."""
 
-    row: StoredCompletion
+    row: StoredCompletion | None
     item: dict[str, Any] | None
     refusal: str = ""
 
+    @property
+    def title(self) -> str:
+        """The beginning of what was asked."""
+        if self.row is not None:
+            return str(self.row.prompt_preview)
+        said = reading.read({"item": self.item or {}}).talks
+        asked = [message.text for talk in said for message in talk.messages if message.role == "user"]
+        return (asked[-1] if asked else "")[:160] or "(no user message)"
+
 
 def rows_to_try(evaluation: Evaluation) -> list[Tried]:
-    """The first rows of the selection as items, with the reason where one has none."""
-    made = []
+    """The first rows as items, with the reason where one has none."""
+    version = evaluation.version
+    if version.state == version.State.READY:
+        with Items(evaluation) as items:
+            return [
+                Tried(example.completion, items.of(example))
+                for example in sources_seen.first_of(evaluation, TRIED)
+            ]
+    if is_from_file(evaluation) or version.frozen_selection is None:
+        return []
     recipe = Recipe(purpose=Purpose.EVALUATION, reference=evaluation.reference)
-    counter = tokens.Counter.plain()
-    for row in rows_of(evaluation.version.frozen_selection, TRIED):
-        full = StoredCompletion.objects.select_related("body", "connection").filter(pk=row.pk).get()
-        try:
-            item, messages = raw.read(raw.unpack(full.body.raw))
-            material = Material(full.upstream_id, parse(item, messages), metadata=full.metadata)
-            line = items.evaluation(material, recipe, counter)
-        except (raw.Unreadable, StoredCompletion.body.RelatedObjectDoesNotExist):
-            made.append(Tried(full, None, in_words("unreadable")))
-            continue
-        if isinstance(line, Line):
-            made.append(Tried(full, line.data["item"]))
+    maker = Maker(recipe, tokens.Counter.plain())
+    rows = {row.pk: row for row in rows_of(version.frozen_selection, TRIED)}
+    made: list[Tried] = []
+    for taken in Sources.of(version.frozen_selection).take(list(rows)):
+        row = rows.get(taken.completion or 0)
+        line = maker.make(taken.material, len(made) + 1)
+        if isinstance(line, Made):
+            made.append(Tried(row, line.line.data["item"]))
         else:
-            made.append(Tried(full, None, in_words(line.reason)))
+            made.append(Tried(row, None, in_words(line.reason)))
     return made
