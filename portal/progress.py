@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import apps
@@ -119,22 +120,43 @@ class Progress:
         return min(self.operation.done, self.operation.total or self.operation.done)
 
 
+def since_now(done: int = 0) -> dict[str, float]:
+    """What an operation with several parts keeps as `since` in its cursor when it begins with one of them."""
+    return {"at": timezone.now().timestamp(), "done": done}
+
+
+def _began(operation: Operation) -> tuple[datetime, int] | None:
+    """When the present part began, and what was done by then."""
+    since = operation.cursor.get("since") if isinstance(operation.cursor, dict) else None
+    if isinstance(since, dict) and "at" in since:
+        return datetime.fromtimestamp(since["at"], UTC), int(since.get("done", 0))
+    return (operation.started, 0) if operation.started else None
+
+
 def progress_of(operation: Operation) -> Progress:
     """Work out what to show of an operation now."""
     rate = left = None
     ended = operation.finished or operation.progressed
-    if operation.started and ended and operation.done:
-        seconds = (ended - operation.started).total_seconds()
+    began = _began(operation)
+    if began and ended and operation.done > began[1]:
+        seconds = (ended - began[0]).total_seconds()
         if seconds > 0.5:
-            rate = operation.done / seconds
+            rate = (operation.done - began[1]) / seconds
     if rate and operation.total and operation.state == State.RUNNING and operation.total > operation.done:
         left = (operation.total - operation.done) / rate
-    return Progress(
-        operation, TONES[State(operation.state)], _words(operation), rate, left, _problem(operation)
-    )
+    tone = "bad" if _is_red(operation) else TONES[State(operation.state)]
+    return Progress(operation, tone, _words(operation), rate, left, _problem(operation))
+
+
+def _is_red(operation: Operation) -> bool:
+    """Whether it reached its end, and what came of it is not what was asked for."""
+    result = operation.result if isinstance(operation.result, dict) else {}
+    return operation.state == State.DONE and bool(result.get("red"))
 
 
 def _words(operation: Operation) -> str:
+    if _is_red(operation):
+        return "Done, goal missed"
     if operation.is_live and operation.cancel_requested:
         return "Being cancelled"
     if operation.state == State.WAITING and operation.error_code == "throttled":

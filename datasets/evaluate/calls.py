@@ -13,6 +13,15 @@ from datasets.models import Call, Run
 from portal.upstream import ChatAnswer, Upstream
 
 
+class Paused(Exception):
+    """Somebody asked for a pause."""
+
+
+def halted(run: Run) -> Paused | None:
+    """Why no more calls of a run may begin."""
+    return Paused() if Run.objects.filter(pk=run.pk, state=Run.State.PAUSED).exists() else None
+
+
 class Calls:
     """The ledger of a run; a context, as it reads items from the version's file."""
 
@@ -65,7 +74,7 @@ class Calls:
         return ask(upstream, self.targets[asked.key], item, CALL_SECONDS)
 
     def halted(self) -> Exception | None:
-        return None
+        return halted(self.run)
 
 
 def ask(upstream: Upstream, target: Target, item: dict[str, Any], timeout: float) -> ChatAnswer:

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from datasets.asking import CALL_SECONDS, Asked, Unsendable
 from datasets.evaluate import judging, template
+from datasets.evaluate.calls import halted
 from datasets.evaluate.grading import answers_of, sample_of
 from datasets.evaluate.items import Items
 from datasets.evaluate.judges import Judge
@@ -79,7 +80,7 @@ class Judgements:
         return ask(upstream, asked.model, item, CALL_SECONDS)
 
     def halted(self) -> Exception | None:
-        return None
+        return halted(self.run)
 
     def _sample(self, target: Target, item: dict[str, Any], call: Call) -> dict[str, Any] | str:
         if not target.is_fresh:

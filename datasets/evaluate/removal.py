@@ -5,7 +5,8 @@ from typing import Any
 from django.db import transaction
 
 from datasets.build import build, files
-from datasets.models import Call, DatasetVersion, Evaluation, Result, Run
+from datasets.evaluate.run import LIVE
+from datasets.models import Call, DatasetVersion, Evaluation, Result
 from portal import audit
 
 
@@ -19,7 +20,7 @@ def delete(evaluation: Evaluation, user: Any) -> None:
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
         version = evaluation.version
         live = build.operation_of(version)
-        going = evaluation.runs.filter(state__in=(Run.State.WAITING, Run.State.RUNNING)).exists()
+        going = evaluation.runs.filter(state__in=LIVE).exists()
         if going or (live is not None and live.is_live):
             raise InUse("A run of this evaluation goes on. Stop it first.")
         audit.record(user, "evaluation.deleted", evaluation, runs=evaluation.runs.count())

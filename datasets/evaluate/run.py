@@ -14,22 +14,29 @@ from django.utils import timezone
 
 from datasets.asking import Asking, recover
 from datasets.build import build
-from datasets.evaluate import paying, tally
-from datasets.evaluate.calls import Calls
+from datasets.evaluate import goals, paying, tally
+from datasets.evaluate.calls import Calls, Paused
 from datasets.evaluate.grading import grade_all
 from datasets.evaluate.judgements import Judgements, calls_for
 from datasets.evaluate.judges import connections_of, judges_of
 from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.targets import Target, problem_of, read
-from datasets.models import Call, Evaluation, Example, Result, Run
+from datasets.models import Call, Evaluation, Example, Result, Run, Schedule
 from portal import audit, operations, spending
 from portal.crashpoints import crashpoint
 from portal.models import Connection, Operation
+from portal.progress import name_results, since_now
 
 KIND = "run.answer"
 ROWS_AT_ONCE = 1000
 LOOK_AGAIN = 1.0
 PATIENCE = 3.0
+PAUSED = "Paused."
+PAUSED_SECONDS = 60.0  # looked at now and then; going on wakes it at once
+State = Run.State
+LIVE = (State.WAITING, State.RUNNING, State.PAUSED)
+
+name_results({"red": "Goals missed"})
 
 
 class Refused(Exception):
@@ -43,12 +50,14 @@ def start(
     *,
     repetitions: int = 1,
     goal: Mapping[str, Any] | None = None,
+    schedule: Schedule | None = None,
 ) -> Run:
     """Begin a run, and the build of the items if there are none yet; what it may cost is reserved.
 
-    A live run of the same targets is returned instead: a double click or a second tab starts one.
-    `goal` is what Run keeps of it. Raises Refused.
+    A live run of the same targets and goal is returned instead: a double click or a second tab starts one.
+    `goal` is what Run keeps of it, see goals.Goal. Raises Refused.
     """
+    held_to = goals.Goal.read(goal).as_dict()
     if not targets or not evaluation.graders.exists():
         raise Refused("A run needs something to measure and a grader.")
     if problem := problem_of(evaluation.reference, targets):
@@ -56,12 +65,8 @@ def start(
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
         wanted = [target.as_dict() for target in targets]
-        live = evaluation.runs.filter(
-            state__in=(Run.State.WAITING, Run.State.RUNNING), backend=Run.Backend.HERE
-        )
-        same: Run | None = next(
-            (run for run in live if run.targets == wanted and run.repetitions == repetitions), None
-        )
+        live = evaluation.runs.filter(state__in=LIVE, backend=Run.Backend.HERE, repetitions=repetitions)
+        same: Run | None = next((run for run in live if run.targets == wanted and run.goal == held_to), None)
         if same is not None:
             return same
         version = evaluation.version
@@ -73,7 +78,8 @@ def start(
             number=last + 1,
             targets=wanted,
             repetitions=repetitions,
-            goal=dict(goal or {}),
+            goal=held_to,
+            schedule=schedule,
             created_by=user,
         )
         run.connections.set(
@@ -100,6 +106,8 @@ def retry_failed(run: Run, user: Any) -> int:
     """
     with transaction.atomic():
         run = Run.objects.select_for_update().get(pk=run.pk)
+        if run.state in LIVE:
+            raise Refused("The run is still going on.")
         failed = Call.objects.filter(run=run, state=Call.State.FAILED).exclude(error__kind=UNSENDABLE)
         again = list(failed.values_list("example", flat=True))
         examples = sorted(set(again))
@@ -112,6 +120,37 @@ def retry_failed(run: Run, user: Any) -> int:
         _begin(run, user)
         audit.record(user, "run.retried", run, calls=len(again))
     return len(again)
+
+
+def pause(run: Run, user: Any) -> bool:
+    """Let no more calls begin; those on their way are waited for and kept. False if it does not run.
+
+    What it may still cost stays reserved, so that going on is never refused for want of money that others
+    took meanwhile. Whoever needs that money stops the run in place of pausing it.
+    """
+    with transaction.atomic():
+        changed = Run.objects.filter(
+            pk=run.pk, state__in=(State.WAITING, State.RUNNING), backend=Run.Backend.HERE
+        ).update(state=State.PAUSED)
+        if changed:
+            audit.record(user, "run.paused", run)
+        return bool(changed)
+
+
+def go_on(run: Run, user: Any) -> bool:
+    """Go on with a paused run: only what is missing is asked. False if it is not paused."""
+    with transaction.atomic():
+        changed = Run.objects.filter(pk=run.pk, state=State.PAUSED).update(state=State.RUNNING)
+        if changed:
+            operation = Operation.objects.filter(pk=run.operation_id).first()
+            if operation is not None:
+                operations.hurry(operation)
+            audit.record(user, "run.resumed", run)
+        return bool(changed)
+
+
+def _is_paused(run: Run) -> bool:
+    return bool(Run.objects.filter(pk=run.pk, state=State.PAUSED).exists())
 
 
 def _reserve(run: Run, user: Any) -> None:
@@ -132,14 +171,14 @@ def _begin(run: Run, user: Any) -> Operation:
         subject=run,
         cursor={"stage": "items"},
     )
-    run.operation, run.state, run.finished = operation, Run.State.WAITING, None
-    run.save(update_fields=["operation", "state", "finished"])
+    run.operation, run.state, run.finished, run.misses = operation, State.WAITING, None, []
+    run.save(update_fields=["operation", "state", "finished", "misses"])
     return operation
 
 
 def _ended(operation: Operation) -> None:
     """The operation failed or was cancelled: so did the run."""
-    state = Run.State.CANCELLED if operation.state == Operation.State.CANCELLED else Run.State.FAILED
+    state = State.CANCELLED if operation.state == Operation.State.CANCELLED else State.FAILED
     run = Run.objects.select_related("evaluation__version").filter(pk=operation.subject_id).first()
     if run is not None:
         Run.objects.filter(pk=run.pk).update(state=state, finished=timezone.now())
@@ -152,6 +191,20 @@ def answer(work: operations.Working) -> operations.Outcome:
     run = _run_of(work)
     targets = read(run.targets)
     _check_rights(work, run, targets)
+    if run.state == State.PAUSED:
+        return operations.Wait(PAUSED_SECONDS, PAUSED)
+    if work.operation.note == PAUSED:
+        # The time of the pause is none in which it was slow.
+        work.advance(cursor={**work.operation.cursor, "since": since_now(work.operation.done)}, note="")
+    try:
+        return _go(work, run, targets)
+    except Paused:
+        # Somebody may have pressed “Go on” while the last calls came in.
+        return operations.Wait(PAUSED_SECONDS, PAUSED) if _is_paused(run) else operations.Again()
+
+
+def _go(work: operations.Working, run: Run, targets: Sequence[Target]) -> operations.Outcome:
+    """The stage where it stopped, and those behind it."""
     stage = work.operation.cursor.get("stage", "items")
     if stage == "items":
         if wait := _wait_for_items(work, run):
@@ -209,9 +262,12 @@ def _run_of(work: operations.Working) -> Run:
     )
     if run is None:
         raise operations.Failed("gone", "The run was deleted.")
-    if run.state != Run.State.RUNNING or run.operation_id != work.operation.pk:
-        run.state, run.operation, run.finished = Run.State.RUNNING, work.operation, None
-        run.save(update_fields=["state", "operation", "finished"])
+    if run.operation_id != work.operation.pk or run.state not in (State.RUNNING, State.PAUSED):
+        # Tried again from the page of operations, or begun just now; a pause asked for meanwhile stays.
+        Run.objects.filter(pk=run.pk).exclude(state=State.PAUSED, operation=work.operation).update(
+            state=State.RUNNING, operation=work.operation, finished=None, misses=[]
+        )
+        run.refresh_from_db(fields=["state", "operation", "finished", "misses"])
     return run
 
 
@@ -231,7 +287,8 @@ def _check_rights(work: operations.Working, run: Run, targets: Sequence[Target])
 
 def _enter(work: operations.Working, stage: str, **fields: Any) -> str:
     with transaction.atomic():
-        work.advance(cursor={**work.operation.cursor, "stage": stage, "after": 0, "graded": 0}, **fields)
+        cursor = {**work.operation.cursor, "stage": stage, "after": 0, "graded": 0, "since": since_now()}
+        work.advance(cursor=cursor, **fields)
     crashpoint(f"run.{stage}")
     return stage
 
@@ -286,7 +343,19 @@ def _finish(work: operations.Working, run: Run) -> operations.Done:
         work.advance(step="done", note="")
         run.refresh_from_db(fields=["repeated_calls"])
         paying.settle(run)
-        run.summary, run.state, run.finished = summary, Run.State.DONE, timezone.now()
-        run.save(update_fields=["summary", "state", "finished"])
-        audit.record(work.operation.requested_by, "run.finished", run, items=summary["items"])
-    return operations.Done({"items": summary["items"], "repeated_calls": run.repeated_calls})
+        conclude(run, summary, work.operation.requested_by)
+        if run.misses:
+            work.advance(note=f"Red. {' '.join(run.misses)}")
+    return operations.Done(
+        {"items": summary["items"], "repeated_calls": run.repeated_calls, "red": len(run.misses)}
+    )
+
+
+def conclude(run: Run, summary: Mapping[str, Any], user: Any) -> None:
+    """Keep the numbers and hold them against the goal; inside the transaction that ends the run."""
+    run.summary, run.state, run.finished = dict(summary), State.DONE, timezone.now()
+    run.misses = goals.misses(tally.report_of(run), goals.Goal.read(run.goal))
+    run.save(update_fields=["summary", "state", "finished", "misses"])
+    audit.record(user, "run.finished", run, items=summary["items"])
+    if run.misses:
+        audit.record(user, "run.red", run, misses=len(run.misses), first=run.misses[0][:200])

@@ -1,0 +1,61 @@
+"""What a goal asks for, in words and held against a report."""
+
+from dataclasses import replace
+
+import pytest
+
+from datasets.evaluate.goals import Goal, NoSuchGrader, judged_by, misses
+from datasets.evaluate.report import Cell, Difference, Judged, Report
+
+
+def cell(label: str, passed: int, failed: int, ungraded: int = 0) -> Cell:
+    return Cell(label, label, passed, failed, ungraded, None, ())
+
+
+def report(*cells: Cell, only_first: int = 0, only_second: int = 0) -> Report:
+    pairs = tuple(Difference(cells[0].label, each.label, 200, only_first, only_second) for each in cells[1:])
+    judged = Judged(1, "Close", cells, pairs)
+    return Report(200, 0, (), (judged,), ())
+
+
+def test_nothing_asked_for_is_nothing_missed() -> None:
+    assert misses(report(cell("base", 0, 200)), Goal()) == []
+    assert Goal.read({"grader": "Close"}).as_dict() == {}
+    assert Goal().in_words == ""
+
+
+def test_each_target_must_pass_often_enough_and_exactly_enough_is() -> None:
+    found = report(cell("teacher", 180, 20), cell("student", 179, 21))
+    assert misses(found, Goal("", 0.9)) == ["student passes “Close” on 89.5% of 200, asked for are 90%."]
+    assert misses(found, Goal("Close", 0.895)) == []
+
+
+def test_a_target_of_which_nothing_could_be_judged_misses_and_one_that_is_not_asked_about_does_not() -> None:
+    found = report(cell("teacher", 0, 0), cell("student", 0, 0, 200))
+    assert misses(found, Goal("", 0.0)) == ["student: nothing could be judged by “Close”."]
+    assert misses(report(cell("teacher", 0, 0)), Goal("", 0.1)) == ["Nothing was judged by “Close”."]
+
+
+def test_worse_counts_only_where_it_is_clear() -> None:
+    cells = cell("teacher", 180, 20), cell("student", 170, 30)
+    clear = report(*cells, only_first=30, only_second=5)
+    assert misses(clear, Goal(no_worse=True))[0].startswith("student is worse than teacher by −12.5 points")  # noqa: RUF001  # a minus sign is meant
+    assert misses(report(*cells, only_first=6, only_second=4), Goal(no_worse=True)) == []
+    assert misses(report(*cells, only_first=5, only_second=30), Goal(no_worse=True)) == []
+
+
+def test_a_grader_that_is_not_there_is_said_and_missed() -> None:
+    found = report(cell("base", 200, 0))
+    with pytest.raises(NoSuchGrader, match="there are “Close”"):
+        judged_by(found, "Another")
+    assert misses(found, Goal("Another", 0.1)) == ["There is no grader “Another”; there are “Close”."]
+    assert misses(replace(found, graders=()), Goal("", 0.1)) == ["Nothing was judged."]
+
+
+def test_it_is_said_in_words() -> None:
+    both = Goal("Close", 0.925, no_worse=True)
+    assert both.in_words == (
+        "Each target passes “Close” on at least 92.5%, and none is clearly worse than the first one."
+    )
+    assert Goal("Close", no_worse=True).in_words == "None is clearly worse than the first one by “Close”."
+    assert Goal.read(both.as_dict()) == both

@@ -1,0 +1,158 @@
+"""A pause lets what is on its way come in; going on asks only for what is missing. A goal turns a run red."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datasets.evaluate import run as runs
+from datasets.evaluate.judges import judges_of
+from datasets.evaluate.targets import stored
+from datasets.models import Call, Evaluation, Result, Run
+from portal import operations
+from portal.models import AuditEntry, Connection, Operation, User
+from portal.progress import progress_of
+from portal.sandbox import Sandbox
+from tests.completions.changing import own_folder
+from tests.datasets import material, measured
+from tests.datasets.measured import EQUAL, STUDENT, TEACHER, answered, asked, fresh
+from tests.portal.sandbox_client import faults
+
+pytestmark = [pytest.mark.engines, pytest.mark.django_db(transaction=True)]
+CHAT = "*/chat/completions"
+
+
+@pytest.fixture
+def source(builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]) -> Connection:
+    return connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
+
+
+@pytest.fixture(autouse=True)
+def _own_files(settings: Any, tmp_path: Path) -> None:
+    own_folder(settings, tmp_path / "files")
+
+
+def judge(source: Connection, model: str = TEACHER) -> dict[str, Any]:
+    params = {
+        "connection": source.pk,
+        "model": model,
+        "input": [{"role": "user", "content": "Is this right? {{ sample.output_text }}"}],
+        "labels": ["yes", "no"],
+        "passing_labels": ["yes"],
+    }
+    return {"name": "Judge", "kind": "label_model", "params": params}
+
+
+def begun(made: Evaluation, user: User, *targets: Any, **options: Any) -> Run:
+    run = runs.start(made, targets, user, **options)
+    material.drain(kinds=["dataset.build"])
+    return run
+
+
+def test_a_paused_run_keeps_what_is_on_its_way_and_going_on_asks_only_for_the_rest(
+    builder: User, source: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 30))
+    run = begun(made, builder, fresh(source))
+    commit = runs.Asking._commit
+
+    def pausing(asking: Any) -> Any:
+        if asking.done >= 6:
+            runs.pause(run, builder)
+            asking._looked = 0.0  # it looks every half second otherwise
+        return commit(asking)
+
+    monkeypatch.setattr(runs.Asking, "_commit", pausing)
+    operation = material.step(runs.KIND)
+    assert (operation.state, operation.note) == (Operation.State.WAITING, runs.PAUSED)
+    run.refresh_from_db()
+    assert run.state == Run.State.PAUSED
+    kept = Call.objects.filter(run=run, state=Call.State.DONE).count()
+    assert 6 <= kept < 30
+    assert kept == answered(sandbox).total()
+    assert not Call.objects.filter(run=run, state=Call.State.SENT).exists()
+
+    monkeypatch.undo()
+    before = asked(sandbox)
+    assert material.step(runs.KIND).note == runs.PAUSED
+    assert asked(sandbox) == before
+    with pytest.raises(runs.Refused, match="still going on"):
+        runs.retry_failed(run, builder)
+    assert runs.start(made, [fresh(source)], builder) == run
+    assert runs.go_on(run, builder)
+    assert not runs.go_on(run, builder)
+    operation.refresh_from_db()
+    assert operation.state == Operation.State.READY
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+    assert (asked(sandbox) - before).total() == 30 - kept
+    assert run.repeated_calls == 0
+    assert not runs.pause(run, builder)
+    verbs = list(AuditEntry.objects.filter(target_type="datasets.run").values_list("verb", flat=True))
+    assert [verbs.count(f"run.{verb}") for verb in ("paused", "resumed")] == [1, 1]
+
+
+def test_a_paused_run_can_be_stopped(builder: User, source: Connection, sandbox: Sandbox) -> None:
+    run = begun(measured.evaluation(builder, measured.rows(source, 3)), builder, fresh(source))
+    assert runs.pause(run, builder)
+    operation = material.step(runs.KIND)
+    assert operations.cancel(operation, builder)
+    run.refresh_from_db()
+    assert run.state == Run.State.CANCELLED
+    assert not asked(sandbox)
+
+
+def test_failed_verdicts_of_a_judge_are_asked_again_and_nothing_else_is(
+    builder: User, source: Connection, sandbox: Sandbox
+) -> None:
+    chosen = measured.rows(source, 4)
+    made = measured.evaluation(builder, chosen, reference="meta:answer", graders=[EQUAL, judge(source)])
+    run = begun(made, builder, stored())
+    rule = {"kind": "status", "status": 400, "code": "invalid_value", "path": CHAT, "times": 2}
+    faults(sandbox, rule | {"method": "POST"})
+    material.drain()
+    judges = Call.objects.filter(run=run).exclude(grader="")
+    assert judges.filter(state=Call.State.FAILED).count() == 2
+    assert {call.grader for call in judges} == {each.key for each in judges_of(made.graders.all())}
+    assert Result.objects.filter(run=run, grader__name="Judge", passed=None).exclude(error="").count() >= 2
+
+    before = asked(sandbox)
+    assert runs.retry_failed(run, builder) == 2
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+    assert (asked(sandbox) - before).total() == 2
+    assert not judges.filter(state=Call.State.FAILED).exists()
+    assert Result.objects.filter(run=run).count() == 8
+
+
+def test_a_missed_goal_turns_the_run_red_wherever_it_is_seen(builder: User, source: Connection) -> None:
+    wrong = measured.row(source, 99, answer="Something else.")
+    rows = [*measured.rows(source, 3), wrong]
+    made = measured.evaluation(builder, rows, reference="meta:answer", graders=[EQUAL])
+    red = begun(made, builder, stored(), goal={"at_least": 0.9})
+    green = begun(made, builder, stored(), goal={"at_least": 0.75, "no_worse": True})
+    assert red != green
+    material.drain()
+    for run in (red, green):
+        run.refresh_from_db()
+    assert green.misses == []
+    assert red.misses == ["Stored answers passes “Equal” on 75.0% of 4, asked for are 90%."]
+    assert [entry.target_id for entry in AuditEntry.objects.filter(verb="run.red")] == [str(red.pk)]
+    operation = red.operation
+    assert operation is not None
+    assert "Red." in operation.note
+    assert (progress_of(operation).tone, progress_of(operation).words) == ("bad", "Done, goal missed")
+    runs.retry_failed(red, builder)
+    assert Run.objects.get(pk=red.pk).misses == []
+
+
+def test_a_student_that_is_clearly_worse_turns_the_run_red(builder: User, source: Connection) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 24))
+    run = begun(made, builder, fresh(source), fresh(source, STUDENT, "second"), goal={"no_worse": True})
+    material.drain()
+    run.refresh_from_db()
+    (miss,) = run.misses
+    assert miss.startswith(f"{STUDENT} is worse than {TEACHER} by ")
