@@ -142,7 +142,7 @@ def go_on(run: Run, user: Any) -> bool:
     with transaction.atomic():
         changed = Run.objects.filter(pk=run.pk, state=State.PAUSED).update(state=State.RUNNING)
         if changed:
-            operation = Operation.objects.filter(pk=run.operation_id).first()
+            operation = Operation.objects.filter(pk__in=[run.operation_id]).first()
             if operation is not None:
                 operations.hurry(operation)
             audit.record(user, "run.resumed", run)

@@ -12,6 +12,7 @@ from datasets.evaluate import run as runs
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import MAX_GRADERS, GraderForm, TargetsForm
 from datasets.models import Evaluation, Grader
+from datasets.run_forms import run_form
 from datasets.views import evaluate_data
 from datasets.views.evaluate_page import page_of, status_of
 from portal.htmx import toast
@@ -183,16 +184,19 @@ def _try(request: HttpRequest, evaluation: Evaluation, forms: list[GraderForm]) 
 def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     chosen = setup.targets_of(evaluation)
     problem = ""
-    if request.method == "POST":
+    posted = request.POST if request.method == "POST" else None
+    asked = run_form(posted, evaluation)
+    look = posted is not None and asked.is_valid() and ("count" in posted or asked.must_look(chosen))
+    if asked.is_valid() and not look:
         for target in chosen:
             if target.connection is not None:
                 fetch(Connection.objects, request.user, "act", pk=target.connection)
         try:
-            run = runs.start(evaluation, chosen, request.user)
+            run = runs.start(evaluation, chosen, request.user, **asked.options())
         except runs.Refused as refused:
             problem = str(refused)
         else:
-            setup.finish(evaluation, "review")
+            setup.finish(evaluation, "review", run=asked.options())
             return toast(
                 request, redirect("datasets:run", evaluation.pk, run.number), "The run has started.", "info"
             )
@@ -201,12 +205,15 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         "review",
         targets=chosen,
         graders=evaluation.graders.all(),
-        estimate=setup.estimate(evaluation, chosen),
-        ahead=paying.ahead(evaluation, chosen),
+        estimate=setup.estimate(evaluation, chosen, asked.repetitions_shown),
+        ahead=paying.ahead(evaluation, chosen, asked.repetitions_shown),
+        run_form=asked,
+        look=look,
         doubts=names.left(evaluation.setup.get("doubts", ())),
         problem=problem,
     )
-    return render(request, "datasets/evaluate/review.html", context, status=422 if problem else 200)
+    status = 422 if problem or asked.errors else 200
+    return render(request, "datasets/evaluate/review.html", context, status=status)
 
 
 _VIEWS: dict[str, Callable[[HttpRequest, Evaluation], HttpResponse]] = {

@@ -8,16 +8,14 @@ from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from completions.models import StoredCompletion
 from datasets.build.lines import in_words
-from datasets.evaluate import graders, names, removal, rows, setup, tally
+from datasets.evaluate import graders, removal, rows, tally
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import read
 from datasets.models import Call, Evaluation, Run
-from datasets.views.evaluate import targets_context, targets_form
-from portal import operations
 from portal.htmx import fragment, toast, wants_fragment
 from portal.models import Connection, Operation
 from portal.permissions import fetch, may
@@ -61,35 +59,6 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "datasets/evaluate/evaluation.html", context)
 
 
-@require_http_methods(["GET", "POST"])
-def run_new(request: HttpRequest, pk: int) -> HttpResponse:
-    """Measure other targets with the same items and graders."""
-    found = _evaluation(request, pk, "act")
-    if not found.runs.exists():
-        return redirect("datasets:evaluate", found.pk, "targets")
-    form = targets_form(request, found)
-    doubts: list[names.Doubt] = []
-    if request.method == "POST" and form.is_valid():
-        chosen = form.targets()
-        doubts = names.doubts(chosen)
-        if names.all_told(doubts, request.POST.getlist("told")):
-            setup.finish(found, "targets", targets=[target.as_dict() for target in chosen])
-            try:
-                run = runs.start(found, chosen, request.user)
-            except runs.Refused as refused:
-                form.add_error(None, str(refused))
-            else:
-                where = redirect("datasets:run", found.pk, run.number)
-                return toast(request, where, "The run has started.", "info")
-    status = 422 if form.is_bound and not form.is_valid() else 200
-    context = {
-        "evaluation": found,
-        "doubts": doubts,
-        **targets_context(request, found, form),
-    }
-    return render(request, "datasets/evaluate/run_new.html", context, status=status)
-
-
 @require_POST
 def evaluation_delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove an evaluation with its runs, here only."""
@@ -113,7 +82,7 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "run": found,
         "evaluation": found.evaluation,
         "operation": operation,
-        "is_live": found.state in (Run.State.WAITING, Run.State.RUNNING),
+        "is_live": found.state in runs.LIVE,
         "targets": _named(found),
         "report": tally.report_of(found) if done else None,
         "calls": _calls(found) if not done else None,
@@ -164,45 +133,6 @@ def run_row(request: HttpRequest, pk: int, number: int, line: int) -> HttpRespon
     )
 
 
-@require_POST
-def run_again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """The same measurement once more."""
-    found = _run(request, pk, number, "act")
-    chosen = read(found.targets)
-    _check_reach(request, found)
-    try:
-        again = runs.start(found.evaluation, chosen, request.user)
-    except runs.Refused as refused:
-        return toast(request, redirect("datasets:run", pk, number), str(refused), "bad")
-    return toast(request, redirect("datasets:run", pk, again.number), "The run has started.", "info")
-
-
-@require_POST
-def run_retry(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """Go on with a run that stopped, or ask again for the answers that failed."""
-    found = _run(request, pk, number, "act")
-    _check_reach(request, found)
-    if found.state in (Run.State.WAITING, Run.State.RUNNING):
-        return toast(request, redirect("datasets:run", pk, number), "The run is still going on.", "info")
-    try:
-        again = runs.retry_failed(found, request.user)
-    except runs.Refused as refused:
-        return toast(request, redirect("datasets:run", pk, number), str(refused), "bad")
-    text = f"{again:,} calls are made again." if again else "The run goes on."
-    return toast(request, redirect("datasets:run", pk, number), text, "info")
-
-
-@require_POST
-def run_cancel(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """Stop a run; the answers that came are kept."""
-    found = _run(request, pk, number, "act")
-    stopped = found.operation is not None and operations.cancel(found.operation, request.user)
-    text = (
-        "The run stops as soon as the calls on their way are answered." if stopped else "The run had ended."
-    )
-    return toast(request, redirect("datasets:run", pk, number), text, "info")
-
-
 def _evaluation(request: HttpRequest, pk: int, verb: Any = "read") -> Evaluation:
     found: Evaluation = fetch(
         Evaluation.objects.select_related("version__dataset", "version__frozen_selection", "owner"),
@@ -217,12 +147,6 @@ def _run(request: HttpRequest, pk: int, number: int, verb: Any = "read") -> Run:
     queryset = Run.objects.select_related("evaluation__version__dataset", "operation", "created_by")
     found: Run = fetch(queryset, request.user, verb, evaluation=pk, number=number)
     return found
-
-
-def _check_reach(request: HttpRequest, run: Run) -> None:
-    for target in read(run.targets):
-        if target.connection is not None:
-            fetch(Connection.objects, request.user, "act", pk=target.connection)
 
 
 def _operation(request: HttpRequest, run: Run) -> Operation | None:

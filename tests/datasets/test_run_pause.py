@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from datasets import asking
 from datasets.evaluate import run as runs
 from datasets.evaluate.judges import judges_of
 from datasets.evaluate.targets import stored
@@ -55,15 +56,15 @@ def test_a_paused_run_keeps_what_is_on_its_way_and_going_on_asks_only_for_the_re
 ) -> None:
     made = measured.evaluation(builder, measured.rows(source, 30))
     run = begun(made, builder, fresh(source))
-    commit = runs.Asking._commit
+    commit = asking.Asking._commit
 
-    def pausing(asking: Any) -> Any:
-        if asking.done >= 6:
+    def pausing(step: Any) -> Any:
+        if step.done >= 6:
             runs.pause(run, builder)
-            asking._looked = 0.0  # it looks every half second otherwise
-        return commit(asking)
+            step._looked = 0.0  # it looks every half second otherwise
+        return commit(step)
 
-    monkeypatch.setattr(runs.Asking, "_commit", pausing)
+    monkeypatch.setattr(asking.Asking, "_commit", pausing)
     operation = material.step(runs.KIND)
     assert (operation.state, operation.note) == (Operation.State.WAITING, runs.PAUSED)
     run.refresh_from_db()
