@@ -6,7 +6,7 @@ https://platform.openai.com/docs/api-reference/evals (a file of items, source `f
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from completions.conversation import KNOWN_ROLES, Message, Part, pick
+from completions.conversation import KNOWN_ROLES, Message, Part, ToolCall, pick
 from datasets.build import columns
 from datasets.build.lines import CannotExpress, Counter, Line, Refusal, in_words, line_of
 from datasets.build.material import Material
@@ -50,6 +50,8 @@ def evaluation(material: Material, recipe: Recipe, counter: Counter) -> Line | R
         "output": answer.text or answer.refusal,
         "metadata": dict(material.metadata),
     }
+    if answer.tool_calls:
+        item["output_tools"] = [_written_call(call) for call in answer.tool_calls]
     try:
         if material.labels:
             item["labels"] = dict(material.labels)
@@ -103,15 +105,14 @@ def _put_calls(written: dict[str, Any], message: Message) -> None:
     if legacy:
         written["function_call"] = {"name": legacy[0].name, "arguments": legacy[0].arguments}
         return
-    body = "arguments", "input"
-    written["tool_calls"] = [
-        {
-            "id": call.id,
-            "type": call.kind,
-            call.kind: {"name": call.name, body[call.kind == "custom"]: call.arguments},
-        }
-        for call in message.tool_calls
-    ]
+    written["tool_calls"] = [_written_call(call) for call in message.tool_calls]
+
+
+def _written_call(call: ToolCall) -> dict[str, Any]:
+    """A call as the create call takes it; one of the legacy form has no id."""
+    body = {"name": call.name, "input" if call.kind == "custom" else "arguments": call.arguments}
+    written = {"type": call.kind, call.kind: body}
+    return {"id": call.id, **written} if call.id else written
 
 
 def _content(message: Message) -> str | list[dict[str, Any]] | None:

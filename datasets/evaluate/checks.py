@@ -3,23 +3,21 @@
 They extend the graders of the API; `value` is what an answer is held against, in the words of each check.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from xml.parsers import expat
 
-import re2
-
 from completions.conversation import Conversation, read_message
 from completions.spoken import UNKNOWN, language
 from datasets.build.own_patterns import TooMany
 from datasets.build.personal import Scanner
+from datasets.evaluate import expressions, json_equality, schema_check, tool_calls
 from datasets.recipe import PERSONAL, Personal
 
 LONGEST_NUMBER = 1_000_000
-MAX_PATTERN_BYTES = 8 * 1024 * 1024  # of a compiled expression
+LONGEST_VALUE = 4_000
 # How a model that will not answer usually begins, after the field `refusal`, which is looked at first.
 _REFUSALS = (
     r"(?i)^\W*(i\Wm sorry,? but|i am sorry,? but|sorry,? but i|i can\W?t (help|assist|comply|provide)|"
@@ -36,7 +34,8 @@ class Unjudged(Exception):
 class Check:
     """One check. `asks` names what `value` is, empty where it takes none; `fills` says that it is a template.
 
-    `judge` takes the text, the value and the sample; it answers whether it holds, and why in words.
+    `judge` takes the text, the value and the sample; it answers whether it holds, and why in words. One that
+    `reads` no text looks at the sample alone. `longest` is how long a value may be.
     """
 
     label: str
@@ -44,6 +43,8 @@ class Check:
     asks: str = ""
     fills: bool = False
     problem: Callable[[str], str] = lambda value: ""
+    reads: bool = True
+    longest: int = LONGEST_VALUE
 
 
 def _starts(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
@@ -57,45 +58,48 @@ def _ends(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def _matches(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
-    found = _found(value, text)
+    found = expressions.found(value, text)
     return found, "The expression is found." if found else "The expression is not found."
-
-
-def _found(expression: str, text: str) -> bool:
-    # RE2 takes no half characters.
-    return _expression(expression).search(text.encode("utf-8", "replace").decode()) is not None
-
-
-@cache
-def _expression(text: str) -> Any:
-    options = re2.Options()
-    options.max_mem = MAX_PATTERN_BYTES
-    options.log_errors = False
-    return re2.compile(text, options)
-
-
-def _pattern_problem(value: str) -> str:
-    try:
-        _expression(value)
-    except re2.error as error:
-        said = error.args[0] if error.args else ""
-        told = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        return f"This is no expression of RE2: {told}"[:300]
-    return ""
 
 
 def _json(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
     try:
-        json.loads(text, parse_constant=_no_number)
-    except RecursionError:
-        return False, "It is nested too deeply."
-    except ValueError as error:
-        return False, f"It is no JSON: {error}"[:300]
+        json_equality.parse(text)
+    except json_equality.NoJson as no:
+        return False, str(no)
     return True, "It is JSON."
 
 
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def _fits(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
+    try:
+        mismatch = schema_check.mismatch(value, text)
+    except schema_check.Undecided as reason:
+        raise Unjudged(str(reason)) from None
+    return not mismatch, mismatch or "It matches the schema."
+
+
+def _calls(_: str, value: str, sample: Mapping[str, Any]) -> tuple[bool, str]:
+    try:
+        wanted = tool_calls.read_text(value)
+    except tool_calls.Unreadable as reason:
+        raise Unjudged(f"What should be called cannot be read. {reason}") from None
+    try:
+        made = tool_calls.read(sample.get("output_tools") or [])
+        difference = tool_calls.difference(wanted, made)
+    except (tool_calls.Unreadable, RecursionError) as reason:
+        return False, f"What it calls cannot be read. {reason}"[:300]
+    return not difference, difference or "It calls the same tools in the same way."
+
+
+def _calls_problem(value: str) -> str:
+    """What is typed without naming a column can be read at once."""
+    if "{{" in value:
+        return ""
+    try:
+        tool_calls.read_text(value)
+    except tool_calls.Unreadable as reason:
+        return str(reason)
+    return ""
 
 
 def _xml(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
@@ -134,7 +138,7 @@ def _answers(text: str, _: str, sample: Mapping[str, Any]) -> tuple[bool, str]:
         return False, "The model refused."
     if not text.strip() and not sample.get("output_tools"):
         return False, "It is empty."
-    if _found(_REFUSALS, text[:400]):
+    if expressions.found(_REFUSALS, text[:400]):
         return False, "It begins as refusals do."
     return True, "It is an answer."
 
@@ -171,10 +175,26 @@ CHECKS: Mapping[str, Check] = {
     "xml": Check("is well-formed XML", _xml),
     "starts": Check("starts with", _starts, "Text", fills=True),
     "ends": Check("ends with", _ends, "Text", fills=True),
-    "regex": Check("matches the expression (RE2)", _matches, "Expression", problem=_pattern_problem),
+    "regex": Check("matches the expression (RE2)", _matches, "Expression", problem=expressions.problem),
     "max_words": Check("has at most so many words", _at_most, "Words", problem=_number_problem),
     "min_words": Check("has at least so many words", _at_least, "Words", problem=_number_problem),
     "answers": Check("is an answer, not a refusal", _answers),
     "language": Check("is in the language", _speaks, "Language code", problem=_code_problem),
     "no_personal_data": Check("holds no personal data", _discreet),
+    "schema": Check(
+        "matches the JSON schema",
+        _fits,
+        "Schema",
+        problem=schema_check.problem,
+        longest=schema_check.LONGEST_SCHEMA,
+    ),
+    "tool_calls": Check(
+        "calls the tools",
+        _calls,
+        "Tool calls",
+        fills=True,
+        problem=_calls_problem,
+        reads=False,
+        longest=20_000,
+    ),
 }

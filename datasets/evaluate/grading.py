@@ -5,10 +5,11 @@ from typing import Any
 
 from django.db import transaction
 
-from datasets.evaluate import judging
+from datasets.evaluate import judging, samples
 from datasets.evaluate.graders import Verdict, grade
 from datasets.evaluate.items import Items
 from datasets.evaluate.judges import Judge, is_judged, judges_of
+from datasets.evaluate.python_graders import Boxes
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.models import Call, Example, Grader, Result, Run
@@ -26,14 +27,14 @@ def grade_all(work: operations.Working, run: Run, targets: Sequence[Target]) -> 
     examples = run.evaluation.version.examples.filter(line__isnull=False).order_by("line")
     cursor = dict(work.operation.cursor)
     total = run.evaluation.version.rows
-    with Items(run.evaluation) as items:
+    with Items(run.evaluation) as items, Boxes() as boxes:
         while batch := list(examples.filter(line__gt=cursor.get("graded", 0))[:BATCH]):
             if work.cancelled():
                 raise operations.Cancelled
             if not work.time_left():
                 return False
-            results = _judge(run, targets, graders, batch, items)
-            cursor["graded"] = batch[-1].line
+            results, last = _judge(work, run, targets, graders, batch, items, boxes)
+            cursor["graded"] = last.line
             with transaction.atomic():
                 work.advance(
                     cursor=cursor,
@@ -52,23 +53,26 @@ def sample_of(target: Target, item: dict[str, Any], call: Call | None) -> dict[s
     if not target.is_fresh:
         if not isinstance(item.get("output"), str):
             return "No answer. The item has no stored one."
-        return {"output_text": item["output"]}
+        return samples.stored(item)
     if call is None or call.state != Call.State.DONE:
         text = call.error.get("text") if call is not None else ""
         return f"No answer. {text or 'The call was not made.'}"
-    message = call.answer.get("message")
-    message = message if isinstance(message, dict) else {}
-    tools = message.get("tool_calls")
-    return {
-        "output_text": call.output_text,
-        "output_tools": tools if isinstance(tools, list) else [],
-        "choices": [{"message": message, "finish_reason": call.answer.get("finish_reason")}],
-    }
+    answer = call.answer
+    return samples.fresh(
+        item, call.output_text, answer.get("message"), answer.get("finish_reason"), target.params
+    )
 
 
 def _judge(
-    run: Run, targets: Sequence[Target], graders: Sequence[Grader], batch: Sequence[Example], items: Items
-) -> list[Result]:
+    work: operations.Working,
+    run: Run,
+    targets: Sequence[Target],
+    graders: Sequence[Grader],
+    batch: Sequence[Example],
+    items: Items,
+    boxes: Boxes,
+) -> tuple[list[Result], Example]:
+    """The verdicts on a batch, or on as much of it as there is time for, and its last example so far."""
     of_batch = {"run": run, "example__in": [example.pk for example in batch]}
     answers: dict[Answered, Call] = {}
     said: dict[tuple[str, Answered], list[Call]] = {}
@@ -101,9 +105,12 @@ def _judge(
                         judge.part.name: verdict_of(judge, said.get((judge.key, answered), ()))
                         for judge in judges.get(grader.pk, ())
                     }
+                    beside |= boxes.beside(grader.kind, grader.params, item, sample)
                     verdict = grade(grader.kind, grader.params, item, sample, beside)
                 results.append(_result(run, answered, grader, verdict))
-    return results
+        if not work.time_left():
+            break
+    return results, example
 
 
 def answers_of(run: Run, targets: Sequence[Target]) -> list[tuple[Target, int]]:

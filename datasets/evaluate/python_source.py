@@ -33,6 +33,12 @@ def problems(source: Any, fields: Collection[str] | None = None) -> Iterator[str
         yield f"The source reads item[{name!r:.60}], which no row has."
 
 
+def fields_of(source: Any) -> set[str]:
+    """The fields of an item that a source certainly reads; none if it is no Python."""
+    tree = _parsed(source) if isinstance(source, str) else ""
+    return set() if isinstance(tree, str) else set(_looked_up(tree))
+
+
 def _parsed(source: str) -> ast.Module | str:
     """The tree, or why there is none."""
     try:

@@ -40,6 +40,7 @@ CASES = [
         "The capital of France is the city of Paris.",
         "Die Hauptstadt ist die Stadt Paris.",
     ),
+    ("schema", '{"required": ["city"]}', '{"city": "Paris"}', '{"town": "Paris"}'),
     ("no_personal_data", "", "Write to the support team.", "Write to jo@example.com."),
     ("no_personal_data", "", "Order 4711 is on its way.", "Pay with 4111 1111 1111 1111."),
 ]
@@ -55,7 +56,7 @@ def test_each_check_tells_one_from_the_other(check: str, value: str, passes: str
 
 
 def test_every_check_is_tried() -> None:
-    assert {check for check, *_ in CASES} == set(CHECKS)
+    assert {check for check, *_ in CASES} | {"tool_calls"} == set(CHECKS)  # calls are no text
 
 
 def test_a_refusal_that_the_model_marks_is_one_whatever_it_says() -> None:
@@ -82,6 +83,8 @@ def test_no_answer_breaks_a_check(text: str) -> None:
         "language": "en",
         "starts": "x",
         "ends": "x",
+        "schema": '{"type": "object", "properties": {"a": {"pattern": "(a+)+$"}}}',
+        "tool_calls": '{"name": "look_up"}',
     }
     for check in CHECKS:
         verdict = judge(check, text, values.get(check, ""))

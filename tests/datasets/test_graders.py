@@ -80,14 +80,14 @@ def test_a_reason_quotes_at_most_one_line_of_the_reference() -> None:
         ("text_similarity", {"pass_threshold": True}, "pass_threshold"),
         ("text_similarity", {"pass_threshold": "0.5"}, "pass_threshold"),
         ("text_similarity", {"pass_threshold": float("nan")}, "pass_threshold"),
-        ("python", {}, "kind"),
+        ("ruby", {}, "kind"),
     ],
 )
 def test_a_grader_that_cannot_grade_is_refused_by_field(
     kind: str, change: dict[str, Any], field: str
 ) -> None:
     base = CHECK if kind == "string_check" else SIMILAR
-    assert validate(kind, base) == {} or kind == "python"
+    assert validate(kind, base) == {} or kind == "ruby"
     assert list(validate(kind, {**base, **change})) == [field]
 
 
