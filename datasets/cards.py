@@ -48,7 +48,7 @@ def manifest(version: DatasetVersion) -> dict[str, Any]:
         "purpose": version.dataset.purpose,
         "version": version.number,
         "note": version.note,
-        "made_from": version.parent.number if version.parent else None,
+        "made_from": _made_from(version),
         "origin": version.origin,
         "selection": {
             "filter": frozen.q if frozen.everything else None,
@@ -88,6 +88,14 @@ def manifest(version: DatasetVersion) -> dict[str, Any]:
         "built": version.built.isoformat() if version.built else None,
         "tool": {"name": TOOL, "version": tool_version()},
     }
+
+
+def _made_from(version: DatasetVersion) -> int | str | None:
+    """The number of the version that it was made from, or its name where that is another dataset's."""
+    parent = version.parent
+    if parent is None:
+        return None
+    return int(parent.number) if parent.dataset_id == version.dataset_id else str(parent)
 
 
 def _rules(version: DatasetVersion) -> list[str]:
@@ -156,6 +164,8 @@ def _origin(version: DatasetVersion) -> Iterator[str]:
         yield from ("", *_fenced(frozen.q or "(every completion)"), "")
     elif frozen is not None:
         yield f"{frozen.count:,} stored completions that were chosen one by one."
+    elif version.source.get("part_of"):
+        yield f"{escaped(version.note)}."
     elif version.source.get("file_name"):
         yield f"The file {escaped(str(version.source['file_name']))}."
     names = [escaped(name) for name in version.connections.order_by("name").values_list("name", flat=True)]

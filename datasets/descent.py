@@ -94,7 +94,7 @@ class _Gatherer:
             return
         if version.frozen_selection is not None:
             self._selection(version.frozen_selection, here)
-        elif version.source:
+        elif version.source and "part_of" not in version.source:
             name = str(version.source.get("file_name") or version.source.get("file") or "A file")
             self.graph.add(
                 Node("rows", f"source{version.pk}", name, version.get_origin_display()), before=here

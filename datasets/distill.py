@@ -121,9 +121,9 @@ def with_recipe(version: DatasetVersion, user: Any, recipe: Recipe, *, note: str
             version.save(update_fields=["recipe"])
             return version
         data = recipe.as_data()
-        others = version.children.filter(frozen_selection=version.frozen_selection).exclude(
-            state=State.FAILED
-        )
+        others = version.children.filter(
+            dataset=version.dataset_id, frozen_selection=version.frozen_selection
+        ).exclude(state=State.FAILED)
         begun: DatasetVersion | None = next((each for each in others if each.recipe == data), None)
         return begun or successors.next_version(version, user, recipe, note=note)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 
-from datasets.build.items import META
 from datasets.evaluate import graders, targets
 from datasets.evaluate.checks import CHECKS
 from datasets.evaluate.metrics import METRICS
@@ -14,33 +13,6 @@ from datasets.models import Grader
 from datasets.sampling_forms import SamplingForm, fields_of, params_of, reachable_by
 
 MAX_GRADERS = 6
-NO_REFERENCE = "none"
-
-
-class DataForm(forms.Form):
-    name = forms.CharField(
-        max_length=120, label="Name", help_text="How you and others will find the evaluation again."
-    )
-
-
-class ReferenceForm(forms.Form):
-    """`reference` is `answer`, `none`, or `meta:` and one of the keys that the selection has."""
-
-    reference = forms.CharField(max_length=220)
-
-    def __init__(self, *args: Any, keys: Sequence[str], chosen: Sequence[Target], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.keys, self.chosen = keys, chosen
-
-    def clean_reference(self) -> str:
-        value = str(self.cleaned_data["reference"])
-        if value == NO_REFERENCE:
-            return ""
-        if value != "answer" and value.removeprefix(META) not in self.keys:
-            raise forms.ValidationError("Choose one of the references.")
-        if problem := targets.problem_of(value, self.chosen):
-            raise forms.ValidationError(problem)
-        return value
 
 
 class TargetsForm(SamplingForm):

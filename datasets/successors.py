@@ -176,7 +176,8 @@ def _with_excluded(
 
 def _made_so(version: DatasetVersion, recipe: Recipe) -> DatasetVersion | None:
     """What was made from the version by this recipe already, of the same rows."""
-    made = version.children.filter(frozen_selection=version.frozen_selection_id)
+    mine = version.children.filter(dataset=version.dataset_id)
+    made = mine.filter(frozen_selection=version.frozen_selection_id)
     usable = made.exclude(state=DatasetVersion.State.FAILED).order_by("-number")
     return next((each for each in usable if each.recipe == recipe.as_data()), None)
 

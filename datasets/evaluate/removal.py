@@ -4,7 +4,9 @@ from typing import Any
 
 from django.db import transaction
 
-from datasets.build import build, files
+from datasets import received
+from datasets.build import files
+from datasets.evaluate import sources
 from datasets.evaluate.run import LIVE
 from datasets.models import Call, DatasetVersion, Evaluation, Result
 from portal import audit
@@ -19,22 +21,25 @@ def delete(evaluation: Evaluation, user: Any) -> None:
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
         version = evaluation.version
-        live = build.operation_of(version)
+        live = received.operation_of(version)
         going = evaluation.runs.filter(state__in=LIVE).exists()
         if going or (live is not None and live.is_live):
-            raise InUse("A run of this evaluation goes on. Stop it first.")
+            raise InUse("A run of this evaluation goes on, or its items are being read. Stop that first.")
         audit.record(user, "evaluation.deleted", evaluation, runs=evaluation.runs.count())
         # Without a look at each row, as a cascade would take for what has no rows of its own below it.
         Result.objects.filter(run__evaluation=evaluation).delete()
         Call.objects.filter(run__evaluation=evaluation).delete()
+        made_for = sources.is_made_for(evaluation)
         evaluation.delete()
-        _delete_items(version)
+        if made_for:
+            _delete_items(version)
 
 
 def _delete_items(version: DatasetVersion) -> None:
-    if version.evaluations.exists() or version.fine_tunes.exists():
+    if version.evaluations.exists() or version.fine_tunes.exists() or received.is_read_from(version):
         return
     dataset, path = version.dataset, version.path
+    sources.forget(version)
     version.delete()
     if not dataset.versions.exists():
         dataset.delete()

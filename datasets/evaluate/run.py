@@ -12,8 +12,8 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from datasets import received
 from datasets.asking import Asking, recover
-from datasets.build import build
 from datasets.evaluate import goals, paying, tally
 from datasets.evaluate.calls import Calls, Paused
 from datasets.evaluate.grading import grade_all
@@ -71,7 +71,7 @@ def start(
             return same
         version = evaluation.version
         if version.state == version.State.DRAFT:
-            build.begin(version, user)
+            received.begin(version, user)
         last = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
         run = Run.objects.create(
             evaluation=evaluation,
@@ -308,12 +308,12 @@ def _look_for_items(work: operations.Working, run: Run) -> operations.Wait | Non
         return None
     if version.state == version.State.REFUSED:
         raise operations.Failed("no_items", f"There is nothing to measure. {version.refusal}")
-    building = build.operation_of(version)
+    building = received.operation_of(version)
     if building is not None and not building.is_live and building.pk > work.operation.pk:
         raise operations.Failed("no_items", f"The items were not written. {building.error_text}".strip())
     if building is None or not building.is_live:
         # It was cancelled or failed before somebody tried this run again.
-        build.begin(version, work.operation.requested_by)
+        received.begin(version, work.operation.requested_by)
     return operations.Wait(LOOK_AGAIN, "The items are being written.")
 
 

@@ -144,24 +144,32 @@ def coverage_of(evaluation: Evaluation) -> dict[str, Any]:
 
     What people said of selected rows is looked up each time, as it may change until the items are written.
     """
+    seen = _seen(evaluation)
+    if is_from_file(evaluation):
+        return seen
+    return {**seen, **sources_seen.said_of(evaluation.version.frozen_selection)}
+
+
+def _seen(evaluation: Evaluation) -> dict[str, Any]:
+    """What was found in the first rows once, kept from then on."""
     known = evaluation.setup.get("coverage")
-    frozen = evaluation.version.frozen_selection
     from_file = is_from_file(evaluation)
     if not known:
         if from_file and evaluation.version.state != DatasetVersion.State.READY:
             return {"looked": 0, "answers": 0, "keys": [], "columns": []}
+        frozen = evaluation.version.frozen_selection
         known = sources_seen.of_file(evaluation) if from_file else sources_seen.of_selection(frozen)
         evaluation.setup = {**evaluation.setup, "coverage": known}
         evaluation.save(update_fields=["setup"])
-    return dict(known) if from_file else {**known, **sources_seen.said_of(frozen)}
+    return dict(known)
 
 
 def stored_refusal(evaluation: Evaluation) -> str:
     """Why its stored answers cannot be measured; empty if they can."""
     if problem := problem_of(evaluation.reference, [stored()]):
         return problem
-    coverage = coverage_of(evaluation)
-    return NO_OUTPUT if coverage["looked"] and not coverage["answers"] else ""
+    seen = _seen(evaluation)
+    return NO_OUTPUT if seen["looked"] and not seen["answers"] else ""
 
 
 @dataclass(frozen=True)
@@ -218,7 +226,7 @@ def _each(evaluation: Evaluation) -> tuple[float | None, float | None]:
     """Tokens of one prompt and of one answer on average; None where nothing is known."""
     frozen = evaluation.version.frozen_selection
     if is_from_file(evaluation) or frozen is None:
-        seen = coverage_of(evaluation)
+        seen = _seen(evaluation)
         return seen.get("prompt_each"), seen.get("completion_each")
     used = used_by(frozen)
     return (

@@ -14,7 +14,6 @@ from datasets.build.columns import COLUMN, META
 from datasets.models import Evaluation
 
 INPUT, OUTPUT, REFERENCE = "input", "output", "reference"
-OWN: Final = (INPUT, OUTPUT, REFERENCE)
 # What an item has beside its columns: nothing to choose as an input, an output or a reference.
 BESIDE: Final = frozenset(
     {"metadata", "tools", "response_format", "unsendable", "output_tools", "labels", INPUT, OUTPUT}
@@ -25,7 +24,10 @@ _ODD_INPUT: Final = "The input is a list, but not one of messages with a role an
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Which column is what. `reference` is Evaluation.reference; `as_it_is` keeps what the file has."""
+    """Which column is what; an empty `output` means that there is none.
+
+    `reference` is Evaluation.reference; `as_it_is` keeps what the file has.
+    """
 
     input: str = INPUT
     output: str = OUTPUT
@@ -40,7 +42,7 @@ class Shape:
         told = evaluation.setup.get("columns") or {}
         return cls(
             input=told.get(INPUT) or INPUT,
-            output=told.get(OUTPUT) or OUTPUT,
+            output=told.get(OUTPUT, OUTPUT),
             reference=evaluation.reference,
             as_it_is=built and version.recipe.get(REFERENCE, "") == evaluation.reference,
         )
@@ -77,9 +79,19 @@ class Shape:
             item[INPUT] = [{"role": "user", "content": text}]
         elif all(_is_message(entry) for entry in value):
             item[INPUT] = value
+            if OUTPUT not in item and value[-1]["role"] == "assistant":
+                self._split(item, value)
         else:
             item[INPUT] = [{"role": "user", "content": json.dumps(value, ensure_ascii=False)}]
             item.setdefault("unsendable", _ODD_INPUT)
+
+    def _split(self, item: dict[str, Any], messages: list[dict[str, Any]]) -> None:
+        """A conversation with its answer: that is the stored one, and nothing to send."""
+        *item[INPUT], answer = messages
+        if self.output:
+            item[OUTPUT] = _text(answer.get("content")) or str(answer.get("refusal") or "")
+            if isinstance(answer.get("tool_calls"), list):
+                item.setdefault("output_tools", answer["tool_calls"])
 
     def _put_reference(self, item: dict[str, Any]) -> None:
         value = self._referred(item)

@@ -13,7 +13,7 @@ from django.db import transaction
 from completions.readings import clean
 from datasets import received
 from datasets.build import files
-from datasets.evaluate.shape import OWN
+from datasets.evaluate.shape import INPUT, OUTPUT
 from datasets.models import Dataset, DatasetVersion, Evaluation, Part, Purpose
 from datasets.recipe import Recipe
 from portal import audit
@@ -139,7 +139,7 @@ def take(evaluation: Evaluation, user: Any) -> None:
 
 def name_columns(evaluation: Evaluation, columns: Mapping[str, str]) -> None:
     """Say which column is the input and which the output; what was counted by other names is forgotten."""
-    told = {name: columns[name] for name in OWN[:2] if columns.get(name, name) != name}
+    told = {name: columns[name] for name in (INPUT, OUTPUT) if columns.get(name, name) != name}
     if told != (evaluation.setup.get("columns") or {}):
         kept = {key: value for key, value in evaluation.setup.items() if key != "coverage"}
         evaluation.setup = {**kept, "columns": told}

@@ -122,7 +122,7 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "may_act": may_act,
         "may_train": may_act and Connection.objects.actionable_by(request.user).with_endpoint().exists(),
         "draft": distill.draft_of(found) is not None,
-        "earlier": found.parent or found.dataset.versions.filter(number__lt=number).first(),
+        "earlier": _earlier(found),
         "tabs": [
             ("Conversations", seen.query(show="rows", reason=""), seen.show == "rows", None),
             ("Raw lines", seen.query(show="raw", reason=""), seen.show == "raw", None),
@@ -132,6 +132,14 @@ def version(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     }
     more = {"left-out": _left_out, "about": _about}.get(seen.show, _rows)
     return render(request, "datasets/version.html", context | more(request, found, seen))
+
+
+def _earlier(found: DatasetVersion) -> DatasetVersion | None:
+    """What it is compared with: the version that it was made from, if that is one of the same dataset."""
+    if found.parent is not None and found.parent.dataset_id == found.dataset_id:
+        return found.parent
+    before: DatasetVersion | None = found.dataset.versions.filter(number__lt=found.number).first()
+    return before
 
 
 def _rows(request: HttpRequest, found: DatasetVersion, seen: look.Look) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
     chosen = setup.targets_of(evaluation)
     initial = TargetsForm.initial_of(chosen)
     if not chosen:
-        initial["stored"] = evaluation.reference != "answer"
+        initial["stored"] = not setup.stored_refusal(evaluation)
     source = evaluation.connections.filter(
         pk__in=Connection.objects.actionable_by(request.user).with_endpoint().values("pk")
     ).first()
@@ -78,7 +78,7 @@ def targets_context(request: HttpRequest, evaluation: Evaluation, form: TargetsF
             }
             for key in form.shown
         ],
-        "stored_refused": evaluation.reference == "answer",
+        "stored_refused": setup.stored_refusal(evaluation),
         "suggestions": suggestions.models_for(request.user),
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.urls import reverse
 
 from datasets import wizard
-from datasets.evaluate import setup
+from datasets.evaluate import setup, sources
 from datasets.models import Evaluation
 
 
@@ -18,6 +18,7 @@ def page_of(evaluation: Evaluation, current: str, **context: Any) -> dict[str, A
     return {
         "evaluation": evaluation,
         "frozen": evaluation.version.frozen_selection,
+        "told": sources.in_words(evaluation),
         "steps": wizard.steps(setup.STEPS, current, setup.done_steps(evaluation), url_of),
         "back": url_of(keys[place - 1]) if place else "",
         "leave": reverse("datasets:evaluations"),

@@ -56,7 +56,7 @@ def _upload(request: HttpRequest, bounded: Bounded) -> HttpResponse:
     form = UploadForm(request.POST if request.method == "POST" else None, into=into, user=request.user)
     problem = ""
     if request.method == "POST":
-        problem = _problem(request, bounded)
+        problem = problem_of(request, bounded)
         if form.is_valid() and not problem:
             uploaded = request.FILES["file"]
             try:
@@ -86,7 +86,7 @@ def _upload(request: HttpRequest, bounded: Bounded) -> HttpResponse:
     return render(request, "datasets/upload.html", context, status=status)
 
 
-def _problem(request: HttpRequest, bounded: Bounded) -> str:
+def problem_of(request: HttpRequest, bounded: Bounded) -> str:
     """What is wrong with the file itself; empty if nothing is."""
     if bounded.too_large:
         return f"The file is larger than {settings.IMPORT_MAX_MB:,} MB. Split it, or pack it with gzip."
