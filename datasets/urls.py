@@ -10,5 +10,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("datasets.distill_urls")),
     path("", include("datasets.finetune_urls")),
     path("", include("datasets.evaluate_urls")),
+    path("", include("datasets.library_urls")),
+    path("", include("datasets.comparison_urls")),
     path("", include("datasets.relabel_urls")),
 ]

@@ -1,0 +1,187 @@
+"""Count the verdicts of several runs item by item, in one pass; what a comparison's numbers are made of.
+
+The same counting and the same report as of one run (tally, report), with a column in the place of a target.
+What was counted is kept in the cache under the runs and when they ended, so a page reads it again in
+milliseconds, and a run that is repeated is counted anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from django.core.cache import cache
+from numpy.typing import NDArray
+
+from datasets.evaluate import graders, report
+from datasets.evaluate.comparison import Column
+from datasets.evaluate.comparison_match import Item, Items, Shared, targets_in
+from datasets.evaluate.tally import OVERALL, Verdicts
+from datasets.models import Result
+
+NONE, UNGRADED, FAILED, PASSED = 0, 1, 2, 3  # what a column says of an item
+_CODES: Final[dict[bool | None, int]] = {None: UNGRADED, False: FAILED, True: PASSED}
+KEPT: Final = 7 * 24 * 3600  # seconds
+_FORM: Final = 1  # of what is kept; raised when it changes
+Verdict = tuple[float | None, bool | None, str]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What all runs say of the items that all have.
+
+    `codes` has an entry for each item, column and grader, all graders together first. `examples` has the
+    item's example in the version of each column.
+    """
+
+    summary: dict[str, Any]
+    total: int
+    differing: int
+    elsewhere: dict[int, int]
+    lines: NDArray[np.int64]
+    examples: NDArray[np.int64]
+    codes: NDArray[np.int8]
+
+    @property
+    def common(self) -> int:
+        return len(self.lines)
+
+    def report(self, shared: Iterable[Shared]) -> report.Report:
+        """The numbers and sentences, as a run's report has them."""
+        known = {
+            one.number: {
+                "threshold": one.params.get("pass_threshold"),
+                "explained": graders.explain(one.kind, one.params),
+            }
+            for one in shared
+        }
+        return report.read(self.summary, known)
+
+
+def counted(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
+    """Count, or take what was counted before. The first column is the baseline."""
+    key = _key(columns, shared)
+    found: Counted | None = cache.get(key)
+    if found is None:
+        found = _count(columns, shared)
+        cache.set(key, found, KEPT)
+    return found
+
+
+def settle(said: Sequence[Verdict]) -> Verdict:
+    """One verdict on an item from those on each of its answers.
+
+    The score is their mean, and the item passes where more of them passed than failed. What was not graded
+    does not count, unless nothing was.
+    """
+    if len(said) == 1:
+        return said[0]
+    graded = [passed for _, passed, _ in said if passed is not None]
+    if not graded:
+        return said[0]
+    scores = [score for score, passed, _ in said if score is not None and passed is not None]
+    return (sum(scores) / len(scores) if scores else None), 2 * sum(graded) > len(graded), ""
+
+
+def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
+    keys = [column.key for column in columns]
+    numbers = [one.number for one in shared]
+    verdicts = Verdicts(keys, numbers)
+    items = Items(columns)
+    lines: list[int] = []
+    examples: list[list[int]] = []
+    parts = [np.empty((0, len(keys), len(numbers) + 1), np.int8)]
+    for batch in items.batches():
+        said = _said(columns, shared, batch)
+        codes = np.zeros((len(batch), len(keys), len(numbers) + 1), np.int8)
+        for place, item in enumerate(batch):
+            lines.append(item.line)
+            examples.append([item.of_version[_version(column)] for column in columns])
+            rows = []
+            for at, key in enumerate(keys):
+                for number in numbers:
+                    verdict = said.get((item.base, key, number))
+                    if verdict is not None:
+                        rows.append((item.base, key, number, *verdict))
+                        codes[place, at, number] = _CODES[verdict[1]]
+            verdicts.add_all(rows)
+        parts.append(codes)
+    every = np.concatenate(parts)
+    every[:, :, OVERALL] = _together(every[:, :, 1:])
+    named = [(one.number, one.name) for one in shared]
+    if len(named) > 1:
+        named.append((OVERALL, "All graders"))
+    return Counted(
+        summary={
+            "items": len(lines),
+            "left_out": 0,
+            "targets": [{"key": c.key, "label": label, "kind": "column"} for c, label in _labels(columns)],
+            "graders": [
+                {"id": number, "name": name, "cells": verdicts.cells(number), "pairs": verdicts.pairs(number)}
+                for number, name in named
+            ],
+            "ungraded": [{"text": text, "n": n} for text, n in verdicts.errors.most_common(20)],
+        },
+        total=items.total,
+        differing=items.differing,
+        elsewhere=items.elsewhere,
+        lines=np.array(lines, np.int64),
+        examples=np.array(examples, np.int64).reshape(len(lines), len(keys)),
+        codes=every,
+    )
+
+
+def _said(
+    columns: Sequence[Column], shared: Sequence[Shared], batch: Sequence[Item]
+) -> dict[tuple[int, str, int], Verdict]:
+    """What each column's run says of these items, by (example of the baseline, column, grader)."""
+    found: dict[tuple[int, str, int], list[Verdict]] = {}
+    for run in {column.run.pk: column.run for column in columns if column.run is not None}.values():
+        of_base = {item.of_version[run.evaluation.version_id]: item.base for item in batch}
+        numbers = {one.ids[run.pk]: one.number for one in shared}
+        rows = Result.objects.filter(
+            run=run, example__in=list(of_base), target__in=targets_in(run, columns), grader__in=list(numbers)
+        )
+        for example, target, grader, score, passed, error in rows.values_list(
+            "example_id", "target", "grader_id", "score", "passed", "error"
+        ):
+            place = of_base[example], f"{run.pk}:{target}", numbers[grader]
+            found.setdefault(place, []).append((score, passed, error))
+    return {place: settle(each) for place, each in found.items()}
+
+
+def _together(codes: NDArray[np.int8]) -> NDArray[np.int8]:
+    """All graders as one: failed where one fails, else ungraded where one is missing, else passed."""
+    if not codes.shape[2]:
+        return np.zeros(codes.shape[:2], np.int8)
+    failed, unsure = (codes == FAILED).any(axis=2), (codes < FAILED).any(axis=2)
+    return np.where(failed, FAILED, np.where(unsure, UNGRADED, PASSED)).astype(np.int8)
+
+
+def _version(column: Column) -> int:
+    assert column.run is not None
+    return int(column.run.evaluation.version_id)
+
+
+def _labels(columns: Sequence[Column]) -> list[tuple[Column, str]]:
+    """Each column by its target's name, with its run where two are called the same."""
+    names = [column.label for column in columns]
+    return [
+        (column, column.label if names.count(column.label) == 1 else f"{column.label} ({column.of})")
+        for column in columns
+    ]
+
+
+def _key(columns: Sequence[Column], shared: Sequence[Shared]) -> str:
+    said = [
+        _FORM,
+        [(column.key, column.run.finished if column.run else None, *_names(column)) for column in columns],
+        [(one.described, sorted(one.ids.items())) for one in shared],
+    ]
+    return f"comparison-{hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()}"
+
+
+def _names(column: Column) -> tuple[str, str]:
+    return column.label, column.of

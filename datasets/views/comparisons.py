@@ -1,0 +1,280 @@
+"""Comparisons: the list, one with its numbers, and the items behind them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from completions.models import StoredCompletion
+from datasets.evaluate import comparison as compared
+from datasets.evaluate import comparison_scatter as scatter
+from datasets.evaluate.comparison import Column
+from datasets.evaluate.comparison_count import Counted, counted
+from datasets.evaluate.comparison_match import graders_in
+from datasets.evaluate.comparison_rows import SHOWS, Row, Shown
+from datasets.evaluate.comparison_spent import EACH, Spent, spent_by
+from datasets.evaluate.report import Report
+from datasets.models import Comparison, Run
+from portal.htmx import fragment, wants_fragment
+from portal.permissions import fetch
+
+PER_PAGE = 50
+AXES = {"price": "Price", "time": "Time"}
+
+
+@require_GET
+def list_all(request: HttpRequest) -> HttpResponse:
+    """Every comparison whose sources this person may read."""
+    found = Comparison.objects.readable_by(request.user).select_related("owner").order_by("-pk")
+    page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
+    can_compare = Run.objects.readable_by(request.user).filter(state=Run.State.DONE).exists()
+    return render(request, "datasets/comparisons/list.html", {"page": page, "can_compare": can_compare})
+
+
+@require_GET
+def comparison(request: HttpRequest, pk: int) -> HttpResponse:
+    """The columns beside each other: rates, differences, what they took, and the items."""
+    found: Comparison = fetch(Comparison.objects.select_related("owner"), request.user, pk=pk)
+    sight = Sight(request, found)
+    context = {"comparison": found, "sight": sight, "may_change": compared.may_change(found, request.user)}
+    return render(request, fragment(request, "datasets/comparisons/comparison.html", {"items"}), context)
+
+
+@require_GET
+def item(request: HttpRequest, pk: int, line: int) -> HttpResponse:
+    """One item with the answers of all columns: in the drawer, or as a page of its own."""
+    found: Comparison = fetch(Comparison.objects.all(), request.user, pk=pk)
+    sight = Sight(request, found)
+    row = sight.shown.row(line) if sight.can_compare else None
+    if row is None:
+        raise Http404
+    previous, following = sight.shown.neighbours(line)
+    in_drawer = wants_fragment(request)
+    context = {
+        "comparison": found,
+        "sight": sight,
+        "row": row,
+        "twins": row.twins(),
+        "completion": _completion(request, row),
+        "previous": previous,
+        "following": following,
+    }
+    page = "item.html" if in_drawer else "item_page.html"
+    return render(request, f"datasets/comparisons/{page}", context)
+
+
+def _completion(request: HttpRequest, row: Row) -> StoredCompletion | None:
+    """What the item was made of, if this person may read it."""
+    found: StoredCompletion | None = row.row.example.completion
+    if found is None:
+        return None
+    return found if StoredCompletion.objects.readable_by(request.user).filter(pk=found.pk).exists() else None
+
+
+@dataclass(frozen=True)
+class Spending:
+    """A column with what its answers took."""
+
+    column: Column
+    label: str
+    spent: Spent
+    rate: float | None
+
+
+class Sight:
+    """A comparison as one person looks at it: with which baseline, which grader, which items."""
+
+    def __init__(self, request: HttpRequest, comparison: Comparison) -> None:
+        self.comparison = comparison
+        saved = compared.columns_of(comparison, request.user)
+        asked = request.GET.get("baseline", "")
+        first = next((c for c in saved if c.key == asked and c.is_there), None)
+        self.every = sorted(saved, key=lambda column: column != first) if first is not None else saved
+        self.columns = [column for column in self.every if column.is_there]
+        self.missing = [column for column in self.every if not column.is_there]
+        self.show = request.GET.get("show", "regressions")
+        if self.show not in SHOWS:
+            self.show = "regressions"
+        self._grader = _number(request, "grader")
+        self.after, self.before = _number(request, "after"), _number(request, "before")
+        self.axis = request.GET.get("x", "price")
+        self._path = request.path
+
+    @property
+    def can_compare(self) -> bool:
+        return len(self.columns) > 1
+
+    @property
+    def baseline(self) -> Column:
+        return self.columns[0]
+
+    @property
+    def is_other_baseline(self) -> bool:
+        """Whether this is not the baseline that everybody sees."""
+        first = self.comparison.columns[0]
+        return self.baseline.key != f"{first['run']}:{first['target']}"
+
+    @cached_property
+    def _graders(self) -> Any:
+        return graders_in(self.columns)
+
+    @property
+    def shared(self) -> Any:
+        return self._graders[0]
+
+    @property
+    def apart(self) -> Any:
+        return self._graders[1]
+
+    @cached_property
+    def counted(self) -> Counted:
+        return counted(self.columns, self.shared)
+
+    @cached_property
+    def report(self) -> Report:
+        return self.counted.report(self.shared)
+
+    @property
+    def labels(self) -> list[str]:
+        return [target["label"] for target in self.report.targets]
+
+    @property
+    def rates(self) -> list[dict[str, Any]]:
+        """Each grader with its cells, and beside each what differs from the baseline."""
+        return [
+            {"judged": judged, "cells": list(zip(judged.cells, (None, *judged.differences), strict=True))}
+            for judged in self.report.graders
+        ]
+
+    @property
+    def labelled(self) -> Sequence[tuple[Column, str]]:
+        return list(zip(self.columns, self.labels, strict=True))
+
+    @property
+    def elsewhere(self) -> list[tuple[str, int]]:
+        """Of each evaluation with other items: how many it has."""
+        named = {c.run.evaluation.version_id: c.run.evaluation.name for c in self.columns if c.run}
+        return [(named[version], n) for version, n in self.counted.elsewhere.items()]
+
+    @property
+    def references(self) -> list[str]:
+        """The evaluations, where they do not compare with the same reference."""
+        found = {c.run.evaluation.name: c.run.evaluation.reference for c in self.columns if c.run}
+        return list(found) if len(set(found.values())) > 1 else []
+
+    @property
+    def grader(self) -> int:
+        """The number of the grader whose verdicts choose the items; 0 for all together."""
+        known = {one.number for one in self.shared}
+        return self._grader if self._grader in known else 0
+
+    @property
+    def graders(self) -> list[tuple[int, str]]:
+        named = [(one.number, one.name) for one in self.shared]
+        return [(0, "All graders"), *named] if len(named) > 1 else [(0, name) for _, name in named]
+
+    @property
+    def shows(self) -> dict[str, str]:
+        return SHOWS
+
+    @cached_property
+    def shown(self) -> Shown:
+        return Shown(self.counted, self.columns, self.show, self.grader)
+
+    @cached_property
+    def page(self) -> Any:
+        return self.shown.page(self.after, self.before)
+
+    @cached_property
+    def spending(self) -> list[Spending]:
+        taken = spent_by(self.columns)
+        cells = self.report.chief.cells if self.report.chief else ()
+        rates = {cell.target: cell.rate for cell in cells}
+        return [
+            Spending(column, label, taken[column.key], rates.get(column.key))
+            for column, label in self.labelled
+        ]
+
+    @property
+    def each(self) -> int:
+        return EACH
+
+    @property
+    def axes(self) -> dict[str, str]:
+        return AXES
+
+    @cached_property
+    def scatter(self) -> scatter.Scatter | None:
+        """Quality against price or time, where more than two columns say both."""
+        chief = self.report.chief
+        if chief is None or len(self.columns) < 3:
+            return None
+        cells = {cell.target: cell for cell in chief.cells}
+        given = []
+        for one in self.spending:
+            cell, x = cells[one.column.key], self._x(one.spent)
+            if x is not None and cell.rate is not None and cell.interval is not None:
+                given.append(
+                    scatter.Given(one.label, float(x), cell.rate, cell.interval.low, cell.interval.high)
+                )
+        if len(given) < 2:
+            return None
+        if self.axis == "time":
+            return scatter.draw(given, "Median time of an answer", "{} ms")
+        return scatter.draw(given, f"Price of {EACH:,} answers")
+
+    def _x(self, spent: Spent) -> Any:
+        return spent.p50 if self.axis == "time" else spent.cost_each
+
+    def query(self, **changes: Any) -> str:
+        """The end of an address with this sight, changed so; what is empty or usual is left out."""
+        told = {
+            "baseline": self.baseline.key if self.can_compare and self.is_other_baseline else "",
+            "show": "" if self.show == "regressions" else self.show,
+            "grader": self.grader if self.can_compare else 0,
+            "x": "" if self.axis == "price" else self.axis,
+        } | changes
+        return "?" + urlencode({name: value for name, value in told.items() if value})
+
+    @property
+    def here(self) -> str:
+        """The same items, the same page of them."""
+        return self.query(after=self.after, before=self.before)
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Where the buttons of the list of items lead."""
+        return {
+            "next": self.query(after=self.page.next),
+            "previous": self.query(before=self.page.previous),
+        }
+
+    @property
+    def show_links(self) -> list[tuple[str, str, bool]]:
+        return [
+            (self.query(show="" if key == "regressions" else key), label, key == self.show)
+            for key, label in SHOWS.items()
+        ]
+
+    @property
+    def axis_links(self) -> list[tuple[str, str, bool]]:
+        return [
+            (self.query(x="" if key == "price" else key), label, key == self.axis)
+            for key, label in AXES.items()
+        ]
+
+    @property
+    def baseline_links(self) -> list[tuple[Column, str, str]]:
+        """Every column with its name and the address at which it is the baseline."""
+        return [(column, label, self.query(baseline=column.key)) for column, label in self.labelled]
+
+
+def _number(request: HttpRequest, name: str) -> int:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
