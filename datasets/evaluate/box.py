@@ -34,6 +34,7 @@ class Limits:
     """`seconds` by the clock are for one answer; after `box_seconds` of work a new box is taken."""
 
     seconds: float = 5.0
+    load_seconds: float = 5.0
     start_seconds: float = 15.0
     box_seconds: int = 60
     memory: int = 512 * MB
@@ -41,7 +42,7 @@ class Limits:
 
     def of_process(self) -> dict[str, int]:
         """What the kernel holds the process to, by the names of `setrlimit`."""
-        processor = self.box_seconds + math.ceil(self.seconds) + 1
+        processor = self.box_seconds + math.ceil(self.seconds + self.load_seconds)
         return {"CPU": processor, "AS": self.memory, "FSIZE": 0, "NOFILE": 64, "CORE": 0, "NPROC": 0}
 
 
@@ -106,7 +107,7 @@ class Box:
             raise Impossible(f"A box cannot be started. {problem}"[:300]) from None
         self._worked = 0.0
         self._problem = (
-            _loaded(process, self.source, self.limits.seconds) if ready == {"ready": True} else STRANGE
+            _loaded(process, self.source, self.limits.load_seconds) if ready == {"ready": True} else STRANGE
         )
         if self._problem:
             process.close()

@@ -28,6 +28,10 @@ PRISONER = """
 def grade(sample, item):
     import os, socket, threading
 
+    def write():
+        open("/written", "w").close()
+        os.remove("/written")
+
     def start_a_process():
         if os.fork() == 0:
             os._exit(0)
@@ -36,7 +40,7 @@ def grade(sample, item):
         lambda: socket.create_connection(("127.0.0.1", item["port"]), timeout=1),
         lambda: open(item["file"]).read(),
         lambda: open("/etc/passwd").read(),
-        lambda: open("/tmp/written" if os.path.isdir("/tmp") else "/written", "w"),
+        write,
         start_a_process,
         lambda: os.execv(item["python"], [item["python"], "-c", ""]),
         lambda: threading.Thread(target=int).start(),
@@ -88,12 +92,12 @@ def _ways_out() -> str:
 
 
 def _endless() -> str:
-    with Box(ENDLESS, replace(Limits(), seconds=2.0)) as box:
-        if box.score({}, {"endless": False}) != 1:
-            return "A grader that does no harm gets no score."
     with Box(ENDLESS, replace(Limits(), seconds=0.25)) as box:
         try:
             box.score({}, {"endless": True})
         except Stopped:
-            return ""
-    return "An endless loop was not stopped."
+            pass
+        else:
+            return "An endless loop was not stopped."
+    with Box(ENDLESS) as box:
+        return "" if box.score({}, {"endless": False}) == 1 else "A grader that does no harm gets no score."
