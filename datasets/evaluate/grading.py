@@ -12,6 +12,7 @@ from datasets.evaluate.judges import Judge, is_judged, judges_of
 from datasets.evaluate.python_graders import Boxes
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
+from datasets.evaluate.thresholds import graders_of
 from datasets.models import Call, Example, Grader, Result, Run
 from portal import operations
 from portal.crashpoints import crashpoint
@@ -23,7 +24,7 @@ Answered = tuple[int, str, int]  # example, target, repetition
 
 def grade_all(work: operations.Working, run: Run, targets: Sequence[Target]) -> bool:
     """Judge every answer that has no verdict yet; False when the step's time is up first."""
-    graders = list(run.evaluation.graders.all())
+    graders = graders_of(run)
     examples = run.evaluation.version.examples.filter(line__isnull=False).order_by("line")
     cursor = dict(work.operation.cursor)
     total = run.evaluation.version.rows

@@ -7,6 +7,7 @@ from typing import Any
 from datasets.evaluate import graders, report
 from datasets.evaluate.statistics import mean_difference, wilcoxon
 from datasets.evaluate.targets import Target, read
+from datasets.evaluate.thresholds import graders_of
 from datasets.models import Call, Result, Run
 
 BINS = 20
@@ -45,7 +46,7 @@ def report_of(run: Run) -> report.Report:
             "threshold": grader.params.get("pass_threshold"),
             "explained": graders.explain(grader.kind, grader.params),
         }
-        for grader in run.evaluation.graders.all()
+        for grader in graders_of(run)
     }
     return report.read(run.summary, known)
 
