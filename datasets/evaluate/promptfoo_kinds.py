@@ -8,17 +8,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import re2
+
 from datasets.evaluate import promptfoo_judges as judges
 from datasets.evaluate import promptfoo_left
 from datasets.evaluate.carry import Carried, NotCarried, clipped, number_of, text_of
-from datasets.evaluate.checks import CHECKS
+from datasets.evaluate.graders import MOST_INNER
 from datasets.evaluate.promptfoo_python import wrapped
 from datasets.evaluate.promptfoo_text import ANSWER, read
 from datasets.models import Grader
 
 Kind = Grader.Kind
 HOLDS: Final = 0.5  # from which a formula over passed (1) and failed (0) passes
-MOST_TEXTS: Final = 20
+MOST_TEXTS: Final = MOST_INNER
+LONGEST_LIST: Final = 200
 FINISH: Final = "{{ sample.choices[0].finish_reason }}"
 SCHEMA: Final = "schema"
 NEGATED: Final = "1 - it"
@@ -139,20 +142,31 @@ def _among(base: str, said: Said) -> Made | NotCarried:
         if "{{" in value:
             return NotCarried("Its texts are a variable; how many they are is only known for each test.")
         value = next(csv.reader([value], skipinitialspace=True), [])
-    texts = _texts(value)
+    texts = _texts(value, LONGEST_LIST)
     if isinstance(texts, NotCarried):
         return texts
     operation, function = AMONG[base]
+    if len(texts) > MOST_TEXTS:
+        return _listed(operation, function, texts)
     if len(texts) == 1:
         return (*string(operation, texts[0]), ())
     return together([string(operation, text) for text in texts], function, HOLDS)
 
 
-def _texts(value: Any) -> list[str] | NotCarried:
+def _listed(operation: str, function: str, texts: list[str]) -> Made | NotCarried:
+    """More texts than a grader has parts: any of them is found by one expression."""
+    if function == "min" or any("{{" in text for text in texts):
+        return NotCarried(f"It lists more than {MOST_TEXTS} texts.")
+    expression = "|".join(re2.escape(text) for text in texts)
+    written = f"(?i:{expression})" if operation == "ilike" else expression
+    return (*check("regex", written), ("Its texts are one expression here.",))
+
+
+def _texts(value: Any, most: int = MOST_TEXTS) -> list[str] | NotCarried:
     if not isinstance(value, list) or not value:
         return NotCarried("It lists no texts.")
-    if len(value) > MOST_TEXTS:
-        return NotCarried(f"It lists more than {MOST_TEXTS} texts.")
+    if len(value) > most:
+        return NotCarried(f"It lists more than {most} texts.")
     texts = []
     for entry in value:
         text = read(entry)
@@ -184,8 +198,6 @@ def _json(_: str, said: Said) -> Made | NotCarried:
         return (*check("json"), ())
     if not isinstance(value, Mapping):
         return NotCarried("Its schema is in a file or a variable.")
-    if SCHEMA not in CHECKS:
-        return NotCarried("A schema is not checked here.")
     return (*check(SCHEMA, json.dumps(value, ensure_ascii=False, default=str)), ())
 
 

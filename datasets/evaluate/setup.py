@@ -101,9 +101,16 @@ def set_reference(evaluation: Evaluation, reference: str) -> None:
 
 def set_graders(evaluation: Evaluation, graders: list[dict[str, Any]]) -> None:
     with transaction.atomic():
+        there = evaluation.graders.exclude(taken_from=None).values_list("name", "kind", "taken_from")
+        taken = {(name, kind): version for name, kind, version in there}
         evaluation.graders.all().delete()
         Grader.objects.bulk_create(
-            Grader(evaluation=evaluation, position=position, **grader)
+            Grader(
+                evaluation=evaluation,
+                position=position,
+                taken_from_id=taken.get((grader["name"], grader["kind"])),
+                **grader,
+            )
             for position, grader in enumerate(graders)
         )
 

@@ -69,6 +69,7 @@ PAIRS: list[tuple[dict[str, Any], str, dict[str, Any]]] = [
     ({"type": "starts-with", "value": "Dear {{ name }}"}, "check", check("starts", "Dear {{ item.name }}")),
     ({"type": "regex", "value": r"\d{4}(?:-\d\d)?"}, "check", check("regex", r"\d{4}(?:-\d\d)?")),
     ({"type": "is-json"}, "check", check("json")),
+    ({"type": "is-json", "value": {"type": "object"}}, "check", check("schema", '{"type": "object"}')),
     ({"type": "is-xml"}, "check", check("xml")),
     ({"type": "not-is-refusal"}, "check", check("answers")),
     ({"type": "is-refusal"}, "multi", several("1 - it", ("check", check("answers")), names="it")),
@@ -147,6 +148,42 @@ def test_a_judge_comes_back_as_the_assertion_that_it_was(assertion: dict[str, An
     found = grader_of(assertion)
     assert isinstance(found, Carried), found
     assert assertion_of("Mine", found.kind, found.params) == assertion | {"metric": "Mine"}
+
+
+def test_a_long_list_of_texts_becomes_one_expression() -> None:
+    words = [f"a.{number}" for number in range(20)]
+    found = grader_of({"type": "icontains-any", "value": words})
+    assert isinstance(found, Carried)
+    assert found.kind == "check"
+    assert graders.grade(found.kind, found.params, {}, {"output_text": "so A.19 it is"}).passed
+    assert not graders.grade(found.kind, found.params, {}, {"output_text": "so A-19 it is"}).passed
+    assert isinstance(grader_of({"type": "contains-all", "value": words}), NotCarried)
+
+
+@pytest.mark.parametrize(
+    ("assertion", "answer", "passes"),
+    [
+        ({"type": "not-contains", "value": "x"}, "abc", True),
+        ({"type": "not-contains", "value": "x"}, "axb", False),
+        ({"type": "contains-any", "value": ["x", "y"]}, "say y", True),
+        ({"type": "contains-all", "value": ["x", "y"]}, "say y", False),
+        ({"type": "not-contains-any", "value": ["x", "y"]}, "none", True),
+        ({"type": "not-contains-all", "value": ["x", "y"]}, "say y", True),
+        ({"type": "not-regex", "value": r"\d"}, "no digits", True),
+        ({"type": "word-count", "value": 2}, "two words", True),
+        ({"type": "word-count", "value": 2}, "three words here", False),
+        ({"type": "not-bleu", "value": "the same five words here"}, "the same five words here", False),
+        ({"type": "is-refusal"}, "I'm sorry, but I can't help with that.", True),
+        ({"type": "is-json", "value": {"type": "array"}}, "[1]", True),
+        ({"type": "is-json", "value": {"type": "array"}}, "{}", False),
+    ],
+    ids=str,
+)
+def test_a_carried_assertion_judges_as_it_did(assertion: dict[str, Any], answer: str, passes: bool) -> None:
+    found = grader_of(assertion)
+    assert isinstance(found, Carried)
+    assert graders.validate(found.kind, found.params) == {}
+    assert graders.grade(found.kind, found.params, {}, {"output_text": answer}).passed is passes
 
 
 def test_python_code_is_wrapped_and_taken_back() -> None:

@@ -1,0 +1,97 @@
+"""What a reading of another program's graders would add to a library, before and while it does."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+
+from datasets import library
+from datasets.evaluate.carry import NotCarried, told_apart
+from datasets.evaluate.carry_reading import FORMATS, Reading
+from datasets.evaluate.storable import storable
+from datasets.models import LibraryGrader
+from portal.models import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One line of a reading. With `reason` it stays behind; with `same` it is there already."""
+
+    where: str
+    name: str = ""
+    kind: str = ""
+    params: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
+    reason: str = ""
+    same: str = ""
+
+    @property
+    def adds(self) -> bool:
+        return not self.reason and not self.same
+
+
+def prepare(
+    reading: Reading, connection: Connection, user: Any, asking: Callable[[str, Any], dict[str, Any]]
+) -> list[Prepared]:
+    """Every line with what becomes of it; `asking` completes who judges."""
+    there = _there(connection)
+    lines = []
+    for line in reading.lines:
+        found = line.found
+        if isinstance(found, NotCarried):
+            lines.append(Prepared(line.where, reason=found.reason))
+            continue
+        params = asking(found.kind, storable(dict(found.params)))
+        shown = Prepared(line.where, str(storable(found.name)), found.kind, params, found.notes)
+        if line.same:
+            lines.append(_with(shown, same=f"The same as {line.same}."))
+        elif problems := library.problems_of(found.kind, params, user):
+            lines.append(_with(shown, reason=" ".join(problems)))
+        elif name := there(found.kind, params):
+            lines.append(_with(shown, same=f"“{name}” in the library is the same."))
+        else:
+            lines.append(shown)
+    names = iter(told_apart([line.name for line in lines if line.adds], library.names_in(connection)))
+    return [_with(line, name=next(names)) if line.adds else line for line in lines]
+
+
+def add_all(
+    reading: Reading, connection: Connection, user: Any, asking: Callable[[str, Any], dict[str, Any]]
+) -> int:
+    """Add what can be added, all or nothing; how many that were. The same again adds nothing."""
+    note = f"Imported from {FORMATS[reading.format]}{f': {reading.name}' if reading.name else ''}"[:200]
+    added = 0
+    with transaction.atomic():
+        Connection.objects.select_for_update().get(pk=connection.pk)  # the same file twice at a time
+        for line in prepare(reading, connection, user, asking):
+            if line.adds:
+                assert line.params is not None
+                library.add(connection, line.name, line.kind, line.params, user, str(storable(note)))
+                added += 1
+    return added
+
+
+def _with(line: Prepared, *, name: str = "", reason: str = "", same: str = "") -> Prepared:
+    return Prepared(
+        line.where,
+        name or line.name,
+        line.kind,
+        line.params,
+        line.notes,
+        reason or line.reason,
+        same or line.same,
+    )
+
+
+def _there(connection: Connection) -> Callable[[str, Mapping[str, Any]], str]:
+    graders = LibraryGrader.objects.filter(connection=connection).in_bulk()
+    known = [
+        (version.kind, version.params, graders[pk].name)
+        for pk, version in library.newest_by_id(graders).items()
+    ]
+
+    def name_of(kind: str, params: Mapping[str, Any]) -> str:
+        return next((name for each, there, name in known if each == kind and there == params), "")
+
+    return name_of

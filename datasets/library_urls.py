@@ -1,0 +1,25 @@
+"""Where the grader library lives; part of the addresses of `datasets`."""
+
+from django.urls import path
+
+from datasets.views import library, library_carry, library_evaluations
+
+_ON = "graders/on/<slug:connection>/"
+_ONE = "graders/<int:pk>/"
+_EVALUATION = "evaluations/<int:pk>/graders/"
+
+urlpatterns = [
+    path("graders/", library.index, name="libraries"),
+    path(_ON, library.of_connection, name="library"),
+    path(f"{_ON}import/", library_carry.bring, name="library_import"),
+    path(f"{_ON}export/", library_carry.hand_out, name="library_export"),
+    path(_ONE, library.grader, name="library_grader"),
+    path(f"{_ONE}change/", library.grader_change, name="library_change"),
+    path(f"{_ONE}copy/", library.grader_copy, name="library_copy"),
+    path(f"{_ONE}archive/", library.grader_archive, name="library_archive"),
+    path(f"{_ONE}delete/", library.grader_delete, name="library_delete"),
+    path(f"{_ONE}export/", library_carry.hand_out_one, name="library_export_one"),
+    path(f"{_EVALUATION}take/", library_evaluations.take, name="library_take"),
+    path(f"{_EVALUATION}export/", library_carry.hand_out_evaluation, name="evaluation_graders_export"),
+    path(f"{_EVALUATION}<int:grader>/keep/", library_evaluations.keep, name="library_keep"),
+]

@@ -1,0 +1,379 @@
+"""The grader library as people meet it: versions, evaluations that take from it, import and export."""
+
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+
+from datasets import library
+from datasets.evaluate import carry_reading, setup
+from datasets.evaluate.carry import Carried
+from datasets.models import (
+    Dataset,
+    DatasetVersion,
+    Evaluation,
+    Grader,
+    LibraryGrader,
+    LibraryGraderVersion,
+    Run,
+)
+from portal.models import AuditEntry, Connection, Role, User
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+SignIn = Callable[[User], Client]
+TEXTS = {"input": "{{ sample.output_text }}", "reference": "{{ item.reference }}"}
+LIKE = TEXTS | {"operation": "like"}
+CLOSE = TEXTS | {"evaluation_metric": "rouge_l", "pass_threshold": 0.5}
+HOSTILE = "<script>alert(1)</script>{% now 'Y' %}"
+
+
+@pytest.fixture
+def home(builder: User) -> Connection:
+    return factories.connection("Home")
+
+
+def evaluation(connection: Connection, owner: User, *, reference: str = "answer") -> Evaluation:
+    dataset = Dataset.objects.create(name="Items", purpose="evaluation", owner=owner)
+    version = DatasetVersion.objects.create(dataset=dataset, number=1)
+    version.connections.set([connection])
+    made: Evaluation = Evaluation.objects.create(
+        name="Tone of answers", version=version, reference=reference, owner=owner
+    )
+    made.connections.set([connection])
+    return made
+
+
+def kept(connection: Connection, name: str = "Contains", **fields: Any) -> LibraryGraderVersion:
+    return library.add(connection, name, fields.pop("kind", "string_check"), {**LIKE, **fields}, None)
+
+
+def text_of(response: Any) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
+
+
+def toast_of(client: Client, response: Any) -> str:
+    return text_of(client.get(response["Location"]))
+
+
+def test_a_change_is_a_further_version_and_alters_none(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, first = client_of(builder), kept(home)
+    change = reverse("datasets:library_change", args=[first.grader_id])
+    assert "this becomes v2" in text_of(client.get(change))
+    typed = {"name": "Contains", "note": "Case does not matter", "since": "1"}
+    fields = LIKE | {"operation": "ilike"}
+    answer = client.post(change, typed | {"params": json.dumps(fields)})
+    assert "This is v2 now" in toast_of(client, answer)
+    versions = LibraryGraderVersion.objects.filter(grader=first.grader_id).order_by("number")
+    assert [version.params["operation"] for version in versions] == ["like", "ilike"]
+    page = client.get(answer["Location"])
+    assert "From v1 to v2" in text_of(page)
+    assert "<del>" in page.content.decode()
+    assert "Case does not matter" in text_of(page)
+    assert AuditEntry.objects.filter(verb="library_grader.changed").count() == 1
+
+    stale = client.post(change, typed | {"params": json.dumps(LIKE)})
+    assert stale.status_code == 422
+    assert "Somebody made v2 meanwhile" in text_of(stale)
+    same = client.post(change, typed | {"params": json.dumps(fields), "since": "2"})
+    assert "Nothing was changed" in text_of(same)
+    for broken in ("{", "[]", '{"operation": NaN}', json.dumps(LIKE | {"operation": "near"}), "[" * 5_000):
+        refused = client.post(change, typed | {"params": broken, "since": "2"})
+        assert refused.status_code == 422, broken
+    assert versions.count() == 2
+
+
+def test_a_name_is_one_per_library_and_can_change(builder: User, client_of: SignIn, home: Connection) -> None:
+    client, first = client_of(builder), kept(home)
+    kept(home, "Other")
+    with pytest.raises(library.Refused):
+        kept(home)
+    change = reverse("datasets:library_change", args=[first.grader_id])
+    typed = {"params": json.dumps(LIKE), "since": "1", "note": ""}
+    assert "already" in text_of(client.post(change, typed | {"name": "Other"}))
+    assert "It is called “Holds”" in toast_of(client, client.post(change, typed | {"name": " Holds "}))
+
+
+def test_the_list_finds_by_name_kind_and_state(builder: User, client_of: SignIn, home: Connection) -> None:
+    client = client_of(builder)
+    address = reverse("datasets:library", args=[home.slug])
+    assert "No graders in this library yet" in text_of(client.get(address))
+    assert client.get(reverse("datasets:libraries"))["Location"] == address
+    kept(home, HOSTILE[:80])
+    kept(home, "Close", kind="text_similarity", **CLOSE)
+    gone = kept(home, "Old")
+    library.archive(gone.grader, builder, archived=True)
+    page = client.get(address)
+    assert "<script>alert(1)" not in page.content.decode()
+    assert "Close" in text_of(page)
+    assert ">Old<" not in page.content.decode()
+    assert ">Old<" in client.get(address, {"archived": "on"}).content.decode()
+    found = text_of(client.get(address, {"kind": "text_similarity", "q": "clo"}))
+    assert "Text similarity" in found
+    assert "No grader is like this" in text_of(client.get(address, {"q": "nothing \x00 like it"}))
+
+
+def test_the_list_asks_as_much_for_many_as_for_few(
+    builder: User, client_of: SignIn, home: Connection, django_assert_max_num_queries: Any
+) -> None:
+    client = client_of(builder)
+    for number in range(12):
+        kept(home, f"Grader {number}")
+    with django_assert_max_num_queries(22):
+        assert client.get(reverse("datasets:library", args=[home.slug])).status_code == 200
+
+
+def test_one_that_was_taken_is_archived_not_deleted(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, first = client_of(builder), kept(home)
+    draft = evaluation(home, builder)
+    library.take(draft, [first], builder, most=6)
+    page = reverse("datasets:library_grader", args=[first.grader_id])
+    shown = text_of(client.get(page))
+    assert "Tone of answers took v1" in shown
+    assert "Delete" not in shown
+    answer = client.post(reverse("datasets:library_delete", args=[first.grader_id]))
+    assert "Archive it" in toast_of(client, answer)
+    answer = client.post(reverse("datasets:library_archive", args=[first.grader_id]), {"archived": "1"})
+    assert "archived" in toast_of(client, answer)
+    assert draft.graders.get().taken_from == first
+    assert "The libraries are empty" in text_of(client.get(reverse("datasets:library_take", args=[draft.pk])))
+    client.post(reverse("datasets:library_archive", args=[first.grader_id]), {"archived": "0"})
+    assert not LibraryGrader.objects.get().archived
+    unused = kept(home, "Unused")
+    client.post(reverse("datasets:library_delete", args=[unused.grader_id]))
+    assert not LibraryGrader.objects.filter(pk=unused.grader_id).exists()
+
+
+def test_readers_read_and_only_builders_change(
+    reader: User, outsider: User, builder: User, client_of: SignIn, home: Connection
+) -> None:
+    first, draft = kept(home), evaluation(home, builder)
+    one = [first.grader_id]
+    reads = [
+        reverse("datasets:library", args=[home.slug]),
+        reverse("datasets:library_grader", args=one),
+        reverse("datasets:library_export", args=[home.slug]),
+        reverse("datasets:library_export_one", args=one),
+        reverse("datasets:evaluation_graders_export", args=[draft.pk]),
+    ]
+    acts = [
+        reverse("datasets:library_change", args=one),
+        reverse("datasets:library_archive", args=one),
+        reverse("datasets:library_delete", args=one),
+        reverse("datasets:library_import", args=[home.slug]),
+        reverse("datasets:library_take", args=[draft.pk]),
+    ]
+    for address in reads:
+        assert client_of(reader).get(address).status_code == 200, address
+        assert client_of(outsider).get(address).status_code == 404, address
+    for address in acts:
+        assert client_of(reader).post(address).status_code == 403, address
+        assert client_of(outsider).post(address).status_code == 404, address
+    assert acts[0] not in client_of(reader).get(reads[1]).content.decode()
+    assert "No connection yet" in text_of(client_of(outsider).get(reverse("datasets:libraries")))
+    assert LibraryGraderVersion.objects.count() == 1
+
+
+def test_a_copy_goes_to_another_library(builder: User, client_of: SignIn, home: Connection) -> None:
+    client, first = client_of(builder), kept(home)
+    copy = reverse("datasets:library_copy", args=[first.grader_id])
+    away = factories.connection("Away")
+    assert "Judges are asked on" not in text_of(client.get(copy))
+    answer = client.post(copy, {"to": away.pk, "name": "Contains"})
+    assert "Copied to the library of Away" in toast_of(client, answer)
+    made = LibraryGraderVersion.objects.get(grader__connection=away)
+    assert (made.params, made.note) == (LIKE, "Copied from Home, v1")
+    assert "already" in text_of(client.post(copy, {"to": away.pk, "name": "Contains"}))
+    assert client.post(copy, {"to": home.pk, "name": "Again"}).status_code == 422
+
+
+def test_an_evaluation_takes_copies_and_is_told_of_newer_ones(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, first = client_of(builder), kept(home)
+    close = kept(home, "Close", kind="text_similarity", **CLOSE)
+    draft = evaluation(home, builder)
+    address = reverse("datasets:library_take", args=[draft.pk])
+    assert "Choose at least one" in text_of(client.post(address, {"version": "x"}))
+    answer = client.post(address, {"version": [first.pk, close.pk]})
+    assert answer["Location"] == reverse("datasets:evaluate", args=[draft.pk, "graders"])
+    assert [(each.name, each.taken_from) for each in draft.graders.all()] == [
+        ("Close", close),
+        ("Contains", first),
+    ]
+    client.post(address, {"version": [first.pk]})
+    assert draft.graders.filter(name="Contains 2", taken_from=first).exists()
+    full = client.post(address, {"version": [first.pk, close.pk]})
+    client.post(address, {"version": [first.pk, close.pk]})
+    assert full.status_code == 302
+    assert "at most" in text_of(client.post(address, {"version": [first.pk, close.pk]}))
+
+    library.change(first.grader, LIKE | {"operation": "eq"}, "", builder, since=1)
+    page = text_of(client.get(reverse("datasets:evaluation", args=[draft.pk])))
+    assert "from the library: Contains v1" in page
+    assert "v2 is newer" in page
+    assert draft.graders.filter(params=LIKE).exists()
+
+
+def test_what_an_evaluation_cannot_take_says_why(builder: User, client_of: SignIn, home: Connection) -> None:
+    first = kept(home)
+    bare = evaluation(home, builder, reference="")
+    address = reverse("datasets:library_take", args=[bare.pk])
+    assert "It needs a reference" in text_of(client_of(builder).get(address))
+    assert "It needs a reference" in text_of(client_of(builder).post(address, {"version": first.pk}))
+    assert not bare.graders.exists()
+    Run.objects.create(evaluation=bare, number=1)
+    assert client_of(builder).get(address)["Location"] == reverse("datasets:evaluation", args=[bare.pk])
+    with pytest.raises(library.Refused):
+        library.take(bare, [kept(home, "Fine", reference="x")], builder, most=6)
+
+
+def test_graders_set_again_keep_where_they_came_from(builder: User, home: Connection) -> None:
+    first, draft = kept(home), evaluation(home, builder)
+    library.take(draft, [first], builder, most=6)
+    setup.set_graders(draft, [{"name": "Contains", "kind": "string_check", "params": LIKE}])
+    assert draft.graders.get().taken_from == first
+    setup.set_graders(draft, [{"name": "Contains", "kind": "text_similarity", "params": CLOSE}])
+    assert draft.graders.get().taken_from is None
+
+
+def test_a_grader_of_an_evaluation_is_kept_and_kept_again_as_a_version(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, draft = client_of(builder), evaluation(home, builder)
+    mine = Grader.objects.create(evaluation=draft, position=0, name="Mine", kind="string_check", params=LIKE)
+    keep = reverse("datasets:library_keep", args=[draft.pk, mine.pk])
+    assert "Save to library" in text_of(client.get(reverse("datasets:evaluation", args=[draft.pk])))
+    answer = client.post(keep, {"to": home.pk, "name": "Mine", "note": ""})
+    assert "“Mine” v1 is in the library" in toast_of(client, answer)
+    mine.refresh_from_db()
+    assert mine.taken_from.number == 1
+    Grader.objects.filter(pk=mine.pk).update(params=LIKE | {"operation": "eq"})
+    assert "changed here" in text_of(client.get(reverse("datasets:evaluation", args=[draft.pk])))
+    client.post(keep, {"to": home.pk, "name": "Mine", "note": "Stricter"})
+    client.post(keep, {"to": home.pk, "name": "Mine", "note": "Stricter"})  # the same click twice
+    assert list(LibraryGraderVersion.objects.values_list("number", "note")) == [
+        (2, "Stricter"),
+        (1, "From the evaluation Tone of answers"),
+    ]
+    kept(home, "Close", kind="text_similarity", **CLOSE)
+    other = client.post(keep, {"to": home.pk, "name": "Close", "note": ""})
+    assert "of another kind" in text_of(other)
+
+
+CONFIGURATION = """
+description: Capitals <b>of</b> Europe
+defaultTest:
+  assert:
+    - {type: contains, value: "{{ expected }}", metric: "<script>alert(1)</script>"}
+    - {type: icontains, value: "{{ expected }}"}
+    - {type: javascript, value: "output.length"}
+    - {type: regex, value: "(?=a)"}
+"""
+
+
+def test_an_import_is_shown_line_by_line_before_anything_is_saved(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    address = reverse("datasets:library_import", args=[home.slug])
+    assert "Paste it here" in text_of(client.get(address))
+    looked = client.post(address, {"text": CONFIGURATION})
+    page = text_of(looked)
+    assert "2 graders can be added, 2 lines stay behind" in page
+    assert "JavaScript is not run here" in page
+    assert "no expression of RE2" in page
+    assert "<script>alert(1)" not in looked.content.decode()
+    assert not LibraryGrader.objects.exists()
+    text = unescape(re.search(r'<textarea name="text".*?>(.*?)</textarea>', looked.content.decode(), re.S)[1])  # type: ignore[index]
+    assert text.strip() == CONFIGURATION.strip()
+    answer = client.post(address, {"text": text, "add": "1"})
+    assert "2 graders added" in toast_of(client, answer)
+    assert set(LibraryGrader.objects.values_list("name", flat=True)) == {
+        "<script>alert(1)</script>",
+        "icontains: {{ expected }}",
+    }
+    assert {version.note for version in LibraryGraderVersion.objects.all()} == {
+        "Imported from Promptfoo: Capitals <b>of</b> Europe"
+    }
+    assert "0 graders added" in toast_of(client, client.post(address, {"text": text, "add": "1"}))
+    again = text_of(client.post(address, {"text": text}))
+    assert "in the library is the same" in again
+
+
+def test_a_file_is_taken_as_well_and_a_wrong_one_is_refused(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    address = reverse("datasets:library_import", args=[home.slug])
+    criterion = {"type": "string_check", "name": "Exact \x00", **TEXTS, "operation": "eq"}
+    definition = json.dumps({"name": "My eval", "testing_criteria": [criterion] * 2}).encode()
+    page = client.post(address, {"file": SimpleUploadedFile("eval.json", b"\xef\xbb\xbf" + definition)})
+    assert "1 grader can be added" in text_of(page)
+    assert "The same as Criterion 1" in text_of(page)
+    for content, said in (
+        (b"\xff\xfe\x00", "no text in UTF-8"),
+        (b" " * (carry_reading.LARGEST + 1), "Divide it"),
+        (b"{}", "It holds no graders"),
+    ):
+        refused = client.post(address, {"file": SimpleUploadedFile("eval.json", content)})
+        assert refused.status_code == 422
+        assert said in text_of(refused)
+    assert "There is nothing in it" in text_of(client.post(address, {"text": ""}))
+
+
+def test_an_export_says_what_stays_behind_and_comes_back_as_it_was(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    kept(home)
+    kept(home, "Close", kind="text_similarity", **CLOSE)
+    library.add(home, "Ends", "check", {"input": TEXTS["input"], "check": "ends", "value": "."}, builder)
+    address = reverse("datasets:library_export", args=[home.slug])
+    for wanted, carried in (("openai", ["Close", "Contains"]), ("promptfoo", ["Contains"])):
+        page = text_of(client.get(address, {"format": wanted}))
+        assert "Left out" in page
+        assert f"Download {len(carried)} grader" in page
+        file = client.get(address, {"format": wanted, "download": "1"})
+        assert file["Content-Disposition"].startswith(f'attachment; filename="home-{wanted}.')
+        found = [line.found for line in carry_reading.read(file.content.decode()).lines]
+        assert [each.name for each in found if isinstance(each, Carried)] == carried
+    assert AuditEntry.objects.filter(verb="graders.exported").count() == 2
+    assert client.get(address, {"format": "of-tomorrow"}).status_code == 404
+    away = factories.connection("Away")
+    back = reverse("datasets:library_import", args=[away.slug])
+    client.post(back, {"text": client.get(address, {"download": "1"}).content.decode(), "add": "1"})
+    assert set(
+        LibraryGraderVersion.objects.filter(grader__connection=away).values_list("kind", flat=True)
+    ) == {
+        "string_check",
+        "text_similarity",
+    }
+
+
+def test_a_judge_on_a_connection_of_others_is_not_named(
+    client_of: SignIn, builder: User, home: Connection
+) -> None:
+    near = TEXTS | {"evaluation_metric": "cosine", "pass_threshold": 0.8, "model": "small"}
+    secret = factories.connection("Secret place")
+    version = library.add(home, "Near", "text_similarity", near | {"connection": secret.pk}, None)
+    person = factories.user("narrow")
+    factories.grant(person, Role.BUILDER, home)
+    client = client_of(person)
+    page = text_of(client.get(reverse("datasets:library_grader", args=[version.grader_id])))
+    assert "a connection that you cannot see" in page
+    assert "Secret place" not in page
+    draft = evaluation(home, person)
+    taken = client.post(reverse("datasets:library_take", args=[draft.pk]), {"version": version.pk})
+    assert "you may not ask" in text_of(taken)
