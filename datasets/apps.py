@@ -17,6 +17,7 @@ class DatasetsConfig(AppConfig):
             removal,
             spent,
             successors,
+            system_checks,
             uses,
         )
         from datasets.build import build  # noqa: F401

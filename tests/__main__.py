@@ -163,6 +163,7 @@ def line(counts: Counter[str]) -> str:
 
 def main(arguments: list[str]) -> int:
     obtain.postgres()
+    obtain.bubblewrap()
     chromium = obtain.chromium()
     first, *shares = SHARES
     others: list[Callable[[list[str], IO[str]], Outcome]] = [  # the longest first

@@ -80,3 +80,9 @@ def postgres() -> None:
     pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
     if folder.exists() or _tried(*pip, "--target", str(folder), PGSERVER):
         os.environ["POSTGRES_HOME"] = str(folder)
+
+
+def bubblewrap() -> None:
+    """What builds the boxes of Python graders; tests that need one say so themselves where there is none."""
+    if not shutil.which("bwrap"):
+        _apt("bubblewrap", "libseccomp2")
