@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from completions import selection
-from datasets.evaluate import setup
+from datasets.evaluate import setup, sources
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.models import DatasetVersion, Evaluation
 from datasets.wizard import free_name
@@ -43,12 +43,8 @@ def begin(version: DatasetVersion, models: Sequence[Student], user: Any, name: s
         for draft in mine.select_related("version__dataset", "version__frozen_selection"):
             if draft.setup.get("prefilled") == key:
                 return draft
-        try:
-            frozen = selection.freeze(user, ids=rows_of(version))
-        except selection.Refused as problem:
-            raise NothingToMeasure(str(problem)) from problem
         taken = set(Evaluation.objects.filter(owner=user).values_list("name", flat=True))
-        evaluation = setup.begin(frozen, free_name(name, taken), user)
+        evaluation = _measured_on(version, user, free_name(name, taken), key)
         setup.set_reference(evaluation, "answer")
         evaluation.setup = {
             **evaluation.setup,
@@ -57,6 +53,17 @@ def begin(version: DatasetVersion, models: Sequence[Student], user: Any, name: s
         }
         evaluation.save(update_fields=["setup"])
     return evaluation
+
+
+def _measured_on(version: DatasetVersion, user: Any, name: str, key: str) -> Evaluation:
+    """On the completions behind its rows; on the rows as they stand in its file where none are left."""
+    try:
+        frozen = selection.freeze(user, ids=rows_of(version))
+    except (selection.Refused, NothingToMeasure) as problem:
+        if version.state != DatasetVersion.State.READY:
+            raise NothingToMeasure(str(problem)) from problem
+        return sources.begin_version(version, sources.usual_part(version), name, user, key)
+    return setup.begin(frozen, name, user)
 
 
 def targets_of(models: Sequence[Student]) -> list[Target]:

@@ -36,11 +36,14 @@ def usual_part(version: DatasetVersion) -> str:
     return next((name for name in PREFERRED if name in names), WHOLE)
 
 
-def begin_version(version: DatasetVersion, part: str, name: str, user: Any) -> Evaluation:
-    """The evaluation of a version or a part of it that is being set up; asking twice makes one."""
+def begin_version(version: DatasetVersion, part: str, name: str, user: Any, whose: str = "") -> Evaluation:
+    """The evaluation of a version or a part of it that is being set up; asking twice makes one.
+
+    `whose` tells evaluations of the same rows apart that are begun for different models.
+    """
     if version.state != State.READY or (part != WHOLE and version.part(part) is None):
         raise ValueError("only a version that is built, and a part that it has, can be measured on")
-    told = f"{version.pk}:{part}"
+    told = f"{version.pk}:{part}:{whose}"
     with transaction.atomic():
         DatasetVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)
         found = _draft(told, user)

@@ -117,7 +117,7 @@ def _columns(evaluation: Evaluation, preview: Preview) -> dict[str, Any]:
         "name": evaluation.name,
         INPUT: told.get(INPUT, INPUT if known and INPUT in preview.columns else preview.guess(INPUT)),
         OUTPUT: told.get(OUTPUT, OUTPUT if known and OUTPUT in preview.columns else preview.guess(OUTPUT)),
-        REFERENCE: referred if known else preview.guess(REFERENCE),
+        REFERENCE: referred if known or evaluation.reference else preview.guess(REFERENCE),
     }
 
 
@@ -131,7 +131,10 @@ def _keep(evaluation: Evaluation, told: dict[str, Any]) -> None:
     if INPUT in told:
         sources.name_columns(evaluation, told)
         column = told[REFERENCE]
-        evaluation.reference = f"{COLUMN}{column}" if column and column != told[OUTPUT] else ""
+        if column and column != told[OUTPUT]:
+            evaluation.reference = f"{COLUMN}{column}"
+        elif evaluation.reference.startswith(COLUMN):
+            evaluation.reference = ""
         evaluation.save(update_fields=["reference"])
 
 

@@ -84,14 +84,17 @@ def test_the_button_sets_up_everything_but_the_graders(
     assert Evaluation.objects.count() == 1
 
 
-def test_rows_that_are_gone_cannot_be_measured_and_that_is_said(
-    student: Deployment, builder: User, client_of: "Callable[[User], Client]"
+def test_where_the_completions_are_gone_the_rows_of_the_file_are_measured(
+    student: Deployment, version: DatasetVersion, builder: User, client_of: "Callable[[User], Client]"
 ) -> None:
     StoredCompletion.objects.all().delete()
     url = reverse("datasets:deployment_evaluate", args=[student.pk])
     page = client_of(builder).post(url, follow=True).content.decode()
-    assert "nothing to measure on" in page
-    assert not Evaluation.objects.exists()
+    assert "The items are being taken from the dataset" in page
+    evaluation = Evaluation.objects.get()
+    assert evaluation.version.source["part_of"] == version.pk
+    assert evaluation.version.source["part"] == "test"
+    assert evaluation.reference == "answer"
 
 
 def test_the_validation_part_counts_where_there_is_no_test_part(version: DatasetVersion) -> None:
