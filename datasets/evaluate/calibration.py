@@ -100,11 +100,12 @@ def cuts_of(pairs: Sequence[Pair], threshold: float) -> list[Cut]:
     return [Cut(cut, agreement_of(pairs, cut)) for cut in sorted(wanted)]
 
 
-def best_of(cuts: Sequence[Cut], threshold: float) -> Cut | None:
+def best_of(pairs: Sequence[Pair], threshold: float) -> Cut | None:
     """The cut with the greatest kappa; of several the one that agrees most, then the nearest to the present.
 
-    None where kappa is not defined anywhere: people, or the grader at every cut, said one thing only.
+    None where people said one thing only: the least or the greatest threshold would then be the best.
     """
+    cuts = cuts_of(pairs, threshold) if len({pair.good for pair in pairs}) > 1 else ()
     told = [(cut.agreement.kappa, cut) for cut in cuts if cut.agreement.kappa is not None]
     if not told:
         return None

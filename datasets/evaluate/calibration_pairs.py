@@ -1,7 +1,7 @@
 """What people and a grader said of the same stored answers."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from datasets.evaluate.targets import STORED, read
 from datasets.models import Example, Grader, Result, Run
 
 RATING, STATE, LABEL = "rating", "state", "label-"
-_SAID = {
+_SAID: Mapping[str, Mapping[str, bool]] = {
     RATING: {ReviewState.Rating.GOOD: True, ReviewState.Rating.BAD: False},
     STATE: {ReviewState.State.APPROVED: True, ReviewState.State.REJECTED: False},
 }

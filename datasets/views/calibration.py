@@ -183,7 +183,7 @@ class Sight:
 
     @cached_property
     def best(self) -> Cut | None:
-        return calibration.best_of(self.cuts, self.threshold or 0) if self.cuts else None
+        return None if self.threshold is None else calibration.best_of(self.pairs, self.threshold)
 
     @property
     def chart(self) -> Chart | None:
@@ -208,7 +208,7 @@ class Sight:
         ranked = sorted(self.cuts, key=lambda cut: -(cut.agreement.percent or 0))
         kept = {id(cut) for cut in ranked[:10]}
         return [
-            cut for cut in self.cuts if id(cut) in kept or cut is self.best or cut.threshold == self.threshold
+            cut for cut in self.cuts if id(cut) in kept or cut == self.best or cut.threshold == self.threshold
         ]
 
     @property

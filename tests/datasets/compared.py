@@ -24,7 +24,8 @@ def built(user: User, chosen: Sequence[StoredCompletion], **options: object) -> 
     made = measured.evaluation(user, chosen, **options)  # type: ignore[arg-type]  # as it takes them
     build.begin(made.version, user)
     material.drain()
-    return Evaluation.objects.select_related("version").get(pk=made.pk)
+    found: Evaluation = Evaluation.objects.select_related("version").get(pk=made.pk)
+    return found
 
 
 def fresh(connection: Connection, key: str, model: str) -> Target:

@@ -98,8 +98,8 @@ def by_hand(run: Run, target: str, grader: str) -> dict[int, tuple[float, bool]]
         found.setdefault(result.example_id, []).append(result)
     return {
         item: (
-            mean(each.score for each in some),
-            sum(each.passed for each in some) > sum(not each.passed for each in some),
+            mean(each.score or 0.0 for each in some),
+            sum(bool(each.passed) for each in some) > sum(not each.passed for each in some),
         )
         for item, some in found.items()
     }
@@ -322,7 +322,8 @@ def test_runs_of_different_evaluations_meet_in_the_items_of_one_source(
     chosen = measured.rows(source, 12)
     graders = [EQUAL, CLOSE]
     first = built(builder, chosen[:10], reference="meta:answer", graders=graders)
-    stricter = CLOSE | {"params": CLOSE["params"] | {"pass_threshold": 0.9}}
+    close: dict[str, Any] = dict(CLOSE)
+    stricter = close | {"params": close["params"] | {"pass_threshold": 0.9}}
     other = built(builder, chosen[4:], reference="meta:answer", graders=[EQUAL, stricter])
     # Both have the same six rows; in the order of their own items, the newest first.
     one = said(first, [stored()], {("stored", "Equal"): ["p"] * 10, ("stored", "Close"): ["p"] * 10})
@@ -374,6 +375,7 @@ def test_numbers_are_counted_anew_once_a_run_has_another_end(
     before = text_of(client.get(address))
     Result.objects.filter(run=other).update(passed=False)
     assert text_of(client.get(address)) == before
+    assert other.finished is not None
     other.finished = other.finished.replace(year=2030)
     other.save()
     assert "0.0% 0.0% to" in text_of(client.get(address))
