@@ -1,0 +1,152 @@
+"""Python graders in a run and beside others, and what is said where they are off."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+
+from datasets.evaluate import box_trust, python_graders
+from datasets.evaluate.box import Limits
+from datasets.evaluate.graders import ANSWER, validate
+from datasets.evaluate.python_graders import IN_A_ROW, TURNED_OFF, Boxes, off_because
+from datasets.evaluate.targets import stored
+from datasets.models import Result, Run
+from portal.models import Connection, User
+from portal.sandbox import Sandbox
+from tests.datasets import boxes, measured
+from tests.datasets.boxes import source as lines
+from tests.datasets.measured import EQUAL, ran
+
+SAME = "sample['output_text'] == item['reference']"
+LENGTH = "len(sample['output_text']) / 100"
+
+
+def params(source: str, threshold: float = 0.5) -> dict[str, Any]:
+    made = {"source": source, "pass_threshold": threshold}
+    assert validate("python", made) == {}
+    return made
+
+
+@pytest.fixture
+def turned_on(settings: Any) -> None:
+    boxes.needed()
+    settings.PYTHON_GRADERS = True
+
+
+@pytest.fixture
+def _own_folder(settings: Any, tmp_path: Path) -> None:
+    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
+    settings.STORAGES = settings.STORAGES | {
+        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_own_folder", "turned_on")
+def test_a_run_has_the_scores_that_the_source_gives(
+    builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]
+) -> None:
+    source = connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
+    rows = [measured.row(source, number, answer="x" * number * 20) for number in range(1, 6)]
+    graders = [
+        {"name": "Same", "kind": "python", "params": params(lines(SAME))},
+        {"name": "Length", "kind": "python", "params": params(lines(LENGTH), 0.6)},
+        {"name": "Broken", "kind": "python", "params": params(lines("item['nothing']"))},
+        {
+            "name": "Both",
+            "kind": "multi",
+            "params": {
+                "graders": {
+                    "long": {"kind": "python", "params": params(lines(LENGTH))},
+                    "short": {
+                        "kind": "check",
+                        "params": {"input": ANSWER, "check": "max_words", "value": "1"},
+                    },
+                },
+                "calculate_output": "long * short / 2",
+                "pass_threshold": 0.3,
+            },
+        },
+        EQUAL,
+    ]
+    made = measured.evaluation(builder, rows, reference="meta:answer", graders=graders)
+    run = ran(made, [stored()], builder)
+    assert run.state == Run.State.DONE
+    found = Result.objects.filter(run=run).order_by("-example__line")  # the newest first
+    by_name = {name: list(found.filter(grader__name=name)) for name in ("Length", "Both", "Broken")}
+    assert [result.score for result in by_name["Length"]] == [0.2, 0.4, 0.6, 0.8, 1.0]
+    assert [result.passed for result in by_name["Length"]] == [False, False, True, True, True]
+    assert [result.score for result in by_name["Both"]] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert {result.error for result in by_name["Broken"]} == {"KeyError in line 2: 'nothing'"}
+    same, equal = (
+        list(found.filter(grader__name=name).values_list("example", "passed")) for name in ("Same", "Equal")
+    )
+    assert same == equal  # the source that compares agrees with the grader that does
+
+
+@pytest.mark.usefixtures("turned_on")
+def test_a_grader_that_is_always_stopped_is_not_asked_for_ever() -> None:
+    with Boxes(Limits(seconds=0.2)) as opened:
+        errors = [
+            opened.verdict(params("import os\ndef grade(sample, item): os._exit(0)"), {}, {}).error
+            for _ in range(IN_A_ROW + 2)
+        ]
+    assert errors[:IN_A_ROW] == ["It ended by itself."] * IN_A_ROW
+    assert all("times in a row" in error for error in errors[IN_A_ROW:])
+
+
+@pytest.mark.usefixtures("turned_on")
+def test_many_graders_share_a_few_processes() -> None:
+    sources = [params(lines(f"{number} / 10")) for number in range(10)]
+    with Boxes() as opened:
+        for _ in range(2):
+            scores = [opened.verdict(source, {}, {}).score for source in sources]
+            assert scores == [number / 10 for number in range(10)]
+        assert len(opened._open) == python_graders.OPEN_AT_A_TIME
+
+
+def test_they_are_off_until_they_are_turned_on() -> None:
+    assert off_because() == TURNED_OFF
+    with Boxes() as opened:
+        verdict = opened.verdict(params(lines("1")), {}, {})
+    assert (verdict.score, verdict.passed, verdict.error) == (None, None, TURNED_OFF)
+    assert run_checks() == []
+
+
+def test_they_stay_off_where_a_box_does_not_hold(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.PYTHON_GRADERS = True
+    monkeypatch.setattr(box_trust, "test", lambda: "A grader could open a connection.")
+    monkeypatch.setattr(box_trust, "_tested", None)
+    assert off_because().endswith("so they are off. A grader could open a connection.")
+    with Boxes() as opened:
+        verdict = opened.verdict(params(lines("1")), {}, {})
+    assert verdict.passed is None
+    assert "A grader could open a connection." in verdict.error
+    (warning,) = [found for found in run_checks() if found.id == "datasets.W001"]
+    assert "A grader could open a connection." in warning.msg
+
+
+@pytest.mark.usefixtures("turned_on")
+def test_the_walls_are_tried_once_in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([""])
+    monkeypatch.setattr(box_trust, "_tested", None)
+    monkeypatch.setattr(box_trust, "test", lambda: next(answers))
+    assert [off_because(), off_because()] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("source", {"source": ""}),
+        ("source", {"source": "def grade(sample, item)"}),
+        ("source", {"source": "grade = 1"}),
+        ("source", {"source": "def grade(sample): return 1"}),
+        ("source", {"source": "def grade(sample, item): return 1" + "#" * 300_000}),
+        ("pass_threshold", {"pass_threshold": "0.5"}),
+        ("pass_threshold", {"pass_threshold": float("nan")}),
+    ],
+)
+def test_a_source_that_cannot_grade_is_refused_by_field(field: str, change: dict[str, Any]) -> None:
+    assert list(validate("python", params(lines("1")) | change)) == [field]
