@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from datasets.evaluate import graders, report
 from datasets.evaluate.comparison import Column
 from datasets.evaluate.comparison_match import Item, Items, Shared, targets_in
-from datasets.evaluate.tally import OVERALL, Verdicts
+from datasets.evaluate.tally import OVERALL, Verdicts, settle
 from datasets.models import Result
 
 NONE, UNGRADED, FAILED, PASSED = 0, 1, 2, 3  # what a column says of an item
@@ -68,21 +68,6 @@ def counted(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
         found = _count(columns, shared)
         cache.set(key, found, KEPT)
     return found
-
-
-def settle(said: Sequence[Verdict]) -> Verdict:
-    """One verdict on an item from those on each of its answers.
-
-    The score is their mean, and the item passes where more of them passed than failed. What was not graded
-    does not count, unless nothing was.
-    """
-    if len(said) == 1:
-        return said[0]
-    graded = [passed for _, passed, _ in said if passed is not None]
-    if not graded:
-        return said[0]
-    scores = [score for score, passed, _ in said if score is not None and passed is not None]
-    return (sum(scores) / len(scores) if scores else None), 2 * sum(graded) > len(graded), ""
 
 
 def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:

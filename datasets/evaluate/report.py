@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from datasets.evaluate.statistics import Interval, holm, mcnemar, paired_difference, wilson
+from datasets.evaluate.report_cells import UNIT, Bar, Cell
+from datasets.evaluate.report_preferences import Preference
+from datasets.evaluate.report_words import SIGNIFICANT, chance, signed
+from datasets.evaluate.statistics import Interval, holm, mcnemar, paired_difference
 
-SIGNIFICANT = 0.05
+__all__ = ["Bar", "Cell", "Difference", "Judged", "Report", "Shift", "chance", "read", "signed"]
 UNSENDABLE = "unsendable"
 ERROR_KINDS = {
     "throttled": "Too many requests",
@@ -20,82 +23,6 @@ ERROR_KINDS = {
     "conflict": "Conflict",
     "unexpected": "Unexpected",
 }
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One column of a distribution, in the units of its drawing."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One target under one grader."""
-
-    target: str
-    label: str
-    passed: int
-    failed: int
-    ungraded: int
-    mean: float | None
-    bins: Sequence[int]
-
-    @property
-    def judged(self) -> int:
-        return self.passed + self.failed
-
-    @property
-    def rate(self) -> float | None:
-        return self.passed / self.judged if self.judged else None
-
-    @property
-    def interval(self) -> Interval | None:
-        return wilson(self.passed, self.judged)
-
-    @property
-    def whisker(self) -> dict[str, float] | None:
-        """The rate and its interval on a line of 100 units."""
-        interval, rate = self.interval, self.rate
-        if interval is None or rate is None:
-            return None
-        low, high = 100 * interval.low, 100 * interval.high
-        return {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "rate": round(100 * rate, 2)}
-
-    @property
-    def parts(self) -> list[dict[str, Any]]:
-        """Passed, failed and ungraded as parts of a bar of 100 units."""
-        total = self.judged + self.ungraded
-        made, at = [], 0.0
-        for name, n in (("passed", self.passed), ("failed", self.failed), ("ungraded", self.ungraded)):
-            if n:
-                width = 100 * n / total
-                made.append({"name": name, "n": n, "x": round(at, 3), "width": round(width, 3)})
-                at += width
-        return made
-
-    @property
-    def bars(self) -> list[Bar]:
-        """The distribution of scores, 200 units wide and 48 high."""
-        most = max(self.bins, default=0)
-        if not most:
-            return []
-        width = 200 / len(self.bins)
-        return [
-            Bar(
-                x=round(place * width + 0.5, 2),
-                y=round(48 - 48 * n / most, 2),
-                width=round(width - 1, 2),
-                height=round(48 * n / most, 2),
-                label=f"{place / len(self.bins):.2f} to {(place + 1) / len(self.bins):.2f}: {n:,}",
-            )
-            for place, n in enumerate(self.bins)
-            if n
-        ]
 
 
 @dataclass(frozen=True)
@@ -190,6 +117,18 @@ class Judged:
     differences: tuple[Difference, ...]
     threshold: float | None = None
     explained: str = ""
+    span: tuple[float, float] = UNIT
+    preferences: tuple[Preference, ...] = ()
+
+    @property
+    def is_preference(self) -> bool:
+        """Whether it compares with the first target, and says nothing of one alone."""
+        return bool(self.preferences)
+
+    @property
+    def changed(self) -> list[Cell]:
+        """The targets whose items were judged more than once."""
+        return [cell for cell in self.cells if cell.repeated]
 
     @property
     def has_scores(self) -> bool:
@@ -198,7 +137,8 @@ class Judged:
 
     @property
     def threshold_x(self) -> float:
-        return round(200 * (self.threshold or 0), 2)
+        low, high = self.span
+        return round(200 * ((self.threshold or 0) - low) / (high - low), 2) if high > low else 0.0
 
 
 @dataclass(frozen=True)
@@ -210,16 +150,30 @@ class Report:
     targets: tuple[Mapping[str, Any], ...]
     graders: tuple[Judged, ...]
     ungraded: tuple[Mapping[str, Any], ...]
+    judges: tuple[Mapping[str, Any], ...] = ()
+    repetitions: int = 1
+
+    @property
+    def rated(self) -> list[Judged]:
+        """The graders that say of each target whether it passes."""
+        return [judged for judged in self.graders if not judged.is_preference]
+
+    @property
+    def preferred(self) -> list[Judged]:
+        """The judges that compare each target with the first one."""
+        return [judged for judged in self.graders if judged.is_preference]
 
     @property
     def chief(self) -> Judged | None:
         """What the headline speaks of: all graders together if there are several."""
-        return self.graders[-1] if self.graders else None
+        found = self.rated or self.graders
+        return found[-1] if found else None
 
     @property
     def is_corrected(self) -> bool:
         """Whether p-values of several graders stand beside each other."""
-        return any(one.corrected is not None for judged in self.graders for one in judged.differences)
+        single = [judged.differences or judged.preferences for judged in self.graders]
+        return any(each and each[0].corrected is not None for each in single)
 
     @property
     def fresh(self) -> list[Mapping[str, Any]]:
@@ -228,7 +182,7 @@ class Report:
     @property
     def failed_calls(self) -> int:
         """Calls that may succeed when they are made again; what cannot be sent is not among them."""
-        errors = (error for target in self.fresh for error in target["errors"])
+        errors = (error for asked in (*self.fresh, *self.judges) for error in asked["errors"])
         return sum(int(error["n"]) for error in errors if error["kind"] != UNSENDABLE)
 
     @property
@@ -237,6 +191,8 @@ class Report:
         chief = self.chief
         if chief is None or not any(cell.judged for cell in chief.cells):
             return "Nothing could be judged."
+        if chief.is_preference:
+            return " ".join(each.in_words for each in chief.preferences if each.items)
         where = "every grader" if chief.id == 0 else f"“{chief.name}”"
         compared = [difference for difference in chief.differences if difference.items]
         if compared:
@@ -249,6 +205,8 @@ def read(summary: Mapping[str, Any], graders: Mapping[int, Mapping[str, Any]]) -
     """The report of a saved summary. `graders` has, by id, what each one's `threshold` and definition are."""
     labels = {target["key"]: target["label"] for target in summary.get("targets", ())}
     return Report(
+        repetitions=summary.get("repetitions", 1),
+        judges=tuple({**judge, "errors": _errors(judge)} for judge in summary.get("judges", ())),
         items=summary.get("items", 0),
         left_out=summary.get("left_out", 0),
         targets=tuple({**target, "errors": _errors(target)} for target in summary.get("targets", ())),
@@ -264,31 +222,21 @@ def _corrected(graders: Sequence[Judged]) -> tuple[Judged, ...]:
     single = [judged for judged in graders if judged.id]
     if len(single) < 2:
         return tuple(graders)
-    columns = zip(*(judged.differences for judged in single), strict=True)
-    ps = [holm([difference.p for difference in column]) for column in columns]
+    columns = zip(*(judged.differences or judged.preferences for judged in single), strict=True)
+    ps = [holm([each.p for each in column]) for column in columns]
     made = {
         judged.id: replace(
             judged,
             differences=tuple(
-                replace(difference, corrected=ps[target][place])
-                for target, difference in enumerate(judged.differences)
+                replace(each, corrected=ps[at][place]) for at, each in enumerate(judged.differences)
+            ),
+            preferences=tuple(
+                replace(each, corrected=ps[at][place]) for at, each in enumerate(judged.preferences)
             ),
         )
         for place, judged in enumerate(single)
     }
     return tuple(made.get(judged.id, judged) for judged in graders)
-
-
-def chance(p: float) -> str:
-    """A p-value as a report says it."""
-    said = "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
-    return f"p {said}".replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def signed(number: float, decimals: int = 1) -> str:
-    """A number with so many decimals and its sign, as print writes it."""
-    text = f"{abs(number):.{decimals}f}"
-    return text if not float(text) else f"{'+' if number > 0 else '−'}{text}"  # noqa: RUF001  # a minus sign is meant
 
 
 def _errors(target: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -299,6 +247,7 @@ def _errors(target: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _judged(entry: Mapping[str, Any], labels: Mapping[str, str], grader: Mapping[str, Any]) -> Judged:
+    low, high = entry.get("span") or UNIT
     return Judged(
         id=entry["id"],
         name=entry["name"],
@@ -311,6 +260,9 @@ def _judged(entry: Mapping[str, Any], labels: Mapping[str, str], grader: Mapping
                 ungraded=cell["ungraded"],
                 mean=cell["mean"],
                 bins=tuple(cell["bins"]),
+                span=(low, high),
+                repeated=cell.get("repeated", 0),
+                changed=cell.get("changed", 0),
             )
             for cell in entry["cells"]
         ),
@@ -327,6 +279,18 @@ def _judged(entry: Mapping[str, Any], labels: Mapping[str, str], grader: Mapping
         ),
         threshold=grader.get("threshold"),
         explained=grader.get("explained", ""),
+        span=(low, high),
+        preferences=tuple(
+            Preference(
+                first=labels.get(pair["first"], pair["first"]),
+                second=labels.get(pair["second"], pair["second"]),
+                wins=pair["wins"],
+                ties=pair["ties"],
+                losses=pair["losses"],
+                ungraded=pair["ungraded"],
+            )
+            for pair in entry.get("preferences", ())
+        ),
     )
 
 
