@@ -4,12 +4,12 @@ from django.urls import path
 
 from datasets.views import library, library_carry, library_evaluations
 
-_ON = "graders/on/<slug:connection>/"
-_ONE = "graders/<int:pk>/"
+_ON = "evaluations/library/on/<slug:connection>/"
+_ONE = "evaluations/library/<int:pk>/"
 _EVALUATION = "evaluations/<int:pk>/graders/"
 
 urlpatterns = [
-    path("graders/", library.index, name="libraries"),
+    path("evaluations/library/", library.index, name="libraries"),
     path(_ON, library.of_connection, name="library"),
     path(f"{_ON}import/", library_carry.bring, name="library_import"),
     path(f"{_ON}export/", library_carry.hand_out, name="library_export"),

@@ -95,6 +95,8 @@ def _graders(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             )
         if valid and forms:
             setup.set_graders(evaluation, [form.grader() for form in forms])
+            if "library" in request.POST:
+                return redirect("datasets:library_take", evaluation.pk)
             if "try" not in request.POST:
                 setup.finish(evaluation, "graders")
                 return redirect("datasets:evaluate", evaluation.pk, "review")

@@ -111,6 +111,7 @@ def _versions(user: Any) -> Any:
 def _offered(evaluation: Evaluation, user: Any) -> list[dict[str, Any]]:
     """The libraries of the evaluation's own connections first."""
     own = set(evaluation.connections.values_list("pk", flat=True))
+    there = set(evaluation.graders.exclude(taken_from=None).values_list("taken_from__grader", flat=True))
     versions = _versions(user).select_related("grader__connection").order_by("grader__name")[:SHOWN]
     by_connection: dict[Connection, list[dict[str, Any]]] = {}
     for version in versions:
@@ -118,6 +119,7 @@ def _offered(evaluation: Evaluation, user: Any) -> list[dict[str, Any]]:
             "version": version,
             "described": library_shown.described(version),
             "refused": library.why_not(version, evaluation, user),
+            "there": version.grader_id in there,
         }
         by_connection.setdefault(version.grader.connection, []).append(entry)
     ordered = sorted(by_connection.items(), key=lambda each: (each[0].pk not in own, str(each[0]).casefold()))

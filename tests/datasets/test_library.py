@@ -226,6 +226,24 @@ def test_an_evaluation_takes_copies_and_is_told_of_newer_ones(
     assert draft.graders.filter(params=LIKE).exists()
 
 
+def test_the_wizard_keeps_what_was_typed_and_leads_to_the_library(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, draft, first = client_of(builder), evaluation(home, builder), kept(home)
+    told = {"key": "stored", "kind": "stored", "label": "Stored answers"}
+    steps = ["data", "reference", "targets"]
+    Evaluation.objects.filter(pk=draft.pk).update(setup={"steps": steps, "targets": [told]})
+    step = reverse("datasets:evaluate", args=[draft.pk, "graders"])
+    typed = {"g0-kind": "string_check", "g0-name": "Mine", **{f"g0-{name}": LIKE[name] for name in LIKE}}
+    answer = client.post(step, typed | {"library": "1"})
+    assert answer["Location"] == reverse("datasets:library_take", args=[draft.pk])
+    answer = client.post(answer["Location"], {"version": first.pk})
+    page = client.get(answer["Location"]).content.decode()
+    assert 'value="Mine"' in page
+    assert 'value="Contains"' in page
+    assert list(draft.graders.values_list("name", "taken_from")) == [("Mine", None), ("Contains", first.pk)]
+
+
 def test_what_an_evaluation_cannot_take_says_why(builder: User, client_of: SignIn, home: Connection) -> None:
     first = kept(home)
     bare = evaluation(home, builder, reference="")
