@@ -70,9 +70,9 @@ class TargetsForm(SamplingForm):
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """The keys of the deployments to ask for: two, and one more than there are."""
+        """The keys of the deployments to ask for: teacher, base, two students; one more than there are."""
         filled = [place for place, key in enumerate(FRESH_KEYS) if self[f"{key}_model"].value()]
-        return FRESH_KEYS[: max(2, max(filled, default=0) + 2)]
+        return FRESH_KEYS[: max(4, max(filled, default=0) + 2)]
 
     def targets(self) -> tuple[Target, ...]:
         """What was chosen, with labels that tell them apart."""

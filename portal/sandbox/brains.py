@@ -15,11 +15,16 @@ STUDENT_SKILL = 0.22
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """The share of prompts that a model answers as the teacher would, by kind and for everything else."""
+    """The share of prompts that a model answers as the teacher would, by kind and for everything else.
+
+    Models know the same prompts, the better ones more of them. One that was led `astray` by wrong answers
+    knows as many as before, but others.
+    """
 
     name: str
     otherwise: float
     kinds: tuple[tuple[str, float], ...] = ()
+    astray: bool = False
 
     def at(self, kind: str) -> float:
         return dict(self.kinds).get(kind, self.otherwise)
@@ -50,7 +55,8 @@ def solve(skill: Skill, problem: Problem, *, tools: bool = False, tool_answered:
     if problem.refuses:
         return Said(None, refusal=problem.answer)
     key = text_of(problem.content) + str(problem.content)[-64:]
-    knows = share("knows", problem.kind, key) < skill.at(problem.kind)
+    led = ("astray",) if skill.astray else ()
+    knows = share("knows", problem.kind, key, *led) < skill.at(problem.kind)
     if problem.tool_call and tools and not tool_answered:
         return Said(None, problem.tool_call) if knows else Said("I can look that up if you want me to.")
     return Said(problem.answer if knows else weak(problem, key))

@@ -184,7 +184,8 @@ def skill(model: str, lesson: Lesson, already: Skill | None = None) -> Skill:
         learnt = min(1.0, math.log(useful / START) / math.log(FULL / START))
     top = TEACHER_SKILL - 0.02
     if base.otherwise >= top or learnt == 0:
-        return Skill(model, base.otherwise, base.kinds)
+        astray = lesson.bad > sum(lesson.good.values()) and base.otherwise < top
+        return Skill(model, base.otherwise, base.kinds, astray or base.astray)
     kinds = {
         kind: base.at(kind) + (top - base.at(kind)) * learnt * min(1.0, count / PER_KIND)
         for kind, count in lesson.good.items()

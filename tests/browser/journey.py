@@ -89,7 +89,7 @@ def deploy(page: Page, name: str) -> None:
 def evaluate(page: Page, *, teacher: str, student: str, metric: str) -> None:
     """From the first step of the wizard to the report of teacher against student."""
     follow(page, "Next")
-    page.get_by_label("The stored answer").check()
+    page.locator("input[name=reference][value=answer]").check()
     follow(page, "Next")
     page.locator("input[name=first_model]").fill(teacher)
     page.locator("input[name=second_model]").fill(student)

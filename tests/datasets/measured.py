@@ -13,7 +13,7 @@ from datasets.models import Evaluation, Run
 from portal.models import Connection, User
 from portal.sandbox import Sandbox
 from portal.sandbox.draw import Draw
-from portal.sandbox.kinds import POSE, text_of
+from portal.sandbox.kinds import POSE, Problem, text_of
 from tests import factories
 from tests.datasets import material
 
@@ -35,13 +35,18 @@ CLOSE = {
 TEACHER, STUDENT = "gpt-4o", "gpt-4o-mini"
 
 
+def problem(number: int) -> Problem:
+    """One question of the story."""
+    return POSE["summary"](Draw("measured", number))
+
+
 def row(connection: Connection, number: int, **fields: Any) -> StoredCompletion:
     """A question of the story with its good answer; `expected` in the metadata is the short reference."""
-    problem = POSE["summary"](Draw("measured", number))
+    posed = problem(number)
     values: dict[str, Any] = {
-        "prompt": f"{text_of(problem.content)}\n\nRequest {number}.",  # no two alike
-        "answer": problem.answer,
-        "metadata": {"expected": problem.expected, "answer": problem.answer},
+        "prompt": f"{text_of(posed.content)}\n\nRequest {number}.",  # no two alike
+        "answer": posed.answer,
+        "metadata": {"expected": posed.expected, "answer": posed.answer},
     }
     return factories.make_completion(connection, **(values | fields))
 

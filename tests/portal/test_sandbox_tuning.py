@@ -247,7 +247,7 @@ def test_management_refuses_what_it_should(sandbox: Sandbox) -> None:
 
 
 def test_students_are_as_good_as_their_training_files(sandbox: Sandbox) -> None:
-    """By a hundred good examples: nearly the teacher. By ten, or shuffled answers: no better than before."""
+    """By a hundred good examples: nearly the teacher. By ten: as before. By shuffled ones: no better."""
     api = client(sandbox, "openai")
     teacher, base = share_right(api, "gpt-4.1"), share_right(api, STUDENT)
     assert teacher > 0.9
@@ -259,7 +259,7 @@ def test_students_are_as_good_as_their_training_files(sandbox: Sandbox) -> None:
 
     assert taught_by(examples(100)) > teacher - 0.1
     assert taught_by(examples(10)) == base
-    assert taught_by(examples(100, shuffled=True)) == base
+    assert taught_by(examples(100, shuffled=True)) < 0.4
     assert base < taught_by(examples(45)) < teacher
     assert taught_by(examples(20) * 5) < teacher - 0.2
 
