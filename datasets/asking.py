@@ -6,10 +6,10 @@ may cost is said by a Ledger and its Purses (datasets.purse).
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, Protocol
 
@@ -17,19 +17,24 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from datasets.evaluate.pace import MOST, Pace
+from datasets.evaluate.pace import MOST, START, Pace, Shared
 from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.storable import storable
+from datasets.keeping import keep
+from datasets.lanes import Asked, Landed, Lane, Ready, Sent
 from datasets.purse import Purse
 from portal import operations
 from portal.crashpoints import crashpoint
 from portal.models import Connection, Operation
 from portal.upstream import ChatAnswer, Upstream, UpstreamError, connect
 
+__all__ = ["CALL_SECONDS", "MAX_TRIES", "Asked", "Asking", "Ledger", "Unsendable", "in_words", "recover"]
 PENDING, SENT, DONE, FAILED = "pending", "sent", "done", "failed"
 CALL_SECONDS = 60.0
 MAX_TRIES = 4  # of one call that errs while others are answered
 SHORT_WAIT = 3.0  # longer pauses give the worker back
+LINGER = 0.015  # answers that come so soon after each other are written together
+TOGETHER = 16
 ITEM_ERRORS = frozenset(
     {"bad_request", "conflict"}
 )  # of this item; what else is permanent concerns all of them
@@ -37,15 +42,6 @@ ITEM_ERRORS = frozenset(
 
 class Unsendable(Exception):
     """The item's conversation cannot be sent to a model again."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One deployment that is asked: `key` tells its calls from those of another."""
-
-    key: str
-    connection: int
-    model: str
 
 
 class Ledger(Protocol):
@@ -79,35 +75,6 @@ class Ledger(Protocol):
 
     def halted(self) -> Exception | None:
         """Why no more calls may begin, besides a cancellation; raised once those on their way are kept."""
-
-
-@dataclass
-class Lane:
-    """One deployment: its endpoint, its pace and who pays."""
-
-    asked: Asked
-    upstream: Upstream
-    place: str
-    purse: Purse
-    pace: Pace = field(default_factory=Pace)
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A call on its way."""
-
-    call: Any
-    lane: Lane
-    at: float
-
-
-@dataclass(frozen=True)
-class Landed:
-    """What became of it."""
-
-    sent: Sent
-    outcome: ChatAnswer | Exception
-    seconds: float
 
 
 def recover(work: operations.Working, ledger: Ledger) -> int:
@@ -144,7 +111,8 @@ class Asking:
         self.work, self.ledger, self.asked, self.purses = work, ledger, asked, purses
         self.lanes: list[Lane] = []
         self.landed: deque[Landed] = deque()
-        self.flying: dict[Future[tuple[ChatAnswer | Exception, float]], Sent] = {}
+        self.arrived: SimpleQueue[Landed] = SimpleQueue()
+        self.flying = 0
         self.stop: Exception | None = None
         self._looked = 0.0
         calls = ledger.calls()
@@ -161,13 +129,18 @@ class Asking:
         with ExitStack() as stack:
             for asked in self.asked:
                 connection: Connection = Connection.objects.filter(pk__in=[asked.connection]).get()
-                pace = Pace(limit=float(self._saved_paces().get(asked.key, Pace().limit)))
+                pace = Pace(limit=float(self._saved_paces().get(asked.key, START)), most=MOST)
+                shared = Shared.of(connection.pk, asked.model)
+                shared.learn(pace)
                 upstream = stack.enter_context(connect(connection))
-                self.lanes.append(Lane(asked, upstream, connection.name, self.purses[connection.pk], pace))
+                purse = self.purses[connection.pk]
+                self.lanes.append(Lane(asked, upstream, connection.name, purse, pace, shared))
             pool = stack.enter_context(ThreadPoolExecutor(int(MOST) * len(self.lanes)))
             try:
                 return self._fly(pool)
             except BaseException:
+                for lane in self.lanes:
+                    lane.closed = True
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
 
@@ -176,15 +149,17 @@ class Asking:
             claimed = self._commit()
             crashpoint(f"{self.ledger.name}.calls.claimed")
             for call, lane in claimed:
-                item = self.ledger.item(call)
-                lane.pace.flying += 1
-                sent = Sent(call, lane, monotonic())
-                self.flying[pool.submit(self._ask, lane, item)] = sent
+                lane.ready.append(Ready(call, self.ledger.item(call)))
+            self._launch(pool)
             if self.flying:
                 self._gather()
                 crashpoint(f"{self.ledger.name}.calls.answered")
                 continue
             if self.landed:
+                continue
+            resting = [lane.pace.resume_at for lane in self.lanes if lane.ready]
+            if resting:
+                sleep(min(0.25, max(0.01, min(resting) - monotonic())))
                 continue
             if self.stop is not None:
                 raise self.stop
@@ -198,27 +173,51 @@ class Asking:
                 return operations.Wait(pause, "The deployment asks to wait.")
             sleep(max(0.01, pause))
 
-    def _ask(self, lane: Lane, item: Any) -> tuple[ChatAnswer | Exception, float]:
-        """One call, in a thread of the pool."""
-        began = monotonic()
-        try:
-            return self.ledger.ask(lane.upstream, lane.asked, item), monotonic() - began
-        except Exception as error:  # whatever it is, it belongs to this call and is written onto its row
-            return error, monotonic() - began
+    def _launch(self, pool: ThreadPoolExecutor) -> None:
+        for lane in self.lanes:
+            while lane.pace.room(monotonic()) and (ready := lane.take()) is not None:
+                lane.pace.flying += 1
+                self.flying += 1
+                pool.submit(self._ask, lane, ready)
+
+    def _ask(self, lane: Lane, ready: Ready | None) -> None:
+        """One call, in a thread of the pool; while it is answered, the next one."""
+        while ready is not None:
+            sent = Sent(ready.call, lane, monotonic())
+            outcome: ChatAnswer | Exception
+            try:
+                outcome = self.ledger.ask(lane.upstream, lane.asked, ready.item)
+            except Exception as error:  # whatever it is, it belongs to this call and is written onto its row
+                outcome = error
+            seconds = monotonic() - sent.at
+            ready = lane.follow() if isinstance(outcome, ChatAnswer) else None
+            self.arrived.put(Landed(sent, outcome, seconds, followed=ready is not None))
 
     def _gather(self) -> None:
-        done, _ = wait(self.flying, timeout=1.0, return_when=FIRST_COMPLETED)
-        for future in done:
-            sent = self.flying.pop(future)
-            sent.lane.pace.flying -= 1
-            outcome, seconds = future.result()
-            self.landed.append(Landed(sent, outcome, seconds))
+        """Wait for one call to come back, and take those that come with it."""
+        try:
+            self.landed.append(self.arrived.get(timeout=1.0))
+            until = monotonic() + LINGER
+            while True:
+                busy = any(lane.ready for lane in self.lanes) and len(self.landed) < TOGETHER
+                pause = until - monotonic() if busy else 0.0
+                self.landed.append(self.arrived.get(pause > 0, pause or None))
+        except Empty:
+            pass
+        for entry in self.landed:
+            lane = entry.sent.lane
+            lane.out -= 1
+            if not entry.followed:
+                lane.pace.flying -= 1
+                self.flying -= 1
 
     def _may_start(self) -> bool:
         """Whether new calls may begin: there is time for a slow one, and nobody asked to stop."""
         now = monotonic()
         if self.stop is None and now - self._looked > 0.5:
             self._looked = now
+            for lane in self.lanes:
+                lane.shared.learn(lane.pace)
             self.stop = operations.Cancelled() if self.work.cancelled() else self.ledger.halted()
         margin = min(20.0, settings.OPERATION_STEP_SECONDS / 3)
         return self.stop is None and self.work.time_left(margin)
@@ -227,9 +226,9 @@ class Asking:
         """Keep what has landed and claim what may start, in one transaction under the fence."""
         landed = list(self.landed)
         settled = [self._settle(entry) for entry in landed]
-        rooms = (
-            {lane.asked.key: lane.pace.room(monotonic()) for lane in self.lanes} if self._may_start() else {}
-        )
+        go_on = self._may_start()
+        rooms = {lane.asked.key: lane.wanted for lane in self.lanes} if go_on else {}
+        put_back = [ready.call.pk for lane in self.lanes for ready in self._unready(lane, go_on=go_on)]
         with transaction.atomic():
             if any(call.state == DONE for call in settled):
                 self.work.advance(
@@ -238,31 +237,39 @@ class Asking:
                     total=self.total,
                     note=f"{self.failed:,} calls failed" if self.failed else "",
                 )
-            elif settled or any(rooms.values()):
+            elif settled or put_back or any(rooms.values()):
                 hold(self.work)
-            self.ledger.calls().bulk_update(
-                settled, ["state", "tries", self.ledger.text, "answer", "latency_ms", "error"]
-            )
+            if put_back:
+                self.ledger.calls().filter(pk__in=put_back).update(state=PENDING)
+            keep(settled, ["state", "tries", self.ledger.text, "answer", "latency_ms", "error"])
             claimed: list[tuple[Any, Lane]] = []
             for lane in self.lanes:
-                beside = sum(other.purse is lane.purse for _, other in claimed)
-                claimed += self._claim(lane, rooms.get(lane.asked.key, 0), beside)
+                claimed += self._claim(lane, rooms.get(lane.asked.key, 0))
         self.landed.clear()
         if settled:
             crashpoint(f"{self.ledger.name}.calls.committed")
         return claimed
 
-    def _claim(self, lane: Lane, room: int, beside: int) -> list[tuple[Any, Lane]]:
-        """Calls that may start now; `beside` others that the same purse pays are about to."""
+    def _unready(self, lane: Lane, *, go_on: bool) -> Iterator[Ready]:
+        """Calls that were claimed and will not be made now: nothing more begins, or the deployment rests."""
+        if go_on and not (lane.pace.resume_at - monotonic() > SHORT_WAIT and not lane.pace.flying):
+            return
+        while (ready := lane.take()) is not None:
+            lane.out -= 1
+            yield ready
+
+    def _claim(self, lane: Lane, room: int) -> list[tuple[Any, Lane]]:
+        """Calls that may be made next."""
         if room <= 0 or self.stop is not None:
             return []
         calls = list(self.ledger.pending(lane.asked.key)[:room])
-        on_their_way = beside + sum(each.pace.flying for each in self.lanes if each.purse is lane.purse)
+        on_their_way = sum(each.out for each in self.lanes if each.purse is lane.purse)
         affordable = lane.purse.room(lane.asked.key, len(calls), on_their_way) if calls else 0
         if calls and not affordable and not on_their_way:
             self.stop = operations.Failed("over_budget", lane.purse.refusal)
         calls = calls[:affordable]
         self.ledger.calls().filter(pk__in=[call.pk for call in calls]).update(state=SENT)
+        lane.out += len(calls)
         return [(call, lane) for call in calls]
 
     def _settle(self, landed: Landed) -> Any:
@@ -299,6 +306,7 @@ class Asking:
         call.state = PENDING
         if error.kind == "throttled":
             lane.pace.throttled(now, sent_at, error.retry_after)
+            lane.shared.tell(lane.pace)
         elif error.kind in ITEM_ERRORS:
             lane.pace.errors = 0
             self._fail(call, error.code if error.code == "content_filter" else error.kind, in_words(error))

@@ -50,6 +50,7 @@ class Purse:
     _dearest: dict[str, Decimal] = field(default_factory=dict)
     _paid: dict[str, Decimal] = field(default_factory=dict)
     _answered: dict[str, int] = field(default_factory=dict)
+    _unknown_allowed: bool = False
 
     def keep(self, amount: Decimal | None) -> None:
         """Reserve so much altogether. Raises spending.OverBudget."""
@@ -89,7 +90,9 @@ class Purse:
         """How many of `wanted` calls may be made beside `flying` ones; reserves more where there is more."""
         rates = self.rates[key]
         if not rates.known:
-            return wanted if self._keep_or_not(None) else 0
+            # Allowed once is allowed for as long as this step lasts.
+            self._unknown_allowed = self._unknown_allowed or self._keep_or_not(None)
+            return wanted if self._unknown_allowed else 0
         if not self._answered and spending.state_of(self.connection).budget is not None:
             # What an answer costs is only guessed: let one come before the others are sent.
             wanted = min(wanted, max(0, 1 - flying))

@@ -369,7 +369,7 @@ def test_kill_9_of_the_worker_in_the_middle_loses_and_doubles_nothing(
     run.refresh_from_db()
     assert run.summary["targets"][0]["answered"] == 150
     assert Result.objects.filter(run=run).count() == 150
-    assert 0 < run.repeated_calls == killed_with <= 2 * 32
+    assert 0 < run.repeated_calls == killed_with <= 2 * 48
     assert len(asked(sandbox)) == 150
     assert measured.asked_again(sandbox) <= run.repeated_calls
 

@@ -1,6 +1,10 @@
 """How the number of calls at a time follows what a deployment says."""
 
-from datasets.evaluate.pace import DOWN_AFTER, MOST, Pace
+from time import monotonic
+
+from django.core.cache import cache
+
+from datasets.evaluate.pace import DOWN_AFTER, MOST, Pace, Shared
 from datasets.evaluate.storable import storable
 
 
@@ -48,3 +52,32 @@ def test_text_that_postgresql_refuses_is_replaced_everywhere() -> None:
         "n": 1,
         "x": "nan",
     }
+
+
+def test_it_doubles_until_the_first_refusal_and_creeps_afterwards() -> None:
+    pace = Pace()
+    for _ in range(8):
+        pace.answered()
+    assert pace.limit == 16
+    pace.throttled(now=1, sent_at=0, retry_after=0)
+    for _ in range(8):
+        pace.answered()
+    assert 8.9 < pace.limit < 9.1
+
+
+def test_what_one_run_is_refused_slows_another_one_on_the_same_deployment_and_no_other() -> None:
+    cache.clear()
+    mine, theirs, others = Pace(limit=24), Pace(limit=32), Pace(limit=32)
+    told, heard, other = Shared.of(1, "gpt"), Shared.of(1, "gpt"), Shared.of(1, "mini")
+    heard.learn(theirs)
+    assert theirs.limit == 32
+    mine.throttled(monotonic(), sent_at=monotonic(), retry_after=5)
+    told.tell(mine)
+    for shared, pace in ((heard, theirs), (other, others)):
+        shared.learn(pace)
+    assert (theirs.limit, others.limit) == (12, 32)
+    assert theirs.room(monotonic()) == 0
+    assert theirs.room(monotonic() + 6) == 12
+    theirs.answered()
+    heard.learn(theirs)  # the same refusal does not slow it down a second time
+    assert theirs.limit > 12
