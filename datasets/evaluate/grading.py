@@ -9,7 +9,7 @@ from datasets.evaluate import judging, samples
 from datasets.evaluate.graders import Verdict, grade
 from datasets.evaluate.items import Items
 from datasets.evaluate.judges import Judge, is_judged, judges_of
-from datasets.evaluate.python_graders import Boxes
+from datasets.evaluate.python_graders import Boxes, refusal
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.evaluate.thresholds import graders_of
@@ -25,6 +25,8 @@ Answered = tuple[int, str, int]  # example, target, repetition
 def grade_all(work: operations.Working, run: Run, targets: Sequence[Target]) -> bool:
     """Judge every answer that has no verdict yet; False when the step's time is up first."""
     graders = graders_of(run)
+    if off := refusal(graders):
+        raise operations.Failed("python_off", off)
     examples = run.evaluation.version.examples.filter(line__isnull=False).order_by("line")
     cursor = dict(work.operation.cursor)
     total = run.evaluation.version.rows

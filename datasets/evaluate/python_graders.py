@@ -1,7 +1,7 @@
 """The verdicts of Python graders: they come from boxes (datasets.evaluate.box), never from this process."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from django.conf import settings
@@ -10,7 +10,7 @@ from datasets.evaluate import box_trust
 from datasets.evaluate.box import Box, Limits, Stopped, Ungraded
 from datasets.evaluate.box_walls import Impossible
 from datasets.evaluate.graders import Verdict
-from datasets.evaluate.judges import parts_of
+from datasets.evaluate.judges import Defined, parts_of
 from datasets.models import Grader
 
 OPEN_AT_A_TIME = 6  # processes
@@ -26,6 +26,12 @@ def off_because() -> str:
     return (
         f"Python graders cannot be locked away on this machine, so they are off. {problem}" if problem else ""
     )
+
+
+def refusal(graders: Iterable[Defined]) -> str:
+    """Why these graders cannot judge here; empty if they can, or if none of them is Python."""
+    parts = (part for grader in graders for part in parts_of(grader.kind, grader.params))
+    return off_because() if any(part.kind == Grader.Kind.PYTHON for part in parts) else ""
 
 
 class Boxes:

@@ -19,6 +19,7 @@ from datasets.evaluate.calls import Calls, Paused
 from datasets.evaluate.grading import grade_all
 from datasets.evaluate.judgements import Judgements, calls_for
 from datasets.evaluate.judges import connections_of, judges_of
+from datasets.evaluate.python_graders import refusal
 from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.targets import Target, problem_of, read
 from datasets.models import Call, Evaluation, Example, Result, Run, Schedule
@@ -60,7 +61,7 @@ def start(
     held_to = goals.Goal.read(goal).as_dict()
     if not targets or not evaluation.graders.exists():
         raise Refused("A run needs something to measure and a grader.")
-    if problem := problem_of(evaluation.reference, targets):
+    if problem := problem_of(evaluation.reference, targets) or refusal(evaluation.graders.all()):
         raise Refused(problem)
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)

@@ -8,6 +8,7 @@ import pytest
 from django.core.checks import run_checks
 
 from datasets.evaluate import box_trust, python_graders
+from datasets.evaluate import run as runs
 from datasets.evaluate.box import Limits
 from datasets.evaluate.graders import ANSWER, validate
 from datasets.evaluate.python_graders import IN_A_ROW, TURNED_OFF, Boxes, off_because
@@ -15,7 +16,7 @@ from datasets.evaluate.targets import stored
 from datasets.models import Result, Run
 from portal.models import Connection, User
 from portal.sandbox import Sandbox
-from tests.datasets import boxes, measured
+from tests.datasets import boxes, material, measured
 from tests.datasets.boxes import source as lines
 from tests.datasets.measured import EQUAL, ran
 
@@ -84,6 +85,34 @@ def test_a_run_has_the_scores_that_the_source_gives(
         list(found.filter(grader__name=name).values_list("example", "passed")) for name in ("Same", "Equal")
     )
     assert same == equal  # the source that compares agrees with the grader that does
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_own_folder", "turned_on")
+def test_a_run_stops_where_they_are_off_and_goes_on_where_they_are_not(
+    builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection], settings: Any
+) -> None:
+    source = connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
+    grader = {"name": "Same", "kind": "python", "params": params(lines(SAME))}
+    made = measured.evaluation(builder, measured.rows(source, 2), reference="meta:answer", graders=[grader])
+    settings.PYTHON_GRADERS = False
+    with pytest.raises(runs.Refused, match="turned off"):
+        runs.start(made, [stored()], builder)
+    settings.PYTHON_GRADERS = True
+    run = runs.start(made, [stored()], builder)
+    settings.PYTHON_GRADERS = False  # on the machine of the worker
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.FAILED
+    assert run.operation is not None
+    assert run.operation.error_text == TURNED_OFF
+    assert not Result.objects.filter(run=run).exists()
+    settings.PYTHON_GRADERS = True
+    runs.retry_failed(run, builder)
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+    assert Result.objects.filter(run=run, passed=True).count() == 2
 
 
 @pytest.mark.usefixtures("turned_on")
