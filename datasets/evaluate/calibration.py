@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import floor
 from typing import Final
 
 from completions import agreement
@@ -96,7 +97,7 @@ def cuts_of(pairs: Sequence[Pair], threshold: float) -> list[Cut]:
     every = -(-len(between) // MOST_CUTS) or 1
     wanted = {*between[::every], threshold}
     if scores:
-        wanted.add(scores[0])
+        wanted.add(floor(100 * scores[0]) / 100)  # every answer passes
     return [Cut(cut, agreement_of(pairs, cut)) for cut in sorted(wanted)]
 
 

@@ -109,11 +109,17 @@ class Page:
 
 
 class Shown:
-    """The items that a person asked for, by a grader (0: all together) and what the columns say under it."""
+    """The items that a person asked for, by a grader (0: all together) and what the columns say under it.
 
-    def __init__(self, counted: Counted, columns: Sequence[Column], show: str, grader: int) -> None:
-        self._counted, self._columns, self._grader = counted, columns, grader
+    `against` is the place of the column that is looked at beside the baseline; 0: any of them.
+    """
+
+    def __init__(
+        self, counted: Counted, columns: Sequence[Column], show: str, grader: int = 0, against: int = 0
+    ) -> None:
+        self._counted, self._columns = counted, columns
         self._codes = counted.codes[:, :, grader]
+        self._beside = [against] if against else list(range(1, len(columns)))
         self._places = np.flatnonzero(self._mask(show))
         self._lines = counted.lines[self._places]
 
@@ -152,11 +158,12 @@ class Shown:
     def _mask(self, show: str) -> NDArray[np.bool_]:
         passed, failed = self._codes == PASSED, self._codes == FAILED
         if show == "regressions":
-            return np.asarray(passed[:, 0] & failed[:, 1:].any(axis=1))
+            return np.asarray(passed[:, 0] & failed[:, self._beside].any(axis=1))
         if show == "improvements":
-            return np.asarray(failed[:, 0] & passed[:, 1:].any(axis=1))
+            return np.asarray(failed[:, 0] & passed[:, self._beside].any(axis=1))
         if show == "disagreements":
-            return np.asarray(passed.any(axis=1) & failed.any(axis=1))
+            looked = [0, *self._beside]
+            return np.asarray(passed[:, looked].any(axis=1) & failed[:, looked].any(axis=1))
         return np.ones(len(self._codes), np.bool_)
 
     def _read(self, places: NDArray[Any]) -> list[Row]:

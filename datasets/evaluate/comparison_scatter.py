@@ -1,11 +1,12 @@
 """Quality against price or time as a picture: one mark for each column. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from math import floor, log10
 
 WIDTH, HEIGHT = 640, 300
 LEFT, RIGHT, TOP, BOTTOM = 52, 24, 14, 40
+NAME, LINE = 120, 15  # how wide and high a name is, about
 COLOURS = ("a", "b", "c", "d")
 
 
@@ -32,6 +33,7 @@ class Mark:
     top: float
     bottom: float
     at_end: bool  # its name stands to the left of it
+    shift: int = 4  # its name stands so far below its middle
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def draw(given: Sequence[Given], x_title: str, unit: str = "{}") -> Scatter:
     def up(rate: float) -> float:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (rate - low) / (high - low), 2)
 
-    marks = tuple(
+    marks = _apart(
         Mark(
             one.label,
             place + 1,
@@ -90,6 +92,19 @@ def draw(given: Sequence[Given], x_title: str, unit: str = "{}") -> Scatter:
         for n in range(steps + 1)
     )
     return Scatter(x_title, marks, xs, ys)
+
+
+def _apart(marks: Iterable[Mark]) -> tuple[Mark, ...]:
+    """The marks, with names that would stand in each other's way moved up or down."""
+    placed: list[Mark] = []
+    for mark in sorted(marks, key=lambda one: one.y):
+        shift = mark.shift
+        for other in placed:
+            near = abs(other.x - mark.x) < NAME and other.at_end == mark.at_end
+            if near and mark.y + shift - (other.y + other.shift) < LINE:
+                shift = round(other.y + other.shift + LINE - mark.y)
+        placed.append(replace(mark, shift=shift))
+    return tuple(sorted(placed, key=lambda one: one.number))
 
 
 def _ceiling(most: float) -> float:

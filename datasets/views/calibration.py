@@ -204,9 +204,9 @@ class Sight:
 
     @property
     def table_of_cuts(self) -> list[Cut]:
-        """Those that agree best, at most ten, in the order of the threshold."""
-        ranked = sorted(self.cuts, key=lambda cut: -(cut.agreement.percent or 0))
-        kept = {id(cut) for cut in ranked[:10]}
+        """Those that agree best, at most eight, in the order of the threshold."""
+        ranked = sorted(self.cuts, key=lambda cut: -(cut.agreement.kappa or 0))
+        kept = {id(cut) for cut in ranked[:8]}
         return [
             cut for cut in self.cuts if id(cut) in kept or cut == self.best or cut.threshold == self.threshold
         ]

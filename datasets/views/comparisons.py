@@ -102,6 +102,7 @@ class Sight:
         if self.show not in SHOWS:
             self.show = "regressions"
         self._grader = _number(request, "grader")
+        self._against = request.GET.get("against", "")
         self.after, self.before = _number(request, "after"), _number(request, "before")
         self.axis = request.GET.get("x", "price")
         self._path = request.path
@@ -175,6 +176,12 @@ class Sight:
         return self._grader if self._grader in known else 0
 
     @property
+    def against(self) -> int:
+        """The place of the column whose regressions and improvements are looked at; 0 for any."""
+        keys = [column.key for column in self.columns]
+        return keys.index(self._against) if self._against in keys else 0
+
+    @property
     def graders(self) -> list[tuple[int, str]]:
         named = [(one.number, one.name) for one in self.shared]
         return [(0, "All graders"), *named] if len(named) > 1 else [(0, name) for _, name in named]
@@ -185,7 +192,7 @@ class Sight:
 
     @cached_property
     def shown(self) -> Shown:
-        return Shown(self.counted, self.columns, self.show, self.grader)
+        return Shown(self.counted, self.columns, self.show, self.grader, self.against)
 
     @cached_property
     def page(self) -> Any:
@@ -238,6 +245,7 @@ class Sight:
             "baseline": self.baseline.key if self.can_compare and self.is_other_baseline else "",
             "show": "" if self.show == "regressions" else self.show,
             "grader": self.grader if self.can_compare else 0,
+            "against": self.columns[self.against].key if self.against else "",
             "x": "" if self.axis == "price" else self.axis,
         } | changes
         return "?" + urlencode({name: value for name, value in told.items() if value})
