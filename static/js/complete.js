@@ -116,7 +116,8 @@ document.addEventListener("click", (event) => {
 
 // The field keeps the caret when an option is clicked.
 document.addEventListener("mousedown", (event) => { if (event.target.closest?.(".suggest")) event.preventDefault(); });
-document.addEventListener("htmx:beforeSwap", () => { if (shown && !shown.input.closest("dialog")) close(); });
+// What comes in elsewhere, such as late counts, leaves the suggestions alone.
+document.addEventListener("htmx:beforeSwap", (event) => { if (shown && event.detail.target.contains(shown.input)) close(); });
 document.addEventListener("submit", close, true);
 
 // Before everything else that listens to these keys.

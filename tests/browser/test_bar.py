@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from portal.models import User
 from tests import factories
@@ -190,6 +190,33 @@ def test_the_editor_proposes_values_and_enter_shows_the_rows(pane: Page) -> None
     pane.keyboard.press("Enter")
     expect_total(pane, 8)
     assert q_of(pane) == "meta.category:docs"
+
+
+def test_a_count_that_comes_late_does_not_swallow_what_was_typed_meanwhile(pane: Page) -> None:
+    pane.get_by_role("link", name="Build the filter").click()
+    editor = pane.locator("#builder")
+    editor.get_by_label("Field").first.select_option("meta")
+    value = editor.get_by_label("Value")
+    expect(value).to_be_visible()
+    pane.route("**/completions/filter/", lambda route: None)
+    with pane.expect_request("**/completions/filter/"):
+        editor.get_by_label("Metadata key").fill("category")
+    value.fill("docs")
+    pane.unroute("**/completions/filter/")  # what was held goes on
+    expect(editor.locator("#outcome")).to_contain_text("8 completions")
+
+
+def test_suggestions_stay_while_counts_arrive(pane: Page) -> None:
+    held: list[Route] = []
+    pane.route("**/completions/facets/**", lambda route: held.append(route))
+    with pane.expect_request("**/completions/facets/**"):
+        pane.reload(wait_until="domcontentloaded")
+    pane.locator("#add").click()
+    expect(pane.locator("#add-suggestions")).to_be_visible()
+    with pane.expect_response("**/completions/facets/**"):
+        held.pop().continue_()
+    expect(pane.locator("#counts .facet").first).to_be_attached()
+    expect(pane.locator("#add-suggestions")).to_be_visible()
 
 
 def test_the_filter_works_without_script(visit: Visit, builder: User, rows: list[int]) -> None:
