@@ -39,27 +39,33 @@ def newest_of(grader: LibraryGrader) -> LibraryGraderVersion:
 
 def newest_by_id(grader_ids: Iterable[int]) -> dict[int, LibraryGraderVersion]:
     """The newest version of each of these graders."""
-    found: dict[int, LibraryGraderVersion] = {}
-    for version in LibraryGraderVersion.objects.filter(grader__in=set(grader_ids)).order_by("number"):
-        found[version.grader_id] = version
-    return found
+    versions = LibraryGraderVersion.objects.filter(grader=OuterRef("pk")).order_by("-number")
+    newest = LibraryGrader.objects.filter(pk__in=set(grader_ids)).annotate(
+        newest=Subquery(versions.values("pk")[:1])
+    )
+    found = LibraryGraderVersion.objects.filter(pk__in=newest.values("newest"))
+    return {version.grader_id: version for version in found}
 
 
 def problems_of(kind: str, params: Mapping[str, Any], user: Any) -> list[str]:
     """What keeps a grader out of the library, in words: it cannot grade, or asks whom this person may not."""
-    found = [
-        f"{field.replace('_', ' ')}: {problem}" if field else problem
-        for field, problem in grading.validate(kind, params).items()
-    ]
-    if not found and not may_ask(kind, params, user):
-        found.append("Choose a connection that you may ask for its judge.")
+    try:
+        found = [
+            f"{field.replace('_', ' ')}: {problem}" if field else problem
+            for field, problem in grading.validate(kind, params).items()
+        ]
+        if not found and not may_ask(kind, params, user):
+            found.append("Choose a connection that you may ask for its judge.")
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        # Graders are made by forms; here anybody's JSON stands in their place.
+        return ["Its fields are not of the form that a grader of this kind has."]
     return found
 
 
 def may_ask(kind: str, params: Mapping[str, Any], user: Any) -> bool:
     """Whether this person may ask everybody whom a grader asks."""
     asked = {part.params.get("connection") for part in parts_of(kind, params) if part.asks}
-    if not all(isinstance(pk, int) for pk in asked):
+    if not all(type(pk) is int for pk in asked):  # True is none
         return False
     mine = Connection.objects.actionable_by(user).with_endpoint().filter(pk__in=asked)
     return mine.count() == len(asked)
@@ -180,6 +186,22 @@ def take(
             for place, (version, name) in enumerate(zip(versions, names, strict=True))
         )
     return made
+
+
+def renew(grader: Grader, user: Any) -> LibraryGraderVersion:
+    """The newest version in place of the one that an evaluation took. Raises Refused."""
+    with transaction.atomic():
+        evaluation = Evaluation.objects.select_for_update().get(pk=grader.evaluation_id)
+        if evaluation.runs.exists():
+            raise Refused("It has run already: its graders stay as they are.")
+        if grader.taken_from is None:
+            raise Refused("It was not taken from a library.")
+        newest = newest_of(grader.taken_from.grader)
+        if reason := why_not(newest, evaluation, user):
+            raise Refused(reason)
+        changed = {"kind": newest.kind, "params": newest.params, "taken_from": newest}
+        Grader.objects.filter(pk=grader.pk).update(**changed)
+    return newest
 
 
 def why_not(version: LibraryGraderVersion, evaluation: Evaluation, user: Any) -> str:

@@ -7,6 +7,7 @@ from django import forms
 
 from datasets import library
 from datasets.evaluate import carry_reading
+from datasets.evaluate.storable import storable
 from datasets.models import Grader, LibraryGraderVersion
 from portal.models import Connection
 
@@ -53,7 +54,7 @@ class ChangeForm(forms.Form):
 
     def clean_params(self) -> dict[str, Any]:
         try:
-            params = json.loads(self.cleaned_data["params"], parse_constant=_no_number)
+            params = storable(json.loads(self.cleaned_data["params"], parse_constant=_no_number))
         except (ValueError, RecursionError) as problem:
             raise forms.ValidationError(f"This is no JSON: {str(problem)[:200]}") from None
         if not isinstance(params, dict):

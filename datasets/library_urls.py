@@ -21,5 +21,6 @@ urlpatterns = [
     path(f"{_ONE}export/", library_carry.hand_out_one, name="library_export_one"),
     path(f"{_EVALUATION}take/", library_evaluations.take, name="library_take"),
     path(f"{_EVALUATION}export/", library_carry.hand_out_evaluation, name="evaluation_graders_export"),
+    path(f"{_EVALUATION}<int:grader>/renew/", library_evaluations.renew, name="library_renew"),
     path(f"{_EVALUATION}<int:grader>/keep/", library_evaluations.keep, name="library_keep"),
 ]

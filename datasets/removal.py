@@ -1,10 +1,12 @@
-"""What of datasets and fine-tunes forbids the deletion of a connection; importing registers it."""
+"""What of this app forbids the deletion of a connection, and what goes with one; importing registers it."""
 
 from collections.abc import Iterator
 
-from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune, Relabel, Run
-from portal.deletion import blocks_connection_delete
+from datasets.models import DatasetVersion, Deployment, Evaluation, FineTune, LibraryGrader, Relabel, Run
+from portal.deletion import Part, before_connection_delete, blocks_connection_delete
 from portal.models import Connection
+
+AT_ONCE = 100
 
 
 @blocks_connection_delete
@@ -28,6 +30,22 @@ def what_still_needs_it(connection: Connection) -> Iterator[str]:
     deployments = Deployment.objects.filter(connection=connection).count()
     if deployments:
         yield f"{_count(deployments, 'deployment')} made on it; nobody could remove them from here any more."
+
+
+def _take_graders(connection: Connection) -> int:
+    """Some graders of its library with their versions; what evaluations took of them stays."""
+    some = list(LibraryGrader.objects.filter(connection=connection).values_list("pk", flat=True)[:AT_ONCE])
+    LibraryGrader.objects.filter(pk__in=some).delete()
+    return len(some)
+
+
+before_connection_delete(
+    Part(
+        "graders of its library",
+        lambda connection: LibraryGrader.objects.filter(connection=connection).count(),
+        _take_graders,
+    )
+)
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,6 +7,7 @@ from django import template
 from datasets.library import newest_by_id
 from datasets.models import Evaluation, LibraryGrader
 from portal.models import Connection
+from portal.permissions import may
 
 register = template.Library()
 
@@ -36,4 +37,10 @@ def library_of(context: template.Context, evaluation: Evaluation) -> dict[str, A
                 "keeps": keeps and (version is None or changed),
             }
         )
-    return {"evaluation": evaluation, "lines": lines}
+    renews = not evaluation.runs.exists() and may(Evaluation.objects, user, "act", evaluation)
+    return {
+        "evaluation": evaluation,
+        "lines": lines,
+        "renews": renews,
+        "csrf_token": context.get("csrf_token"),
+    }

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from datasets import library, library_shown
 from datasets.evaluate_forms import MAX_GRADERS
@@ -47,13 +47,26 @@ def take(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "datasets/library/take.html", context, status=422 if problem else 200)
 
 
+@require_POST
+def renew(request: HttpRequest, pk: int, grader: int) -> HttpResponse:
+    """The newest version of the library in place of the one that was taken, before the first run."""
+    evaluation: Evaluation = fetch(Evaluation.objects, request.user, "act", pk=pk)
+    found = _grader(evaluation, grader)
+    where = redirect("datasets:evaluation", evaluation.pk)
+    source = found.taken_from.grader_id if found.taken_from else None
+    fetch(LibraryGrader.objects, request.user, "read", pk=source)
+    try:
+        newest = library.renew(found, request.user)
+    except library.Refused as reason:
+        return toast(request, where, str(reason), "bad")
+    return toast(request, where, f"“{found.name}” is v{newest.number} of the library now.")
+
+
 @require_http_methods(["GET", "POST"])
 def keep(request: HttpRequest, pk: int, grader: int) -> HttpResponse:
     """Put a grader of an evaluation into a library: as a new one, or as the next version of one there."""
     evaluation: Evaluation = fetch(Evaluation.objects, request.user, "read", pk=pk)
-    found: Grader | None = evaluation.graders.select_related("taken_from__grader").filter(pk=grader).first()
-    if found is None:
-        return redirect("datasets:evaluation", evaluation.pk)
+    found = _grader(evaluation, grader)
     source = found.taken_from.grader if found.taken_from else None
     first = evaluation.connections.first()
     initial = {
@@ -77,6 +90,13 @@ def keep(request: HttpRequest, pk: int, grader: int) -> HttpResponse:
     }
     status = 422 if form.is_bound and not form.is_valid() else 200
     return render(request, "datasets/library/keep.html", context, status=status)
+
+
+def _grader(evaluation: Evaluation, pk: int) -> Grader:
+    found: Grader | None = evaluation.graders.select_related("taken_from__grader").filter(pk=pk).first()
+    if found is None:
+        raise Http404
+    return found
 
 
 def _kept(found: Grader, data: dict[str, Any], user: Any, evaluation: Evaluation) -> LibraryGraderVersion:

@@ -23,6 +23,7 @@ from datasets.models import (
     LibraryGraderVersion,
     Run,
 )
+from portal import deletion
 from portal.models import AuditEntry, Connection, Role, User
 from tests import factories
 
@@ -86,7 +87,16 @@ def test_a_change_is_a_further_version_and_alters_none(
     assert "Somebody made v2 meanwhile" in text_of(stale)
     same = client.post(change, typed | {"params": json.dumps(fields), "since": "2"})
     assert "Nothing was changed" in text_of(same)
-    for broken in ("{", "[]", '{"operation": NaN}', json.dumps(LIKE | {"operation": "near"}), "[" * 5_000):
+    odder: tuple[dict[str, Any], ...] = ({"operation": ["eq"]}, {"input": {}}, {"reference": 10**400})
+    odd = [json.dumps(LIKE | changed) for changed in odder]
+    for broken in (
+        *odd,
+        "{",
+        "[]",
+        '{"operation": NaN}',
+        json.dumps(LIKE | {"operation": "near"}),
+        "[" * 5_000,
+    ):
         refused = client.post(change, typed | {"params": broken, "since": "2"})
         assert refused.status_code == 422, broken
     assert versions.count() == 2
@@ -223,7 +233,15 @@ def test_an_evaluation_takes_copies_and_is_told_of_newer_ones(
     page = text_of(client.get(reverse("datasets:evaluation", args=[draft.pk])))
     assert "from the library: Contains v1" in page
     assert "v2 is newer" in page
-    assert draft.graders.filter(params=LIKE).exists()
+    old = draft.graders.filter(params=LIKE).first()
+    assert old is not None
+    renew = reverse("datasets:library_renew", args=[draft.pk, old.pk])
+    assert "is v2 of the library now" in toast_of(client, client.post(renew))
+    old.refresh_from_db()
+    assert old.taken_from is not None
+    assert (old.params["operation"], old.taken_from.number) == ("eq", 2)
+    Run.objects.create(evaluation=draft, number=1)
+    assert "has run already" in toast_of(client, client.post(renew))
 
 
 def test_the_wizard_keeps_what_was_typed_and_leads_to_the_library(
@@ -255,6 +273,17 @@ def test_what_an_evaluation_cannot_take_says_why(builder: User, client_of: SignI
     assert client_of(builder).get(address)["Location"] == reverse("datasets:evaluation", args=[bare.pk])
     with pytest.raises(library.Refused):
         library.take(bare, [kept(home, "Fine", reference="x")], builder, most=6)
+
+
+def test_a_library_goes_with_its_connection_and_says_so(builder: User, home: Connection) -> None:
+    away = factories.connection("Away")
+    first = kept(away)
+    draft = evaluation(home, builder)
+    library.take(draft, [first], builder, most=6)
+    assert ("graders of its library", 1) in deletion.counts(away)
+    Connection.objects.filter(pk=away.pk).delete()
+    assert draft.graders.get().taken_from is None
+    assert not LibraryGraderVersion.objects.exists()
 
 
 def test_graders_set_again_keep_where_they_came_from(builder: User, home: Connection) -> None:
