@@ -11,7 +11,7 @@ from typing import Any
 LONGEST_LINE = 16 * 1024  # of what comes out, in bytes
 LONGEST_COMPLAINT = 300
 SIGNALLED = 128  # bubblewrap ends with this and the number of the signal that ended what it started
-ENDED = {9: "It was killed.", 11: "It crashed.", 24: "It used up its processor time."}
+ENDED = {9: "It was killed, having taken too much.", 11: "It crashed."}
 STRANGE = "It wrote where only scores are written."
 END_SECONDS = 10.0
 

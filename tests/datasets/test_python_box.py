@@ -14,7 +14,8 @@ import pytest
 from django.conf import settings
 
 from datasets.evaluate import box_trust, box_walls
-from datasets.evaluate.box import Box, Limits, Ungraded
+from datasets.evaluate.box import Box, Limits, Stopped, Ungraded
+from datasets.evaluate.box_trust import ENDLESS
 from datasets.evaluate.box_walls import Impossible
 from tests.datasets import boxes
 from tests.datasets.boxes import source
@@ -235,6 +236,22 @@ def test_memory_is_bounded_and_given_back() -> None:
         with pytest.raises(Ungraded, match="MemoryError"):
             box.score({}, {"bytes": 300 * 2**20})
         assert box.score({}, {"bytes": 100 * 2**20}) == 100
+
+
+def test_processor_time_is_bounded_whatever_the_clock_says() -> None:
+    with Box(ENDLESS, Limits(box_seconds=0, seconds=0.5, load_seconds=0.5)) as box:
+        assert box.score({}, {"endless": False}) == 1
+        box.limits = Limits(seconds=30)
+        with pytest.raises(Stopped, match="taken too much"):
+            box.score({}, {"endless": True})
+
+
+def test_a_new_box_is_taken_after_some_work() -> None:
+    counting = "seen = []\ndef grade(sample, item):\n    seen.append(1)\n    return len(seen)\n"
+    with Box(counting) as box:
+        assert [box.score({}, {}) for _ in range(3)] == [1, 2, 3]
+        box.limits = Limits(box_seconds=0)
+        assert [box.score({}, {}) for _ in range(2)] == [1, 1]
 
 
 def test_a_box_is_gone_when_it_is_left() -> None:
