@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from datasets.evaluate import graders, report
 from datasets.evaluate.comparison import Column
 from datasets.evaluate.comparison_match import Item, Items, Shared, targets_in
-from datasets.evaluate.tally import OVERALL, Verdicts, settle
+from datasets.evaluate.tally import OVERALL, Said, Verdicts, settle, together
 from datasets.models import Result
 
 NONE, UNGRADED, FAILED, PASSED = 0, 1, 2, 3  # what a column says of an item
 _CODES: Final[dict[bool | None, int]] = {None: UNGRADED, False: FAILED, True: PASSED}
 KEPT: Final = 7 * 24 * 3600  # seconds
 _FORM: Final = 1  # of what is kept; raised when it changes
-Verdict = tuple[float | None, bool | None, str]
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,17 @@ def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
         for place, item in enumerate(batch):
             lines.append(item.line)
             examples.append([item.of_version[_version(column)] for column in columns])
-            rows = []
+            rows: list[tuple[int, str, int, float | None, bool | None, str]] = []
             for at, key in enumerate(keys):
+                passed: list[bool | None] = []
                 for number in numbers:
-                    verdict = said.get((item.base, key, number))
-                    if verdict is not None:
-                        rows.append((item.base, key, number, *verdict))
-                        codes[place, at, number] = _CODES[verdict[1]]
+                    each = said.get((item.base, key, number), ())
+                    rows.extend((item.base, key, number, *one) for one in each)
+                    passed.append(settle(each)[1] if each else None)
+                    codes[place, at, number] = _CODES[passed[-1]] if each else NONE
+                codes[place, at, OVERALL] = _CODES[together(passed)] if numbers else NONE
             verdicts.add_all(rows)
         parts.append(codes)
-    every = np.concatenate(parts)
-    every[:, :, OVERALL] = _together(every[:, :, 1:])
     named = [(one.number, one.name) for one in shared]
     if len(named) > 1:
         named.append((OVERALL, "All graders"))
@@ -103,10 +102,7 @@ def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
             "items": len(lines),
             "left_out": 0,
             "targets": [{"key": c.key, "label": label, "kind": "column"} for c, label in _labels(columns)],
-            "graders": [
-                {"id": number, "name": name, "cells": verdicts.cells(number), "pairs": verdicts.pairs(number)}
-                for number, name in named
-            ],
+            "graders": [verdicts.entry(number, name) for number, name in named],
             "ungraded": [{"text": text, "n": n} for text, n in verdicts.errors.most_common(20)],
         },
         total=items.total,
@@ -114,15 +110,15 @@ def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
         elsewhere=items.elsewhere,
         lines=np.array(lines, np.int64),
         examples=np.array(examples, np.int64).reshape(len(lines), len(keys)),
-        codes=every,
+        codes=np.concatenate(parts),
     )
 
 
 def _said(
     columns: Sequence[Column], shared: Sequence[Shared], batch: Sequence[Item]
-) -> dict[tuple[int, str, int], Verdict]:
-    """What each column's run says of these items, by (example of the baseline, column, grader)."""
-    found: dict[tuple[int, str, int], list[Verdict]] = {}
+) -> dict[tuple[int, str, int], list[Said]]:
+    """What each column's run says of each answer, by (example of the baseline, column, grader)."""
+    found: dict[tuple[int, str, int], list[Said]] = {}
     for run in {column.run.pk: column.run for column in columns if column.run is not None}.values():
         of_base = {item.of_version[run.evaluation.version_id]: item.base for item in batch}
         numbers = {one.ids[run.pk]: one.number for one in shared}
@@ -134,15 +130,7 @@ def _said(
         ):
             place = of_base[example], f"{run.pk}:{target}", numbers[grader]
             found.setdefault(place, []).append((score, passed, error))
-    return {place: settle(each) for place, each in found.items()}
-
-
-def _together(codes: NDArray[np.int8]) -> NDArray[np.int8]:
-    """All graders as one: failed where one fails, else ungraded where one is missing, else passed."""
-    if not codes.shape[2]:
-        return np.zeros(codes.shape[:2], np.int8)
-    failed, unsure = (codes == FAILED).any(axis=2), (codes < FAILED).any(axis=2)
-    return np.where(failed, FAILED, np.where(unsure, UNGRADED, PASSED)).astype(np.int8)
+    return found
 
 
 def _version(column: Column) -> int:

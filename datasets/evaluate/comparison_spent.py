@@ -65,7 +65,7 @@ def _fresh(told: Mapping[str, Any], connection: Connection | None, model: str) -
     tokens, latency = told.get("tokens", {}), told.get("latency", {})
     prompt, completion = tokens.get("prompt_tokens"), tokens.get("completion_tokens")
     cost = None
-    if connection is not None and prompt is not None and completion is not None:
+    if connection is not None and prompt is not None and completion is not None and not told.get("untold"):
         cost = rates_of(connection, model).of(prompt, completion)
     return Spent(told.get("answered", 0), prompt, completion, cost, latency.get("p50"), latency.get("p95"))
 

@@ -144,8 +144,7 @@ def test_the_numbers_on_the_page_are_those_of_the_rows(
 def test_a_comparison_within_a_run_says_what_its_report_says(
     builder: User, two_runs: tuple[Run, Run]
 ) -> None:
-    one, _ = two_runs
-    for run in (one,):
+    for run in two_runs:
         columns = compared.choices(run)
         shared, apart = graders_in(columns)
         assert not apart
