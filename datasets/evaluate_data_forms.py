@@ -8,13 +8,13 @@ from django import forms
 from datasets.build.columns import CORRECTION, ELSE_META, META
 from datasets.evaluate import targets
 from datasets.evaluate.shape import INPUT, OUTPUT, REFERENCE
-from datasets.evaluate.sources_preview import Preview
 from datasets.evaluate.targets import Target
 from datasets.models import DatasetVersion
 from datasets.upload_forms import HELP
 from portal.models import Connection
 
 NO_REFERENCE = "none"
+ALL = "all"
 NO_CORRECTION = "No row has a correction yet, so every stored answer would be measured against itself."
 
 
@@ -30,7 +30,7 @@ class DataForm(forms.Form):
 class PartForm(DataForm):
     """Which part of a version; nothing to ask where it has one only."""
 
-    part = forms.ChoiceField(widget=forms.RadioSelect, label="Rows", required=False)
+    part = forms.ChoiceField(widget=forms.RadioSelect, label="Rows")
 
     def __init__(self, *args: Any, version: DatasetVersion, parts: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,10 +38,15 @@ class PartForm(DataForm):
         if parts:
             choice.choices = [
                 *((part.name, f"The {part.name} part, {part.rows:,} rows") for part in parts),
-                ("", f"All {version.rows:,} rows"),
+                (ALL, f"All {version.rows:,} rows"),
             ]
         else:
             del self.fields["part"]
+
+    def chosen(self) -> str:
+        """The name of the part, empty for the whole."""
+        part = self.cleaned_data.get("part", ALL)
+        return "" if part == ALL else str(part)
 
 
 class ColumnsForm(DataForm):
@@ -57,9 +62,9 @@ class ColumnsForm(DataForm):
         help_text="What answers are compared with.",
     )
 
-    def __init__(self, *args: Any, preview: Preview, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, columns: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = [(name, name[:80]) for name in preview.columns]
+        names = [(name, name[:80]) for name in columns]
         chosen: Any = self.fields
         chosen[INPUT].choices = names
         chosen[OUTPUT].choices = [("", "None"), *names]

@@ -111,7 +111,8 @@ def _text(value: Any) -> str:
         and all(isinstance(entry, dict) and "role" in entry for entry in value)
     ):
         said = value[-1].get("content")
-        before = f"({len(value) - 1} before) " if len(value) > 1 else ""
+        more = len(value) - 1
+        before = f"After {more} message{'s' * (more != 1)}, " if more else ""
         value = f"{before}{value[-1]['role']}: {said if isinstance(said, str) else json.dumps(said)}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text[:LONGEST] + ("…" if len(text) > LONGEST else "")

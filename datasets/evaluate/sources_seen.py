@@ -12,7 +12,7 @@ from completions.querysets import holding
 from datasets.build import tokens
 from datasets.build.columns import COLUMN, LABEL, META
 from datasets.evaluate.items import Items
-from datasets.evaluate.shape import columns_of
+from datasets.evaluate.shape import Shape, columns_of
 from datasets.models import Evaluation, Example
 from datasets.usage import LOOKED_AT
 
@@ -98,11 +98,13 @@ def of_file(evaluation: Evaluation) -> Seen:
     counter = tokens.Counter.plain()
     asked: list[int] = []
     answered: list[int] = []
+    shape = Shape.of(evaluation)
+    taken = {shape.input, shape.output}
     with Items(evaluation) as items:
         for example in first_of(evaluation, LINES):
             looked += 1
             held, item = items.line(example)["item"], items.of(example)
-            columns.add((name, held[name]) for name in columns_of(held))
+            columns.add((name, held[name]) for name in columns_of(held) if name not in taken)
             metadata = item.get("metadata")
             if isinstance(metadata, Mapping):
                 keys.add((key, value) for key, value in metadata.items() if value not in (None, "", [], {}))

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from completions.views.imports import Bounded
 from datasets import received
 from datasets.evaluate import sources
-from datasets.evaluate_data_forms import FileForm, PartForm
+from datasets.evaluate_data_forms import ALL, FileForm, PartForm
 from datasets.models import DatasetVersion, Purpose
 from datasets.views.evaluate_data import free_name
 from datasets.views.evaluate_page import status_of
@@ -51,14 +51,13 @@ def version(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404
     parts, usual = sources.parts_of(found), sources.usual_part(found)
     wanted = request.GET.get("part")
-    if wanted is not None and wanted in {"", *(part.name for part in parts)}:
-        usual = wanted
+    if wanted == ALL or wanted in {part.name for part in parts}:
+        usual = "" if wanted == ALL else str(wanted)
     words = f"{found.dataset.name} v{found.number}" + (f", {usual}" if usual else "")
-    initial = {"name": free_name(words[:110], request.user), "part": usual}
+    initial = {"name": free_name(words[:110], request.user), "part": usual or ALL}
     form = PartForm(request.POST or None, version=found, parts=parts, initial=initial)
     if request.method == "POST" and form.is_valid():
-        part = form.cleaned_data.get("part", sources.WHOLE)
-        begun = sources.begin_version(found, part, form.cleaned_data["name"], request.user)
+        begun = sources.begin_version(found, form.chosen(), form.cleaned_data["name"], request.user)
         return redirect("datasets:evaluate", begun.pk, "data")
     context = {
         "form": form,

@@ -204,11 +204,11 @@ def test_the_test_part_of_a_dataset_becomes_items_that_lead_back(
         *asked, said = files.read_line(whole, example)["messages"]
         assert (item["input"], item["output"]) == (asked, said["content"])
         assert item["metadata"] == {"category": "docs-test"}
-    page = client.get(reverse("datasets:version", args=[made.version.dataset_id, 1]) + "?show=about")
-    assert "Taken from" in page.content.decode()
+    about = client.get(reverse("datasets:version", args=[made.version.dataset_id, 1]) + "?show=about")
+    assert "Taken from" in about.content.decode()
     assert "Held back" in client.get(reverse("datasets:evaluations")).content.decode()
 
-    client.post(step(made, "data"), {"name": "Held back", "input": "input", "output": "output"})
+    client.post(step(made, "data"), {"name": "Held back"})
     page = client.get(step(made, "reference")).content.decode()
     assert 'value="answer" checked' in page
     setup.set_reference(made, "answer")
