@@ -7,6 +7,7 @@ https://platform.openai.com/docs/guides/graders
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from datasets.evaluate import openai_evals_checks as checks
 from datasets.evaluate.carry import Carried, NotCarried, clipped, number_of, text_of
 from datasets.evaluate.judging import SAMPLING
 from datasets.models import Grader
@@ -25,7 +26,6 @@ HALF = 0.5  # what an answer passes from where nothing was said
 MAX_PARTS = 20
 _ROLES = ("user", "assistant", "system", "developer")
 _ELSEWHERE = {
-    Kind.CHECK: "The evals API has no such check.",
     Kind.PAIRWISE: "The evals API judges one answer at a time and has no preference between two.",
     Kind.MULTI: "The evals API takes no grader of several; only fine-tuning does.",
 }
@@ -33,6 +33,11 @@ _ELSEWHERE = {
 
 def criterion_of(name: str, kind: str, params: Mapping[str, Any]) -> dict[str, Any] | NotCarried:
     """A grader as the API takes it in `testing_criteria`, or why it has no equal there."""
+    if kind == Kind.CHECK:
+        source = checks.source_of(params)
+        if isinstance(source, NotCarried):
+            return source
+        return {"type": "python", "name": name, "source": source, "pass_threshold": HALF}
     if kind not in CRITERIA:
         return NotCarried(_ELSEWHERE.get(Kind(kind), "") if kind in Kind.values else f"Unknown kind: {kind}")
     criterion: dict[str, Any] = {"type": str(kind), "name": name}
@@ -49,6 +54,8 @@ def criterion_of(name: str, kind: str, params: Mapping[str, Any]) -> dict[str, A
 def lost_of(kind: str, params: Mapping[str, Any]) -> list[str]:
     """What of a grader that can be carried is not said in its criterion, in words."""
     lost = []
+    if kind == Kind.CHECK:
+        lost.append("The API has no such check: it is carried as Python that does the same.")
     if kind == Kind.TEXT_SIMILARITY and params.get("evaluation_metric") == "cosine":
         lost.append(f"The API chooses the model of the embeddings; here it is {params.get('model')}.")
     if kind == Kind.LABEL_MODEL and any(
@@ -132,6 +139,10 @@ def _score_model(criterion: Mapping[str, Any]) -> Carried | NotCarried:
 
 def _python(criterion: Mapping[str, Any]) -> Carried | NotCarried:
     carried = _copied(criterion, Kind.PYTHON)
+    if isinstance(carried, Carried) and carried.params["pass_threshold"] == HALF:
+        check = checks.check_of(carried.params["source"])
+        if check is not None:
+            return Carried(carried.name, Kind.CHECK, check, carried.notes)
     if isinstance(carried, Carried) and "image_tag" in carried.params:
         params = {name: value for name, value in carried.params.items() if name != "image_tag"}
         note = "Its image is left out: it runs on the Python of this installation."

@@ -386,9 +386,10 @@ def test_an_export_says_what_stays_behind_and_comes_back_as_it_was(
     client = client_of(builder)
     kept(home)
     kept(home, "Close", kind="text_similarity", **CLOSE)
-    library.add(home, "Ends", "check", {"input": TEXTS["input"], "check": "ends", "value": "."}, builder)
+    for name, check, value in (("Ends", "ends", "."), ("Discreet", "no_personal_data", "")):
+        library.add(home, name, "check", {"input": TEXTS["input"], "check": check, "value": value}, builder)
     address = reverse("datasets:library_export", args=[home.slug])
-    for wanted, carried in (("openai", ["Close", "Contains"]), ("promptfoo", ["Contains"])):
+    for wanted, carried in (("openai", ["Close", "Contains", "Ends"]), ("promptfoo", ["Contains"])):
         page = text_of(client.get(address, {"format": wanted}))
         assert "Left out" in page
         assert f"Download {len(carried)} grader" in page
@@ -404,6 +405,7 @@ def test_an_export_says_what_stays_behind_and_comes_back_as_it_was(
     assert set(
         LibraryGraderVersion.objects.filter(grader__connection=away).values_list("kind", flat=True)
     ) == {
+        "check",
         "string_check",
         "text_similarity",
     }

@@ -7,7 +7,7 @@ import pytest
 from openai.types import eval_create_params
 from pydantic import TypeAdapter
 
-from datasets.evaluate import carry_reading, carry_writing
+from datasets.evaluate import carry_reading, carry_writing, graders
 from datasets.evaluate.carry import Carried, NotCarried
 from datasets.evaluate.openai_evals import criterion_of, grader_of, lost_of
 
@@ -68,7 +68,8 @@ def test_the_definition_is_a_body_that_the_sdk_takes() -> None:
 @pytest.mark.parametrize(
     ("kind", "params"),
     [
-        ("check", {"input": "{{ sample.output_text }}", "check": "json", "value": ""}),
+        ("check", {"input": "{{ sample.output_text }}", "check": "regex", "value": "a+"}),
+        ("check", {"input": "{{ sample.output_text }}", "check": "language", "value": "en"}),
         ("pairwise", {"connection": 1, "model": "gpt-4o", "criteria": "Shorter"}),
         ("multi", {"graders": {}, "calculate_output": "a", "pass_threshold": 0.5}),
         ("of-tomorrow", {}),
@@ -78,6 +79,46 @@ def test_what_the_api_has_no_criterion_for_says_so(kind: str, params: dict[str, 
     told = criterion_of("Mine", kind, params)
     assert isinstance(told, NotCarried)
     assert told.reason
+
+
+CHECKED = [
+    ("json", "", ["{}", "[1", '{"a": NaN}', "[" * 100_000]),
+    ("xml", "", ["<a/>", " <a></a> ", "<a>", ""]),
+    ("starts", "Dear {{ item.name[0] }}, it's", ["  Dear Ada, it's fine", "Dear Bob"]),
+    ("ends", "\"'\n.", ["so \"'\n.  ", "."]),
+    ("max_words", "2", ["one two", "one two three"]),
+    ("min_words", " 2 ", ["one", "one  two"]),
+]
+
+
+@pytest.mark.parametrize(("check", "value", "answers"), CHECKED, ids=[each[0] for each in CHECKED])
+def test_a_check_is_python_that_judges_the_same_and_comes_back(
+    check: str, value: str, answers: list[str]
+) -> None:
+    params = {"input": "{{ sample.output_text }}", "check": check, "value": value}
+    assert graders.validate("check", params) == {}
+    criterion = criterion_of("Mine", "check", params)
+    assert isinstance(criterion, dict)
+    assert grader_of(criterion) == Carried("Mine", "check", params)
+    assert lost_of("check", params)
+    names: dict[str, Any] = {}
+    exec(criterion["source"], names)  # noqa: S102  # what was just written, to see what it does
+    item = {"name": ["Ada"]}
+    for answer in answers:
+        verdict = graders.grade("check", params, item, {"output_text": answer})
+        assert names["grade"]({"output_text": answer}, item) == verdict.score
+    changed = criterion | {"source": criterion["source"] + "\n"}
+    found = grader_of(changed)
+    assert isinstance(found, Carried)
+    assert found.kind == "python"
+
+
+@pytest.mark.parametrize("first", ["{", "[]", '{"check": ["json"]}', "[" * 5_000, '{"check": "of-tomorrow"}'])
+def test_a_source_that_only_looks_like_a_check_is_python(first: str) -> None:
+    source = f'"""A ready-made check."""\n# {first}\ndef grade(sample, item):\n    return 1.0\n'
+    found = grader_of({"type": "python", "name": "x", "source": source, "pass_threshold": 0.5})
+    assert isinstance(found, Carried)
+    assert found.kind == "python"
 
 
 def test_a_judge_leaves_its_connection_behind_and_says_what_else() -> None:
