@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from datasets.views import evaluate, evaluate_data, evaluate_new, evaluations, runs
+from datasets.views import evaluate, evaluate_data, evaluate_new, evaluations, reports, runs, schedules
 
 _RUN = "evaluations/<int:pk>/runs/<int:number>/"
 
@@ -16,10 +16,14 @@ urlpatterns = [
     path("evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
     path("evaluations/<int:pk>/delete/", evaluations.evaluation_delete, name="evaluation_delete"),
     path("evaluations/<int:pk>/run/", runs.new, name="run_new"),
-    path(_RUN, evaluations.run, name="run"),
+    path("evaluations/<int:pk>/schedule/", schedules.edit, name="schedule"),
+    path("evaluations/<int:pk>/schedule/switch/", schedules.switch, name="schedule_switch"),
+    path("evaluations/<int:pk>/schedule/delete/", schedules.delete, name="schedule_delete"),
+    path(_RUN, reports.run, name="run"),
+    path(f"{_RUN}slices/", reports.run_slices, name="run_slices"),
     path(f"{_RUN}again/", runs.again, name="run_again"),
     path(f"{_RUN}retry/", runs.retry, name="run_retry"),
     path(f"{_RUN}pause/", runs.pause, name="run_pause"),
     path(f"{_RUN}cancel/", runs.cancel, name="run_cancel"),
-    path(f"{_RUN}rows/<int:line>/", evaluations.run_row, name="run_row"),
+    path(f"{_RUN}rows/<int:line>/", reports.run_row, name="run_row"),
 ]

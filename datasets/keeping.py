@@ -14,10 +14,12 @@ def keep(rows: Sequence[models.Model], names: Sequence[str]) -> None:
     if not rows:
         return
     meta = type(rows[0])._meta
-    fields = [meta.get_field(name) for name in names]
+    columns = {field.name: field for field in meta.concrete_fields}
+    fields = [columns[name] for name in names]
+    key = columns[meta.pk.name]
     quote = connection.ops.quote_name
     assigned = ", ".join(f"{quote(str(field.column))} = %s" for field in fields)
-    sql = f"UPDATE {quote(meta.db_table)} SET {assigned} WHERE {quote(str(meta.pk.column))} = %s"  # noqa: S608  # names of our own models
+    sql = f"UPDATE {quote(meta.db_table)} SET {assigned} WHERE {quote(str(key.column))} = %s"  # noqa: S608  # names of our own models
     with connection.cursor() as cursor:
         cursor.executemany(
             sql,

@@ -36,6 +36,7 @@ app.conf.beat_schedule = {
     "schedule": _every("completions.tasks.schedule", settings.SCHEDULE_SECONDS),
     "tidy": _every("completions.tasks.tidy", 3600),
     "follow": _every("datasets.tasks.follow", settings.FOLLOW_SECONDS),
+    "runs": _every("datasets.tasks.begin_runs", settings.SCHEDULE_SECONDS),
 }
 
 

@@ -1,4 +1,5 @@
-"""One part of the measurement, in a process of its own: `fill N`, `bare|run URL KEY CALLS CONCURRENCY`, `grade`.
+"""One part of the measurement, in a process of its own: `fill N`, `grade`, `bare` or `run` with an address,
+a key, how many calls, and how many at a time.
 
 The last line printed is JSON.
 """
@@ -125,7 +126,8 @@ def run(base_url: str, key: str, count: int, concurrency: int) -> dict[str, Any]
     """A run's calls, from the first to the commit of the last answer; `whole` has items and verdicts too."""
     import openai  # noqa: F401  # a worker has loaded it, and the loop above does before its clock starts
 
-    pace.MOST = asking.MOST = float(concurrency)
+    for module in (pace, asking):
+        setattr(module, "MOST", float(concurrency))  # noqa: B010  # imported by name there
     connection = Connection.objects.filter(base_url=base_url).first()
     if connection is None:
         slug = f"provider-{Connection.objects.count()}"
@@ -154,7 +156,7 @@ def run(base_url: str, key: str, count: int, concurrency: int) -> dict[str, Any]
 
 
 def grade() -> dict[str, Any]:
-    """Stored answers under a string check, from the operation's beginning to the report; the items are there."""
+    """Stored answers under a string check, from the operation's beginning to the report."""
     made, user = evaluation(StoredCompletion.objects.count())
     first = runs.start(made, [stored()], user)
     finished(first)
