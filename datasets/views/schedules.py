@@ -90,7 +90,8 @@ def panel_of(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
 
 def _schedule(request: HttpRequest, pk: int) -> Schedule:
     evaluation = evaluation_to_run(request, pk)
-    found = Schedule.objects.select_related("evaluation__version").filter(evaluation=evaluation).first()
+    rows = Schedule.objects.select_related("evaluation__version")
+    found: Schedule | None = rows.filter(evaluation=evaluation).first()
     if found is None:
         raise Http404
     return found

@@ -61,7 +61,7 @@ def test_a_run_is_made_without_any_worker_and_told(made: Evaluation) -> None:
 def test_what_passes_too_seldom_ends_red_and_says_how_much_was_asked_for(made: Evaluation) -> None:
     code, said = code_of(str(made.pk), "--at-least", "0.95")
     assert code == 1
-    assert said == "Stored answers passes “All graders” on 88.9%, asked for are 95.0%."
+    assert said == "Stored answers passes “All graders” on 88.9% of 9, asked for are 95%."
 
 
 def test_one_grader_can_be_looked_at(made: Evaluation) -> None:
@@ -89,3 +89,18 @@ def test_an_evaluation_without_a_target_is_not_run(made: Evaluation) -> None:
     code, said = code_of(str(made.pk))
     assert code == 2
     assert "something to measure" in said
+
+
+def test_what_is_asked_for_is_kept_with_the_run_and_turns_it_red(made: Evaluation) -> None:
+    code_of(str(made.pk), "--at-least", "0.95", "--repetitions", "2")
+    run = Run.objects.get()
+    assert (run.repetitions, run.goal["at_least"], len(run.misses)) == (2, 0.95, 1)
+    assert code_of(str(made.pk), "--repetitions", "11") == (2, "--repetitions takes 1 to 10.")
+
+
+def test_without_an_own_goal_the_usual_one_counts(made: Evaluation) -> None:
+    made.setup |= {"run": {"repetitions": 1, "goal": {"at_least": 0.95}}}
+    made.save()
+    assert code_of(str(made.pk))[0] == 1
+    assert code_of(str(made.pk), "--at-least", "0.99")[0] == 1
+    assert "88.9%" in evaluate(str(made.pk), "--at-least", "0.5")

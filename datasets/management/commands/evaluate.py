@@ -2,17 +2,17 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from time import sleep
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from datasets.build import build
+from datasets.evaluate import goals, setup, tally
 from datasets.evaluate import run as runs
-from datasets.evaluate import setup, tally
 from datasets.evaluate.report import Judged, Report
 from datasets.models import Evaluation, Run
+from datasets.run_forms import MOST_REPETITIONS
 from portal import steps
 from portal.models import Operation, User
 
@@ -36,29 +36,44 @@ class Command(BaseCommand):
         parser.add_argument(
             "--no-worse", action="store_true", help="no target is clearly worse than the first one"
         )
+        parser.add_argument(
+            "--repetitions",
+            type=int,
+            metavar="N",
+            help=f"fresh answers to each item, 1 to {MOST_REPETITIONS}",
+        )
         parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        share = options["at_least"]
+        share, repetitions = options["at_least"], options["repetitions"]
         if share is not None and not 0 <= share <= 1:
             raise CommandError("--at-least takes a share from 0 to 1.", returncode=NOT_RUN)
-        run = self._run(options["evaluation"], options["user"])
+        if repetitions is not None and not 1 <= repetitions <= MOST_REPETITIONS:
+            raise CommandError(f"--repetitions takes 1 to {MOST_REPETITIONS}.", returncode=NOT_RUN)
+        goal = goals.Goal(options["grader"] or "", share, options["no_worse"])
+        run = self._run(options["evaluation"], options["user"], goal, repetitions)
         found = tally.report_of(run)
-        judged = self._judged(found, options["grader"])
-        red = list(_red(judged, share, no_worse=options["no_worse"]))
-        self._tell(run, found, judged, red, as_json=options["json"])
-        if red:
-            raise CommandError("\n".join(red), returncode=RED)
+        self._tell(run, found, self._judged(found, goal.grader), as_json=options["json"])
+        if run.misses:
+            raise CommandError("\n".join(run.misses), returncode=RED)
 
-    def _run(self, number: int, name: str) -> Run:
+    def _run(self, number: int, name: str, goal: goals.Goal, repetitions: int | None) -> Run:
         user: User | None = User.objects.filter(username=name).first()
         evaluation = Evaluation.objects.actionable_by(user).filter(pk=number).first() if user else None
         if user is None or evaluation is None:
             raise CommandError(
                 f"There is no evaluation {number} that “{name}” may act on.", returncode=NOT_RUN
             )
+        usual = evaluation.setup.get("run") or {}
+        self._check_grader(evaluation, goal.grader)
         try:
-            run = runs.start(evaluation, setup.targets_of(evaluation), user)
+            run = runs.start(
+                evaluation,
+                setup.targets_of(evaluation),
+                user,
+                repetitions=repetitions or usual.get("repetitions", 1),
+                goal=goal.as_dict() or usual.get("goal"),
+            )
         except runs.Refused as refused:
             raise CommandError(str(refused), returncode=NOT_RUN) from refused
         while (live := self._live(run)) is not None:
@@ -80,18 +95,21 @@ class Command(BaseCommand):
         items = build.operation_of(run.evaluation.version)
         return [items, operation] if items is not None and items.is_live else [operation]
 
-    def _judged(self, found: Report, name: str | None) -> Judged:
-        judged = (
-            found.chief if name is None else next((one for one in found.graders if one.name == name), None)
-        )
+    def _check_grader(self, evaluation: Evaluation, name: str) -> None:
+        names = [grader.name for grader in evaluation.graders.all()]
+        if name and name not in names:
+            there = ", ".join(f"“{each}”" for each in names)
+            raise CommandError(f"There is no grader “{name}”; there are {there}.", returncode=NOT_RUN)
+
+    def _judged(self, found: Report, name: str) -> Judged:
+        judged = goals.judged_by(found, name)
         if judged is None:
-            names = ", ".join(f"“{one.name}”" for one in found.graders if one.id)
-            raise CommandError(f"There is no grader “{name}”; there are {names}.", returncode=NOT_RUN)
+            raise CommandError("Nothing was judged.", returncode=NOT_RUN)
         return judged
 
-    def _tell(self, run: Run, found: Report, judged: Judged, red: list[str], *, as_json: bool) -> None:
+    def _tell(self, run: Run, found: Report, judged: Judged, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(_numbers(run, found, judged, red), ensure_ascii=False))
+            self.stdout.write(json.dumps(_numbers(run, found, judged), ensure_ascii=False))
             return
         self.stdout.write(f"{run}: {found.headline}")
         for one in found.graders:
@@ -102,29 +120,17 @@ class Command(BaseCommand):
             self.stdout.write(f"  {one.name}: {rates}")
 
 
-def _red(judged: Judged, share: float | None, *, no_worse: bool) -> Iterator[str]:
-    """What does not hold, in words."""
-    for cell in judged.cells if share is not None else ():
-        assert share is not None
-        if cell.rate is None:
-            yield f"{cell.label}: nothing could be judged by “{judged.name}”."
-        elif cell.rate < share:
-            yield f"{cell.label} passes “{judged.name}” on {cell.rate:.1%}, asked for are {share:.1%}."
-    for difference in judged.differences if no_worse else ():
-        if difference.is_clear and difference.points < 0:
-            yield f"{difference.second} is worse than {difference.first} by {difference.in_points}."
-
-
-def _numbers(run: Run, found: Report, judged: Judged, red: list[str]) -> dict[str, Any]:
+def _numbers(run: Run, found: Report, judged: Judged) -> dict[str, Any]:
     return {
         "run": run.pk,
         "number": run.number,
         "headline": found.headline,
         "items": found.items,
+        "repetitions": run.repetitions,
         "grader": judged.name,
         "targets": [
             {"label": cell.label, "passed": cell.passed, "judged": cell.judged, "rate": cell.rate}
             for cell in judged.cells
         ],
-        "red": red,
+        "red": run.misses,
     }
