@@ -49,17 +49,21 @@ def newest_by_id(grader_ids: Iterable[int]) -> dict[int, LibraryGraderVersion]:
 
 def problems_of(kind: str, params: Mapping[str, Any], user: Any) -> list[str]:
     """What keeps a grader out of the library, in words: it cannot grade, or asks whom this person may not."""
-    try:
-        found = [
-            f"{field.replace('_', ' ')}: {problem}" if field else problem
-            for field, problem in grading.validate(kind, params).items()
-        ]
-        if not found and not may_ask(kind, params, user):
-            found.append("Choose a connection that you may ask for its judge.")
-    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
-        # Graders are made by forms; here anybody's JSON stands in their place.
-        return ["Its fields are not of the form that a grader of this kind has."]
+    found = [
+        f"{field.replace('_', ' ')}: {problem}" if field else problem
+        for field, problem in _wrong(kind, params).items()
+    ]
+    if not found and not may_ask(kind, params, user):
+        found.append("Choose a connection that you may ask for its judge.")
     return found
+
+
+def lacks_judge(kind: str, params: Mapping[str, Any]) -> bool:
+    """Whether nothing is wrong with a grader except that nobody is named to be asked."""
+    if not asks(kind, params):
+        return False
+    named = asking(kind, params, 1, "model", "model")
+    return bool(_wrong(kind, params)) and not _wrong(kind, named)
 
 
 def may_ask(kind: str, params: Mapping[str, Any], user: Any) -> bool:
@@ -213,6 +217,15 @@ def why_not(version: LibraryGraderVersion, evaluation: Evaluation, user: Any) ->
     if not evaluation.reference and grading.needs_reference(version.kind, version.params):
         return "It needs a reference, which this evaluation does not have."
     return ""
+
+
+def _wrong(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with a grader, by field, whatever stands in its fields."""
+    try:
+        return grading.validate(kind, params)
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        # Graders are made by forms; here anybody's JSON stands in their place.
+        return {"": "Its fields are not of the form that a grader of this kind has."}
 
 
 def _version(

@@ -1,7 +1,7 @@
 """What a reading of another program's graders would add to a library, before and while it does."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
@@ -25,6 +25,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     reason: str = ""
     same: str = ""
+    lacks_judge: bool = False
 
     @property
     def adds(self) -> bool:
@@ -45,15 +46,17 @@ def prepare(
         params = asking(found.kind, storable(dict(found.params)))
         shown = Prepared(line.where, str(storable(found.name)), found.kind, params, found.notes)
         if line.same:
-            lines.append(_with(shown, same=f"The same as {line.same}."))
+            lines.append(replace(shown, same=f"The same as {line.same}."))
         elif problems := library.problems_of(found.kind, params, user):
-            lines.append(_with(shown, reason=" ".join(problems)))
+            lacks = library.lacks_judge(found.kind, params)
+            reason = "Name below whom it asks, and look again." if lacks else " ".join(problems)
+            lines.append(replace(shown, reason=reason, lacks_judge=lacks))
         elif name := there(found.kind, params):
-            lines.append(_with(shown, same=f"“{name}” in the library is the same."))
+            lines.append(replace(shown, same=f"“{name}” in the library is the same."))
         else:
             lines.append(shown)
     names = iter(told_apart([line.name for line in lines if line.adds], library.names_in(connection)))
-    return [_with(line, name=next(names)) if line.adds else line for line in lines]
+    return [replace(line, name=next(names)) if line.adds else line for line in lines]
 
 
 def add_all(
@@ -70,18 +73,6 @@ def add_all(
                 library.add(connection, line.name, line.kind, line.params, user, str(storable(note)))
                 added += 1
     return added
-
-
-def _with(line: Prepared, *, name: str = "", reason: str = "", same: str = "") -> Prepared:
-    return Prepared(
-        line.where,
-        name or line.name,
-        line.kind,
-        line.params,
-        line.notes,
-        reason or line.reason,
-        same or line.same,
-    )
 
 
 def _there(connection: Connection) -> Callable[[str, Mapping[str, Any]], str]:

@@ -359,6 +359,53 @@ def test_an_import_is_shown_line_by_line_before_anything_is_saved(
     assert "in the library is the same" in again
 
 
+JUDGES = """
+defaultTest:
+  assert:
+    - {type: llm-rubric, value: Is kind, metric: Kind}
+    - {type: similar, value: "{{ reference }}", metric: Near}
+    - {type: llm-rubric, value: Is short, metric: Short, provider: "openai:chat:gpt-4o"}
+"""
+
+
+def test_judges_of_an_import_are_asked_where_and_as_told(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    address = reverse("datasets:library_import", args=[home.slug])
+    page = text_of(client.post(address, {"text": JUDGES, "judge": home.pk}))
+    assert "1 grader can be added, 2 lines stay behind" in page
+    assert page.count("Who judges?") == 2
+    told = {"text": JUDGES, "judge": home.pk, "model": "gpt-4.1", "embeddings": "small", "add": "1"}
+    assert "3 graders added" in toast_of(client, client.post(address, told))
+    made = {
+        version.grader.name: (version.params["connection"], version.params["model"])
+        for version in LibraryGraderVersion.objects.all()
+    }
+    assert made == {"Kind": (home.pk, "gpt-4.1"), "Near": (home.pk, "small"), "Short": (home.pk, "gpt-4.1")}
+
+
+def test_a_copy_of_a_judge_asks_where_it_is_told_to(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, away = client_of(builder), factories.connection("Away")
+    client.post(
+        reverse("datasets:library_import", args=[home.slug]), {"text": JUDGES, "judge": home.pk, "add": "1"}
+    )
+    short = LibraryGrader.objects.get(name="Short")
+    copy = reverse("datasets:library_copy", args=[short.pk])
+    assert "Judges are asked on" in text_of(client.get(copy))
+    assert client.post(copy, {"to": away.pk, "name": "Short"}).status_code == 422
+    client.post(copy, {"to": away.pk, "name": "Short", "judge": away.pk, "model": "llama"})
+    made = library.newest_of(LibraryGrader.objects.get(connection=away))
+    assert (made.params["connection"], made.params["model"]) == (away.pk, "llama")
+    person = factories.user("narrow")
+    factories.grant(person, Role.BUILDER, home)
+    draft = evaluation(home, person)
+    with pytest.raises(library.Refused, match="you may not ask"):
+        library.take(draft, [made], person, most=6)
+
+
 def test_a_file_is_taken_as_well_and_a_wrong_one_is_refused(
     builder: User, client_of: SignIn, home: Connection
 ) -> None:
