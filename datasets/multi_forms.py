@@ -82,6 +82,8 @@ class MultiForm(CodeForm):
     def clean(self) -> dict[str, Any]:
         seen: set[str] = set()
         for part in self.parts:
+            if not part.is_bound:  # it was added a moment ago, and nothing is kept before it is filled in
+                return forms.Form.clean(self) or {}
             if not part.is_valid():
                 self.add_error(None, f"“{part['name'].value()!s:.40}” cannot grade yet: see below.")
                 continue
@@ -120,7 +122,7 @@ class MultiForm(CodeForm):
         return self._part(number, sort, initial={**grader["params"], "name": name})
 
     def _part(self, number: int, sort: str, **kwargs: Any) -> Any:
-        return _registry().make(
+        part = _registry().make(
             sort,
             prefix=f"{self.prefix}-p{number}",
             number=number,
@@ -128,6 +130,8 @@ class MultiForm(CodeForm):
             **self.beside,
             **kwargs,
         )
+        part.fields["name"].label = "Name in the formula"
+        return part
 
 
 OWN_ARGUMENTS = ("data", "files", "prefix", "initial", "number", "has_reference")
