@@ -4,7 +4,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from portal.sandbox import access, catalog, chat, control, damage, files, identity, management, stored, tuning
+from portal.sandbox import (
+    access,
+    catalog,
+    chat,
+    control,
+    damage,
+    evals,
+    files,
+    identity,
+    management,
+    stored,
+    tuning,
+)
 from portal.sandbox.call import Call, Reply, Slow, parse_query
 from portal.sandbox.draw import digest
 from portal.sandbox.exchange import Answer, Later, Request
@@ -277,6 +289,8 @@ def _route(call: Call) -> Handler:
         handlers: dict[str, Handler] = {"GET": catalog.model, "DELETE": catalog.delete}
         if call.method in handlers:
             return handlers[call.method]
+    if parts[0] == "evals":
+        return evals.respond
     place = _IDS.get(parts[0], 99)
     key = (call.method, *("*" if i == place else part for i, part in enumerate(parts)))
     if key == ("DELETE", "fine_tuning", "jobs", "*") and call.personality.dated:

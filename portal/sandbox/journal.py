@@ -14,7 +14,7 @@ Line = dict[str, Any]  # a journal line's members differ by its kind
 
 FLUSH_EVERY = 0.04
 _to_json = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one each time
-_VARIABLE = re.compile(r"/(?:file|ftjob|ftchkpt)-[^/]+")
+_VARIABLE = re.compile(r"/(?:(?:file|ftjob|ftchkpt)-|(?:eval|evalrun|outputitem)_)[^/]+")
 _DEPLOYMENT = re.compile(r"/deployments/[^/]+")
 
 

@@ -12,8 +12,10 @@ INFER = "deployments/chat/completions/action"
 FILES_READ = "files/read"
 FILES_WRITE = "files/write"
 TUNE = "fine-tunes/write"
-ALL_RIGHTS = frozenset({READ, ACTION, INFER, FILES_READ, FILES_WRITE, TUNE})
-READER_RIGHTS = frozenset({READ, INFER, FILES_READ})
+EVALS_READ = "evals/read"
+EVALS_WRITE = "evals/write"
+ALL_RIGHTS = frozenset({READ, ACTION, INFER, FILES_READ, FILES_WRITE, TUNE, EVALS_READ, EVALS_WRITE})
+READER_RIGHTS = frozenset({READ, INFER, FILES_READ, EVALS_READ})
 USER_RIGHTS = frozenset({INFER})
 ROLES = {"all": ALL_RIGHTS, "read-only": READER_RIGHTS, "user": USER_RIGHTS}
 

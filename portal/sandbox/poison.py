@@ -16,6 +16,8 @@ KINDS = (*TEXTS, *NUMBERS, "deep", "role", "part", "field")
 def spoil(item: Json, what: str, reply: Reply) -> Json:
     """A copy of a completion or message with something bad in it."""
     item = dict(item)
+    if item.get("object") == "eval.run.output_item":
+        return _spoil_result(item, what, reply)
     if what in TEXTS:
         _put_text(item, TEXTS[what])
     elif what in NUMBERS:
@@ -48,3 +50,29 @@ def _put_text(item: Json, text: str) -> None:
     message["content"] = f"{message.get('content') or ''} {text}"
     if "metadata" in item:
         item["metadata"] = {**(item["metadata"] or {}), "poison": text}
+
+
+def _spoil_result(item: Json, what: str, reply: Reply) -> Json:
+    """An output item of an evaluation: bad text in what was said, bad numbers for scores, unknown names."""
+    results = [dict(result) for result in item["results"]]
+    if what in TEXTS:
+        item["sample"] = {
+            "output": [{"role": "assistant", "content": TEXTS[what]}],
+            "finish_reason": TEXTS[what],
+        }
+        for result in results:
+            result["sample"] = {"output": [{"content": TEXTS[what]}]}
+    elif what in NUMBERS:
+        for result in results:
+            result["score"] = reply.plant(NUMBERS[what])
+    elif what == "deep":
+        item["extra"] = reply.plant("[" * DEPTH + "]" * DEPTH)
+    elif what == "role":
+        results = [{**result, "name": "nobody knows"} for result in results]
+    elif what == "part":
+        item["sample"], item["datasource_item"] = ["no sample"], None
+    elif what == "field":
+        item["x_future"] = {"schema": 99}
+        results = [*results, {"name": None}, "no result"]  # type: ignore[list-item]  # what it is about
+    item["results"] = results
+    return item

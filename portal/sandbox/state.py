@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from portal.sandbox.brains import Skill, base_skill
+from portal.sandbox.evals_state import Evals
 from portal.sandbox.jobs import Job
 from portal.sandbox.personality import ROLES, Json, Personality
 from portal.sandbox.story import MODELS, Row, Story
@@ -101,6 +102,7 @@ class ResourceState:
         self.files: dict[str, File] = {}
         self.jobs: dict[str, Job] = {}
         self.deployments: dict[str, Deployment] = {}
+        self.evals = Evals()
         self.gone_models: set[str] = set()
         self.keys = personality.keys
         self.revoked: set[str] = set()
@@ -159,6 +161,8 @@ class ResourceState:
             self.revoked.clear()
         elif what == "metadata.merges":
             self.merges = change["merges"]
+        elif what.startswith("eval."):
+            self.evals.apply(change)
         elif what == "tokens.expire":
             self.tokens_valid_from = change["at"]
         else:

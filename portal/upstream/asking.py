@@ -65,6 +65,7 @@ class Endpoint:
         action: str = "",
         timeout: float = 0.0,
         naps: bool = True,
+        headers: Mapping[str, str] | None = None,
     ) -> T:
         """GET below the API's root, tried again where that helps; `parse(body, content type)` reads it."""
         action = self.right(action)
@@ -72,7 +73,10 @@ class Endpoint:
         target = f"{self._base}{path}?{urlencode(pairs)}" if pairs else f"{self._base}{path}"
         answer: T = patiently(
             lambda: self._wire.exchange(
-                "GET", target, self._headers(self._credential), timeout=timeout or self._seconds
+                "GET",
+                target,
+                self._headers(self._credential) | dict(headers or {}),
+                timeout=timeout or self._seconds,
             ),
             parse,
             self._credential,
@@ -110,8 +114,8 @@ class Endpoint:
             **credential.headers(),
         }
 
-    def _get_object(self, path: str, action: str) -> dict[str, Any]:
-        return self._get(path, {}, _object, action=action)
+    def _get_object(self, path: str, action: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        return self._get(path, {}, _object, action=action, headers=headers)
 
     def _pages(self, path: str, query: Mapping[str, str], *, limit: int, action: str) -> Iterator[Page]:
         def fetch(after: str, size: int) -> Page:

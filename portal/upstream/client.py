@@ -5,8 +5,9 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from portal.upstream import cutting, hints, messages, pager
-from portal.upstream.asking import MOST_ROW_PAGES, Endpoint
+from portal.upstream.asking import MOST_ROW_PAGES
 from portal.upstream.errors import UpstreamError
+from portal.upstream.evals import Evals
 from portal.upstream.records import (
     ChatAnswer,
     CheckpointInfo,
@@ -30,7 +31,7 @@ from portal.upstream.records import (
 )
 
 
-class Upstream(Endpoint):
+class Upstream(Evals):
     """One connection's endpoint. Safe to share between threads; close it, or use it in a `with` statement.
 
     Reads are tried again inside (four times within about 40 seconds, and never after a wait of more than

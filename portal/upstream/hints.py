@@ -4,6 +4,7 @@ READ = "read"
 ACTION = "action"
 FINE_TUNE = "fine_tune"
 DEPLOY = "deploy"
+EVALS = "evals"
 SCOPED = "scoped"  # a key with scopes instead of an identity with roles
 
 RIGHTS = {
@@ -11,6 +12,7 @@ RIGHTS = {
     ACTION: "Microsoft.CognitiveServices/accounts/OpenAI/stored-completions/action",
     FINE_TUNE: "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/write",
     DEPLOY: "Microsoft.CognitiveServices/accounts/deployments/write",
+    EVALS: "Microsoft.CognitiveServices/accounts/OpenAI/evals/write",
 }
 _NETWORK_RULE = ("firewall", "virtual network", "vnet", "private endpoint", "public access", "network rule")
 _SCOPES = "https://ai.azure.com/.default or https://cognitiveservices.azure.com/.default"
