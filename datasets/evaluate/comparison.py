@@ -148,12 +148,6 @@ def may_change(comparison: Comparison, user: Any) -> bool:
     return readable and (comparison.owner_id == user.pk or acts)
 
 
-def with_run(run: Run, user: Any) -> list[Comparison]:
-    """The comparisons that a run stands in, the newest first."""
-    visible = Comparison.objects.readable_by(user).filter(connections__in=run.connections.values("pk"))
-    return [each for each in visible.distinct() if any(entry["run"] == run.pk for entry in each.columns)]
-
-
 def _problem(run: Run) -> str:
     if run.state == Run.State.DONE:
         return ""

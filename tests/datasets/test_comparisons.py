@@ -380,3 +380,33 @@ def test_numbers_are_counted_anew_once_a_run_has_another_end(
     assert "0.0% 0.0% to" in text_of(client.get(address))
     Run.objects.filter(pk=other.pk).update(state=Run.State.RUNNING)
     assert "Run 2 is not done" in text_of(client.get(address))
+
+
+def test_what_models_and_people_wrote_is_shown_as_text(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    script = "<script>alert(1)</script> {{ 7|add:7 }} {% debug %}"
+    chosen = [
+        measured.row(source, 1, prompt=script, answer=f"{script} one", metadata={"answer": script}),
+        measured.row(source, 2, answer="long " * 200_000, metadata={"answer": "short"}),
+    ]
+    named = dict(EQUAL, name="<b>Equal</b>")
+    made = built(builder, chosen, reference="meta:answer", graders=[named])
+    hostile = fresh(source, "second", "<img src=x onerror=alert(2)>")
+    verdicts = {("stored", "<b>Equal</b>"): "pp", ("second", "<b>Equal</b>"): "ff"}
+    run = said(made, [stored(), hostile], verdicts)
+    client = client_of(builder)
+    kept = compare(client, run)
+    address = reverse("datasets:comparison", args=[kept.pk])
+    pages = [reverse("datasets:comparisons"), reverse("datasets:comparison_new"), address]
+    pages += [reverse("datasets:comparison_item", args=[kept.pk, line]) for line in (1, 2)]
+    pages.append(reverse("datasets:calibrate", args=[made.pk, run.number]))
+    for each in pages:
+        answer = client.get(each)
+        assert answer.status_code == 200, each
+        page = answer.content.decode()
+        assert "<script>alert" not in page, each
+        assert "<img src=x" not in page, each
+        assert "<b>Equal" not in page, each
+        assert len(page) < 4_000_000, each
+    assert "{{ 7|add:7 }}" in unescape(client.get(pages[4]).content.decode())
