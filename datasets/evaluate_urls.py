@@ -2,7 +2,16 @@
 
 from django.urls import path
 
-from datasets.views import evaluate, evaluate_data, evaluate_new, evaluations, reports, runs, schedules
+from datasets.views import (
+    evaluate,
+    evaluate_data,
+    evaluate_new,
+    evaluations,
+    report_files,
+    reports,
+    runs,
+    schedules,
+)
 
 _RUN = "evaluations/<int:pk>/runs/<int:number>/"
 
@@ -21,9 +30,11 @@ urlpatterns = [
     path("evaluations/<int:pk>/schedule/delete/", schedules.delete, name="schedule_delete"),
     path(_RUN, reports.run, name="run"),
     path(f"{_RUN}slices/", reports.run_slices, name="run_slices"),
+    path(f"{_RUN}page/", report_files.page, name="run_page"),
     path(f"{_RUN}again/", runs.again, name="run_again"),
     path(f"{_RUN}retry/", runs.retry, name="run_retry"),
     path(f"{_RUN}pause/", runs.pause, name="run_pause"),
     path(f"{_RUN}cancel/", runs.cancel, name="run_cancel"),
     path(f"{_RUN}rows/<int:line>/", reports.run_row, name="run_row"),
+    path(f"{_RUN}rows/<slug:form>/", report_files.rows, name="run_export"),
 ]

@@ -53,6 +53,27 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail)
 
 
+class Fisher:
+    """Fisher's exact test of two groups that are not paired, for tables of up to `most` items (1922)."""
+
+    def __init__(self, most: int) -> None:
+        steps = np.log(np.arange(1, most + 1, dtype=float))
+        self._of = np.concatenate(([0.0], np.cumsum(steps)))  # logarithms of 0!, 1!, …
+
+    def p(self, passed: int, failed: int, rest_passed: int, rest_failed: int) -> float:
+        """Two-sided: how likely are such shares, and rarer ones, if both groups pass equally often."""
+        of, group = self._of, passed + failed
+        total, every = group + rest_passed + rest_failed, passed + rest_passed
+        if not 0 < every < total or not 0 < group < total:
+            return 1.0
+        k = np.arange(max(0, every + group - total), min(every, group) + 1)
+        chances = (of[every] + of[total - every] + of[group] + of[total - group] - of[total]) - (
+            of[k] + of[every - k] + of[group - k] + of[total - every - group + k]
+        )
+        here = chances[passed - k[0]]
+        return min(1.0, float(np.exp(chances[chances <= here + 1e-7]).sum()))
+
+
 def paired_difference(
     only_first: int, only_second: int, total: int, confidence: float = 0.95
 ) -> Interval | None:

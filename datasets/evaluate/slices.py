@@ -1,0 +1,309 @@
+"""Where a target is worse than elsewhere: pass rates by what is known of the items, and the worst in words.
+
+One pass over the items, a batch at a time; what is kept is a few numbers for each slice.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlencode
+
+from django.core.cache import cache
+from django.utils import timezone
+
+from datasets.evaluate.report_words import SIGNIFICANT, chance, signed
+from datasets.evaluate.slice_facts import BANDS, LENGTH, LONGEST_BAND, FactsOf, Slice, label_of
+from datasets.evaluate.statistics import Fisher, Interval, holm, wilson
+from datasets.evaluate.tally import OVERALL, Said, settle, together
+from datasets.evaluate.targets import Target, read
+from datasets.evaluate.thresholds import graders_of
+from datasets.models import Example, Grader, Result, Run
+
+LEAST: Final = 10  # judged items that a slice and the rest must have
+MOST_VALUES: Final = 60  # of a dimension; one with more is no kind of thing, but an id or a date
+MOST_DIMENSIONS: Final = 60
+AT_ONCE: Final = 500
+KEPT: Final = 24 * 3600  # seconds
+_FORM: Final = 1  # of what is kept; raised when it changes
+_ORDER: Final = [name for _, name in BANDS] + [LONGEST_BAND]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One target within a slice, beside all other items."""
+
+    label: str
+    target: str
+    passed: int
+    judged: int
+    rest_passed: int
+    rest_judged: int
+    p: float = 1.0
+    corrected: float = 1.0
+
+    @property
+    def rate(self) -> float | None:
+        return self.passed / self.judged if self.judged else None
+
+    @property
+    def interval(self) -> Interval | None:
+        return wilson(self.passed, self.judged)
+
+    @property
+    def whisker(self) -> dict[str, float] | None:
+        """The rate and its interval on a line of 100 units."""
+        interval, rate = self.interval, self.rate
+        if interval is None or rate is None:
+            return None
+        low, high = 100 * interval.low, 100 * interval.high
+        return {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "rate": round(100 * rate, 2)}
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether it can be set against the rest."""
+        return self.judged >= LEAST and self.rest_judged >= LEAST
+
+    @property
+    def gap(self) -> float:
+        """Points above the rest; below it, negative."""
+        if not self.judged or not self.rest_judged:
+            return 0.0
+        return 100 * (self.passed / self.judged - self.rest_passed / self.rest_judged)
+
+    @property
+    def is_clear(self) -> bool:
+        return self.is_enough and self.corrected < SIGNIFICANT
+
+    @property
+    def tone(self) -> str:
+        return "none" if not self.is_clear else "ok" if self.gap > 0 else "bad"
+
+    @property
+    def in_points(self) -> str:
+        return f"{signed(self.gap, 0)} points"
+
+    @property
+    def corrected_chance(self) -> str:
+        return chance(self.corrected)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One slice: a value of a dimension, and each target within it."""
+
+    dimension: str
+    value: str
+    items: int
+    cells: tuple[Cell, ...]
+
+    @property
+    def shown(self) -> str:
+        return self.value or "(empty)"
+
+    @property
+    def address(self) -> str:
+        """The end of the address of its rows."""
+        return f"?{urlencode({'slice': self.dimension, 'value': self.value})}"
+
+
+@dataclass(frozen=True)
+class Dimension:
+    name: str
+    label: str
+    values: tuple[Value, ...]
+    small: int  # further values, with too few items
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Every slice of a run under one grader."""
+
+    grader: int
+    targets: tuple[tuple[str, str], ...]
+    dimensions: tuple[Dimension, ...]
+    varied: tuple[str, ...]  # dimensions with too many values
+    looked: int  # comparisons that the p-values are corrected for
+    worst: tuple[str, ...]  # a sentence for each target
+    counted: str  # when, as ISO 8601
+
+
+def slices_of(run: Run, grader: int = OVERALL) -> Slices:
+    """Count, or take what was counted before; 0 stands for all graders together."""
+    key = f"slices-{hashlib.sha256(repr((_FORM, run.pk, run.finished, grader)).encode()).hexdigest()}"
+    found: Slices | None = cache.get(key)
+    if found is None:
+        found = _count(run, grader)
+        cache.set(key, found, KEPT)
+    return found
+
+
+class _Counts:
+    """Per slice and target how many were judged and passed; dimensions that get out of hand are dropped."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, Counter[str]]] = {}
+        self.dropped: dict[str, None] = {}
+        self.total: Counter[str] = Counter()
+
+    def add(self, of: Slice, target: str, *, passed: bool) -> None:
+        counter = self._counter(of)
+        if counter is not None:
+            counter[f"judged {target}"] += 1
+            counter[f"passed {target}"] += passed
+
+    def seen(self, of: Slice) -> None:
+        counter = self._counter(of)
+        if counter is not None:
+            counter["items"] += 1
+
+    def _counter(self, of: Slice) -> "Counter[str] | None":
+        dimension, value = of
+        if dimension in self.dropped:
+            return None
+        values = self.values.get(dimension)
+        if values is None:
+            if len(self.values) >= MOST_DIMENSIONS:
+                return None
+            values = self.values[dimension] = {}
+        if value not in values and len(values) >= MOST_VALUES:
+            self.dropped[dimension] = None
+            del self.values[dimension]
+            return None
+        return values.setdefault(value, Counter())
+
+
+def _count(run: Run, grader: int) -> Slices:
+    targets = read(run.targets)
+    counts = _Counts()
+    examples = Example.objects.filter(version=run.evaluation.version_id, line__isnull=False).order_by("line")
+    last = 0
+    with FactsOf(run, targets) as facts:
+        while batch := list(examples.filter(line__gt=last)[:AT_ONCE]):
+            last = batch[-1].line or 0
+            known, said = facts.of(batch), _verdicts(run, batch, grader)
+            for example in batch:
+                fact = known[example.pk]
+                mine = said.get(example.pk, {})
+                for of in {*fact.slices, *fact.answers.values()}:
+                    counts.seen(of)
+                for key, passed in mine.items():
+                    counts.total[f"judged {key}"] += 1
+                    counts.total[f"passed {key}"] += passed
+                    own = fact.answers.get(key)
+                    for of in (*fact.slices, own) if own else fact.slices:
+                        counts.add(of, key, passed=passed)
+    return _compared(counts, targets, grader)
+
+
+def _verdicts(run: Run, batch: Sequence[Example], grader: int) -> dict[int, dict[str, bool]]:
+    """What a grader, or all of them together, say of each target of these items; not what is ungraded."""
+    rated = [one.pk for one in graders_of(run) if one.kind != Grader.Kind.PAIRWISE]
+    asked = [grader] if grader else rated
+    found: dict[tuple[int, str], dict[int, list[Said]]] = {}
+    rows = Result.objects.filter(run=run, example__in=batch, grader__in=asked)
+    for example, target, by, score, passed in rows.values_list(
+        "example_id", "target", "grader_id", "score", "passed"
+    ):
+        found.setdefault((example, target), {}).setdefault(by, []).append((score, passed, ""))
+    made: dict[int, dict[str, bool]] = {}
+    for (example, target), each in found.items():
+        passed = together(settle(each[by])[1] if by in each else None for by in asked)
+        if passed is not None:
+            made.setdefault(example, {})[target] = passed
+    return made
+
+
+def _compared(counts: _Counts, targets: Sequence[Target], grader: int) -> Slices:
+    judged = {target.key: counts.total[f"judged {target.key}"] for target in targets}
+    fisher = Fisher(max(judged.values(), default=0))
+    made: list[Dimension] = []
+    for name, values in counts.values.items():
+        found = [
+            Value(name, value, counter["items"], tuple(_cells(counter, counts.total, targets, fisher)))
+            for value, counter in values.items()
+        ]
+        enough = [value for value in found if any(cell.is_enough for cell in value.cells)]
+        if enough:
+            enough.sort(key=_bands if name == LENGTH else _size)
+            made.append(Dimension(name, label_of(name), tuple(enough), len(found) - len(enough)))
+    made.sort(key=lambda dimension: (dimension.name in ("model", "language", LENGTH), dimension.label))
+    cells = [cell for dimension in made for value in dimension.values for cell in value.cells]
+    looked = [cell for cell in cells if cell.is_enough]
+    corrected = iter(holm([cell.p for cell in looked]))
+    dimensions = tuple(
+        replace(
+            dimension,
+            values=tuple(
+                replace(
+                    value,
+                    cells=tuple(
+                        replace(cell, corrected=next(corrected)) if cell.is_enough else cell
+                        for cell in value.cells
+                    ),
+                )
+                for value in dimension.values
+            ),
+        )
+        for dimension in made
+    )
+    return Slices(
+        grader,
+        tuple((target.key, target.label) for target in targets if judged[target.key]),
+        dimensions,
+        tuple(label_of(name) for name in counts.dropped),
+        len(looked),
+        tuple(_worst(dimensions, targets, len(looked))),
+        timezone.now().isoformat(),
+    )
+
+
+def _cells(
+    counter: Counter[str], total: Counter[str], targets: Sequence[Target], fisher: Fisher
+) -> Iterator[Cell]:
+    for target in targets:
+        passed, judged = counter[f"passed {target.key}"], counter[f"judged {target.key}"]
+        every = total[f"judged {target.key}"]
+        if every:
+            rest_passed, rest = total[f"passed {target.key}"] - passed, every - judged
+            cell = Cell(target.label, target.key, passed, judged, rest_passed, rest)
+            p = fisher.p(passed, judged - passed, rest_passed, rest - rest_passed) if cell.is_enough else 1.0
+            yield replace(cell, p=p)
+
+
+def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: int) -> Iterator[str]:
+    """For each target the slice that it is farthest below the rest on, and how sure that is."""
+    for target in targets:
+        found = [
+            (value, dimension, cell)
+            for dimension in dimensions
+            for value in dimension.values
+            for cell in value.cells
+            if cell.target == target.key and cell.is_enough and cell.gap < 0
+        ]
+        clear = [one for one in found if one[2].is_clear]
+        some = clear or found
+        if not some:
+            continue
+        value, dimension, cell = min(some, key=lambda one: one[2].gap)
+        assert cell.rate is not None
+        told = (
+            f"On {dimension.label} = {value.shown} “{cell.label}” passes {100 * cell.rate:.0f}% of"
+            f" {cell.judged:,}, {abs(cell.gap):.0f} points below the rest"
+        )
+        if clear:
+            yield f"{told} ({cell.corrected_chance}, corrected for looking at {looked:,} slices)."
+        else:
+            yield (
+                f"{told}; among {looked:,} slices that were looked at, a gap like this may well be chance"
+                f" ({cell.corrected_chance})."
+            )
+
+
+def _size(value: Value) -> tuple[int, str]:
+    return -value.items, value.value
+
+
+def _bands(value: Value) -> tuple[int, str]:
+    return _ORDER.index(value.value) if value.value in _ORDER else len(_ORDER), value.value
