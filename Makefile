@@ -43,7 +43,7 @@ check: $(STAMP) ## lint, formatting, types, imports, templates, migrations, depl
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	SITE_URL=https://portal.example.com $(BIN)/python manage.py check --deploy --fail-level WARNING
 
-bench: $(STAMP) ## measure sync, memory, kills and the pane (ARGS="--quick sync", ARGS="pane --rows 100000")
+bench: $(STAMP) ## measure sync, memory, kills, runs and the pane (ARGS="--quick sync", ARGS="pane --rows 100000")
 	@exec $(BIN)/python -m tests.bench $(ARGS)
 
 bench-peers: $(STAMP) $(UV) ## measure the pane beside Arize Phoenix and MLflow (ARGS="--rows 2000")

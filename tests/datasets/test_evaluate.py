@@ -19,7 +19,7 @@ from portal.sandbox import Sandbox
 from tests.datasets import material, measured
 from tests.datasets.measured import CLOSE, EQUAL, STUDENT, TEACHER, asked, fresh, ran
 from tests.portal.sandbox_client import faults
-from tests.workers import Worker, database_url
+from tests.workers import database_url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 CHAT = "*/chat/completions"
@@ -345,33 +345,6 @@ def test_a_run_killed_anywhere_makes_every_call_and_repeats_only_what_was_on_its
     assert Result.objects.filter(run=run).count() == 25
     assert len(asked(sandbox)) == 25
     assert measured.asked_again(sandbox) <= on_their_way
-
-
-@pytest.mark.engines
-def test_kill_9_of_the_worker_in_the_middle_loses_and_doubles_nothing(
-    sandbox: Sandbox, worker: Worker, builder: User, source: Connection
-) -> None:
-    made = measured.evaluation(builder, measured.rows(source, 150))
-    faults(sandbox, {"kind": "slow", "path": CHAT, "method": "POST", "seconds": 0.15})
-    run = runs.start(made, [fresh(source)], builder)
-    killed_with = 0
-    for least in (20, 60):
-        answered = Call.objects.filter(run=run, state=Call.State.DONE)
-        worker.wait_for(lambda least=least, answered=answered: answered.count() >= least)
-        owner = f"{worker.pid}"
-        worker.kill()
-        killed_with += Call.objects.filter(run=run, state=Call.State.SENT).count()
-        Operation.objects.filter(kind=runs.KIND, lease_owner__contains=f":{owner}:").update(
-            lease_until="2020-01-01T00:00:00Z"
-        )
-        worker.start()
-    worker.wait_for(lambda: Run.objects.get(pk=run.pk).state == Run.State.DONE, 60)
-    run.refresh_from_db()
-    assert run.summary["targets"][0]["answered"] == 150
-    assert Result.objects.filter(run=run).count() == 150
-    assert 0 < run.repeated_calls == killed_with <= 2 * 48
-    assert len(asked(sandbox)) == 150
-    assert measured.asked_again(sandbox) <= run.repeated_calls
 
 
 def test_a_reader_cannot_be_given_more_calls_than_its_rows(builder: User, source: Connection) -> None:
