@@ -191,7 +191,7 @@ def answer(work: operations.Working) -> operations.Outcome:
     """One step of a run."""
     run = _run_of(work)
     targets = read(run.targets)
-    _check_rights(work, run, targets)
+    check_rights(work, run, asked_of(run.evaluation, targets))
     if run.state == State.PAUSED:
         return operations.Wait(PAUSED_SECONDS, PAUSED)
     if work.operation.note == PAUSED:
@@ -208,7 +208,7 @@ def _go(work: operations.Working, run: Run, targets: Sequence[Target]) -> operat
     """The stage where it stopped, and those behind it."""
     stage = work.operation.cursor.get("stage", "items")
     if stage == "items":
-        if wait := _wait_for_items(work, run):
+        if wait := wait_for_items(work, run):
             return wait
         stage = _enter(work, "calls", step="preparing")
     fresh = [target for target in targets if target.is_fresh]
@@ -272,10 +272,9 @@ def _run_of(work: operations.Working) -> Run:
     return run
 
 
-def _check_rights(work: operations.Working, run: Run, targets: Sequence[Target]) -> None:
+def check_rights(work: operations.Working, run: Run, asked: set[int]) -> None:
     """Whoever asked for the run must still be allowed to; a right that was taken away ends it."""
     user = work.operation.requested_by
-    asked = asked_of(run.evaluation, targets)
     may = Evaluation.objects.actionable_by(user).filter(pk=run.evaluation_id).exists()
     reach = set(Connection.objects.actionable_by(user).filter(pk__in=asked).values_list("pk", flat=True))
     if may and reach == asked:
@@ -294,7 +293,7 @@ def _enter(work: operations.Working, stage: str, **fields: Any) -> str:
     return stage
 
 
-def _wait_for_items(work: operations.Working, run: Run) -> operations.Wait | None:
+def wait_for_items(work: operations.Working, run: Run) -> operations.Wait | None:
     """None as soon as the items are there. Few items are written within moments, so it looks again."""
     until = monotonic() + PATIENCE
     while (wait := _look_for_items(work, run)) and monotonic() < until and work.time_left():
