@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from datasets.build.lines import in_words
 from datasets.evaluate import graders, removal, tally
 from datasets.evaluate.targets import read
+from datasets.evaluate.thresholds import graders_of
 from datasets.models import Evaluation, Run
 from datasets.views.schedules import panel_of
 from portal.htmx import toast
@@ -77,15 +78,15 @@ def _evaluation(request: HttpRequest, pk: int, verb: Any = "read") -> Evaluation
     return found
 
 
-def described(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The graders in words."""
+def described(evaluation: Evaluation, run: Run | None = None) -> list[dict[str, Any]]:
+    """The graders in words: as they are now, or as a run had them."""
     return [
         {
             "grader": grader,
             "described": graders.describe(grader.kind, grader.params),
             "explained": graders.explain(grader.kind, grader.params),
         }
-        for grader in evaluation.graders.all()
+        for grader in (evaluation.graders.all() if run is None else graders_of(run))
     ]
 
 

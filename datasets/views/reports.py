@@ -64,7 +64,7 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         context |= {"report": made, "costs": costs_of(made), "chosen_slices": _slice_choice(found, made)}
     else:
         context |= {"operation": _operation(request, found), "calls": _calls(found)}
-    context |= {"graders": described(found.evaluation), "left_out": left_out(found.evaluation)}
+    context |= {"graders": described(found.evaluation, found), "left_out": left_out(found.evaluation)}
     return render(request, fragment(request, "datasets/evaluate/run.html", {"run"}), context)
 
 

@@ -115,6 +115,10 @@ def review(person: User, rows: list[StoredCompletion], value: Any, label: Label 
 def page_of(client: Client, run: Run, query: str = "") -> str:
     answer = client.get(reverse("datasets:calibrate", args=[run.evaluation_id, run.number]) + query)
     assert answer.status_code == 200
+    return text_of(answer)
+
+
+def text_of(answer: Any) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
 
 
@@ -201,6 +205,10 @@ def test_a_threshold_holds_for_the_next_run_and_not_for_the_runs_that_there_are(
     take(close, 0.6, builder, seen_in=after)
     last = said(Evaluation.objects.get(pk=made.pk), [stored()], {("stored", "Close"): ["p"] * 10})
     assert [thresholds(each) for each in (run, after, last)] == [[0.7], [0.4], [0.6]]
+    address = reverse("datasets:run", args=[made.pk, run.number])
+    assert "rouge_l of {{ sample.output_text }} and {{ item.reference }} ≥ 0.7" in text_of(
+        client.get(address)
+    )
     assert tally.report_of(Run.objects.get(pk=run.pk)).graders[1].threshold == 0.7
     page = page_of(client, run, f"?grader={close.pk}")
     assert "From 0.7 on, as in this run, it is κ = 0.44, on 70.0%" in page
