@@ -5,11 +5,8 @@ from typing import Any
 
 from django import forms
 
-from datasets.evaluate import graders, targets
-from datasets.evaluate.checks import CHECKS
-from datasets.evaluate.metrics import METRICS
+from datasets.evaluate import targets
 from datasets.evaluate.targets import FRESH_KEYS, Target
-from datasets.models import Grader
 from datasets.sampling_forms import SamplingForm, fields_of, params_of, reachable_by
 
 MAX_GRADERS = 6
@@ -106,76 +103,3 @@ def _told_apart(chosen: list[Target], data: dict[str, Any]) -> tuple[Target, ...
         else target
         for target in chosen
     )
-
-
-class GraderForm(forms.Form):
-    """One grader; its kind decides which of the last five fields it has."""
-
-    OWN = {
-        Grader.Kind.STRING_CHECK: ("operation", "reference"),
-        Grader.Kind.TEXT_SIMILARITY: ("reference", "evaluation_metric", "pass_threshold"),
-        Grader.Kind.CHECK: ("check", "value"),
-    }
-
-    kind = forms.ChoiceField(choices=Grader.Kind.choices, widget=forms.HiddenInput)
-    name = forms.CharField(max_length=80, label="Name")
-    input = forms.CharField(max_length=graders.MAX_TEMPLATE, label="Text")
-    operation = forms.ChoiceField(
-        choices=[(name, operation.label) for name, operation in graders.OPERATIONS.items()],
-        label="Passes if it",
-    )
-    reference = forms.CharField(max_length=graders.MAX_TEMPLATE, label="Reference", strip=False)
-    evaluation_metric = forms.ChoiceField(choices=[(name, name) for name in METRICS], label="Metric")
-    pass_threshold = forms.FloatField(min_value=0, max_value=1, label="Passes from", help_text="0 to 1")
-    check = forms.ChoiceField(
-        choices=[(name, check.label) for name, check in CHECKS.items()], label="Passes if it"
-    )
-    value = forms.CharField(
-        max_length=graders.MAX_TEMPLATE,
-        label="Held against",
-        required=False,
-        strip=False,
-        help_text="The text, expression, number or language that the check names; empty where it names none.",
-    )
-
-    def __init__(self, *args: Any, kind: str, number: int, has_reference: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.sort, self.number, self.has_reference = kind, number, has_reference
-        self.fields["kind"].initial = kind
-        for name in ("input", "reference", "value"):
-            self.fields[name].widget.attrs.update({"class": "mono", "spellcheck": "false"})
-        self.fields["pass_threshold"].widget.attrs["step"] = "0.01"
-        for name in {name for names in self.OWN.values() for name in names} - set(
-            self.OWN[Grader.Kind(kind)]
-        ):
-            del self.fields[name]
-
-    @property
-    def title(self) -> str:
-        return str(Grader.Kind(self.sort).label)
-
-    @property
-    def explained(self) -> str:
-        """The definition that the chosen metric follows."""
-        if self.sort != Grader.Kind.TEXT_SIMILARITY:
-            return ""
-        return graders.explain(self.sort, {"evaluation_metric": self["evaluation_metric"].value()})
-
-    def params(self) -> dict[str, Any]:
-        names = ("input", *self.OWN[Grader.Kind(self.sort)])
-        return {name: self.cleaned_data[name] for name in names if name in self.cleaned_data}
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or {}
-        if not self.errors:
-            for field, problem in graders.validate(self.sort, self.params()).items():
-                self.add_error(field if field in self.fields else None, problem)
-        if not self.errors and not self.has_reference and graders.needs_reference(self.sort, self.params()):
-            self.add_error(
-                "reference" if "reference" in self.fields else "value",
-                "This evaluation has no reference. Write a text here, or choose a reference first.",
-            )
-        return data
-
-    def grader(self) -> dict[str, Any]:
-        return {"name": self.cleaned_data["name"], "kind": self.sort, "params": self.params()}

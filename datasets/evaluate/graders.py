@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from datasets.evaluate import checks, python_source, template
+from datasets.evaluate import checks, judge_rules, python_source, template
 from datasets.evaluate import formula as formulas
 from datasets.evaluate.metrics import FOLLOWS, METRICS, TooLong, similarity
 
@@ -65,6 +65,8 @@ def validate(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
         return ({"source": problem} if problem else {}) | _threshold_problems(params)
     if kind == "multi":
         return _multi_problems(params) | _threshold_problems(params)
+    if judge_rules.asks(kind, params):
+        return judge_rules.problems(kind, params)
     problems: dict[str, str] = {}
     for field, most in _templates(kind, params).items():
         text = params.get(field)

@@ -138,9 +138,7 @@ def _said(judge: Judge, call: Call) -> Verdict:
         return Verdict(
             None, None, "", f"No verdict. {call.error.get('text') or 'The call was not made.'}"[:300]
         )
-    if judge.part.kind == Grader.Kind.TEXT_SIMILARITY:
-        return judging.nearness(judge.part, call.answer.get("message", {}).get("cosine"))
-    return judging.read(judge.part, call.output_text, call.order)
+    return judging.verdict(judge.part, call.answer, call.output_text, call.order)
 
 
 def _result(run: Run, answered: Answered, grader: Grader, verdict: Verdict) -> Result:

@@ -95,9 +95,9 @@ def ask(upstream: Upstream, model: str, question: Question, timeout: float) -> C
     Embeddings come as an answer without a text, whose message holds `cosine`. Raises UpstreamError.
     """
     if question.texts:
-        first, second = upstream.embeddings(model, question.texts)
-        message = {"cosine": judging.cosine(first, second)}
-        return ChatAnswer("", message, "stop", model, {}, "", {})
+        answer = upstream.embeddings(model, question.texts)
+        message = {"cosine": judging.cosine(*answer.vectors)}
+        return ChatAnswer("", message, "stop", model, answer.usage, "", {})
     params = dict(question.params)
     try:
         return upstream.chat(model, question.messages, store=False, timeout=timeout, **params)

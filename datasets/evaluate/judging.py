@@ -7,11 +7,12 @@ https://platform.openai.com/docs/guides/structured-outputs
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from datasets.evaluate import template
+from datasets.evaluate import judge_rules, template
 from datasets.evaluate.graders import Verdict
 from datasets.evaluate.judges import AB, Judge, Part
 from datasets.models import Grader
@@ -19,6 +20,7 @@ from datasets.models import Grader
 Kind = Grader.Kind
 FIRST, SECOND, TIE = "1", "2", "tie"
 LONGEST_REASON = 2_000
+_MARK = re.compile(r"<\s*/?\s*([A-Za-z][\w -]{0,40}?)\s*>")
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n\s*```\s*$", re.DOTALL)
 # The API's sampling parameters of a judge, and what a create call names them; the third is spelled so there.
 SAMPLING = {
@@ -69,7 +71,16 @@ def question(
         assert against is not None
         messages = _side_by_side(part, item, sample, against, order)
     else:
-        messages = [_message(message, item, sample) for message in part.params["input"]]
+        put = _guard(part.params["input"])
+        messages = [
+            {
+                "role": message["role"],
+                "content": _content(
+                    message["content"], lambda text: template.render(text, item, sample, put)
+                ),
+            }
+            for message in part.params["input"]
+        ]
         messages.append({"role": "system", "content": _form(part)})
     return Question(messages, params)
 
@@ -125,12 +136,31 @@ def read(part: Part, text: str, order: str = "") -> Verdict:
         passed = label in part.params["passing_labels"]
         return Verdict(float(passed), passed, f"{label}: {reason}" if reason else label)
     low, high = range_of(part)
-    if isinstance(result, bool) or not isinstance(result, int | float) or not math.isfinite(result):
+    if not judge_rules.is_number(result):
         return Verdict(None, None, "", _unread("Its result is no number", text))
     if not low <= result <= high:
         return Verdict(None, None, "", _unread(f"Its result is not from {low:g} to {high:g}", text))
     passed = result >= part.params["pass_threshold"]
     return Verdict(float(result), passed, reason or f"The judge gives {result:g}.")
+
+
+def verdict(part: Part, answer: Mapping[str, Any], text: str, order: str = "") -> Verdict:
+    """What was answered as a verdict, with what is known beside the text: a refusal, a filter, a cosine."""
+    message = answer.get("message")
+    said = message if isinstance(message, Mapping) else {}
+    if part.kind == Kind.TEXT_SIMILARITY:
+        return nearness(part, said.get("cosine"))
+    if answer.get("finish_reason") == "content_filter":
+        return Verdict(None, None, "", "The judge's answer was cut by a content filter.")
+    refusal = " ".join(str(said.get("refusal") or "")[:400].split())
+    if refusal and not said.get("content"):
+        return Verdict(None, None, "", f"The judge refused: “{refusal[:200]}”")
+    if not text.strip():
+        return Verdict(None, None, "", "The judge's answer is empty.")
+    found = read(part, text, order)
+    if found.score is None and answer.get("finish_reason") == "length":
+        return Verdict(None, None, "", "The judge's answer was cut. Allow it more tokens.")
+    return found
 
 
 def both(first: Verdict, second: Verdict) -> Verdict:
@@ -151,40 +181,49 @@ def both(first: Verdict, second: Verdict) -> Verdict:
 def cosine(first: Sequence[float], second: Sequence[float]) -> float | None:
     """How near two embeddings are, from -1 to 1; None where they cannot be compared."""
     lengths = math.hypot(*first), math.hypot(*second)
-    if not all(lengths) or len(first) != len(second):
+    if not all(length and math.isfinite(length) for length in lengths) or len(first) != len(second):
         return None
-    return min(
-        1.0, max(-1.0, sum(x * y for x, y in zip(first, second, strict=True)) / (lengths[0] * lengths[1]))
-    )
+    nearness = sum((x / lengths[0]) * (y / lengths[1]) for x, y in zip(first, second, strict=True))
+    return min(1.0, max(-1.0, nearness))
 
 
 def nearness(part: Part, score: float | None) -> Verdict:
     """The cosine of two embeddings against the threshold."""
-    if score is None:
+    if not judge_rules.is_number(score):
         return Verdict(None, None, "", "The embeddings cannot be compared.")
+    assert score is not None
     wanted = part.params["pass_threshold"]
     passed = score >= wanted
     return Verdict(score, passed, f"cosine is {score:.3f}, {'at least' if passed else 'below'} {wanted:g}.")
 
 
-def _message(
-    message: Mapping[str, Any], item: Mapping[str, Any], sample: Mapping[str, Any]
-) -> dict[str, Any]:
-    content = message["content"]
-    parts = content if isinstance(content, list) else [content]
-    return {"role": message["role"], "content": _content(parts, item, sample)}
+def _guard(messages: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
+    """Keeps what is put into these messages from looking like one of their own marks."""
+    names = {name.casefold() for name in _MARK.findall(json.dumps(messages, ensure_ascii=False))}
+    return partial(_unmarked, names=names)
 
 
-def _content(parts: Sequence[Any], item: Mapping[str, Any], sample: Mapping[str, Any]) -> Any:
+def _unmarked(text: str, names: Collection[str]) -> str:
+    """The text with other brackets where it has a mark of one of these names."""
+
+    def other(mark: re.Match[str]) -> str:
+        name = mark[1].casefold()
+        ours = name in names or any(name.startswith(f"{each} ") for each in names)
+        return f"[{mark[0][1:-1]}]" if ours else mark[0]
+
+    return _MARK.sub(other, text) if names else text
+
+
+def _content(content: Any, fill: Callable[[str], str]) -> Any:
     filled: list[dict[str, Any]] = []
-    for part in parts:
+    for part in content if isinstance(content, list) else [content]:
         if isinstance(part, str):
-            filled.append({"type": "text", "text": template.render(part, item, sample)})
+            filled.append({"type": "text", "text": fill(part)})
         elif part.get("type") == "input_image":
-            image = {"url": template.render(part["image_url"], item, sample)}
+            image = {"url": fill(part["image_url"])}
             filled.append({"type": "image_url", "image_url": image | _detail(part)})
         else:
-            filled.append({"type": "text", "text": template.render(part["text"], item, sample)})
+            filled.append({"type": "text", "text": fill(part["text"])})
     if all(part["type"] == "text" for part in filled):
         return "\n".join(part["text"] for part in filled)
     return filled
@@ -211,13 +250,15 @@ def _form(part: Part) -> str:
 def _side_by_side(
     part: Part, item: Mapping[str, Any], sample: Mapping[str, Any], against: Mapping[str, Any], order: str
 ) -> list[dict[str, Any]]:
-    texts = [str(against.get("output_text", "")), str(sample.get("output_text", ""))]
+    marks = ("conversation", "answer 1", "answer 2", "answer")
+    texts = [_unmarked(str(each.get("output_text", "")), marks) for each in (against, sample)]
     if order != AB:
         texts.reverse()
     criteria = template.render(str(part.params["criteria"]), item, sample)
+    asked = json.dumps(item.get("input", []), ensure_ascii=False)
     shown = "\n\n".join(
         [
-            f"<conversation>\n{json.dumps(item.get('input', []), ensure_ascii=False)}\n</conversation>",
+            f"<conversation>\n{_unmarked(asked, marks)}\n</conversation>",
             *(f"<answer {place}>\n{text}\n</answer {place}>" for place, text in enumerate(texts, 1)),
         ]
     )

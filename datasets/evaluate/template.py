@@ -7,7 +7,7 @@ Syntax as in https://platform.openai.com/docs/guides/graders: two namespaces, na
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 NAMESPACES = ("item", "sample")
@@ -49,11 +49,16 @@ def parse(text: str) -> tuple[str | Path, ...]:
     return tuple(parts)
 
 
-def render(text: str, item: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
-    """The text with every hole filled from `item` or `sample`. Raises Broken or Missing."""
+def render(
+    text: str, item: Mapping[str, Any], sample: Mapping[str, Any], put: Callable[[str], str] = str
+) -> str:
+    """The text with every hole filled from `item` or `sample`. Raises Broken or Missing.
+
+    `put` says how a value stands in the text; the template's own words are left alone.
+    """
     roots = {"item": item, "sample": sample}
     return "".join(
-        part if isinstance(part, str) else _text(_look_up(part, roots), part) for part in parse(text)
+        part if isinstance(part, str) else put(_text(_look_up(part, roots), part)) for part in parse(text)
     )
 
 

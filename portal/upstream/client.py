@@ -12,6 +12,7 @@ from portal.upstream.records import (
     ChatAnswer,
     CheckpointInfo,
     DeploymentInfo,
+    Embeddings,
     EventInfo,
     FileInfo,
     Item,
@@ -21,13 +22,11 @@ from portal.upstream.records import (
     Page,
     chat_answer,
     checkpoint_info,
+    embeddings,
     event_info,
     file_info,
     job_info,
     model_info,
-)
-from portal.upstream.records import (
-    number as integer,
 )
 
 
@@ -150,18 +149,16 @@ class Upstream(Evals):
             )
         )
 
-    def embeddings(self, model: str, texts: Sequence[str]) -> list[list[float]]:
-        answer = self._write(
-            lambda sdk: sdk.embeddings.with_raw_response.create(
-                model=model, input=list(texts), encoding_format="float"
-            )
+    def embeddings(self, model: str, texts: Sequence[str]) -> Embeddings:
+        """The vectors of the texts in their order, and what that used."""
+        return embeddings(
+            self._write(
+                lambda sdk: sdk.embeddings.with_raw_response.create(
+                    model=model, input=list(texts), encoding_format="float"
+                )
+            ),
+            len(texts),
         )
-        rows = [row for row in answer.get("data") or () if isinstance(row, dict)]
-        rows.sort(key=lambda row: integer(row, "index") or 0)
-        found = [[float(value) for value in row.get("embedding") or ()] for row in rows]
-        if len(found) != len(texts):
-            raise UpstreamError("unreadable", f"{len(texts)} texts were sent, {len(found)} vectors came.")
-        return found
 
     def models(self) -> list[ModelInfo]:
         page = self._get("/models", {}, cutting.cut_page)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from portal.upstream.errors import UpstreamError
+
 FINISHED_JOBS = frozenset(("succeeded", "failed", "cancelled"))
 
 
@@ -55,6 +57,14 @@ class ChatAnswer:
     usage: dict[str, Any]
     id: str
     raw: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors in the order of the texts."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    usage: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,20 @@ def chat_answer(raw: dict[str, Any]) -> ChatAnswer:
         id=words(raw, "id"),
         raw=raw,
     )
+
+
+def embeddings(raw: dict[str, Any], texts: int) -> Embeddings:
+    """Raises UpstreamError unless each text has one vector of numbers."""
+    data = raw.get("data")
+    rows = [row for row in data if isinstance(row, dict)] if isinstance(data, list) else []
+    rows.sort(key=lambda row: number(row, "index") or 0)
+    try:
+        found = tuple(tuple(float(value) for value in row.get("embedding") or ()) for row in rows)
+    except (TypeError, ValueError, OverflowError):
+        raise UpstreamError("unreadable", "A vector that came holds something else than numbers.") from None
+    if len(found) != texts:
+        raise UpstreamError("unreadable", f"{texts} texts were sent, {len(found)} vectors came.")
+    return Embeddings(found, mapping(raw, "usage"))
 
 
 def model_info(raw: dict[str, Any]) -> ModelInfo:

@@ -75,7 +75,7 @@ def test_a_reason_quotes_at_most_one_line_of_the_reference() -> None:
         ("string_check", {"reference": "{{ item.x|safe }}"}, "reference"),
         ("string_check", {"reference": "x" * 5000}, "reference"),
         ("string_check", {"operation": "matches"}, "operation"),
-        ("text_similarity", {"evaluation_metric": "cosine"}, "evaluation_metric"),
+        ("text_similarity", {"evaluation_metric": "nearness"}, "evaluation_metric"),
         ("text_similarity", {"pass_threshold": 1.5}, "pass_threshold"),
         ("text_similarity", {"pass_threshold": True}, "pass_threshold"),
         ("text_similarity", {"pass_threshold": "0.5"}, "pass_threshold"),

@@ -187,8 +187,10 @@ def test_chat_stores_only_what_it_is_told_to(sandbox: Sandbox, personality: str,
 def test_models_and_vectors(sandbox: Sandbox, personality: str) -> None:
     with connect(unsaved(sandbox, personality)) as upstream:
         models = upstream.models()
-        vectors = upstream.embeddings("text-embedding-3-small", ["one", "two"])
+        found = upstream.embeddings("text-embedding-3-small", ["one", "two"])
     assert any(model.id.startswith("gpt-4") and model.shutdown_date for model in models)
+    vectors = found.vectors
+    assert found.usage["prompt_tokens"] > 0
     assert len(vectors) == 2
     assert len(vectors[0]) == len(vectors[1]) > 100
     assert vectors[0] != vectors[1]
