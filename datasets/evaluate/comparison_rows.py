@@ -12,8 +12,8 @@ from completions import diff, diff_html
 from datasets.evaluate import rows
 from datasets.evaluate.comparison import Column
 from datasets.evaluate.comparison_count import FAILED, PASSED, UNGRADED, Counted
-from datasets.evaluate.rows import Answer
-from datasets.models import Example, Result, Run
+from datasets.evaluate.rows import Answer, Said, Settled
+from datasets.models import Example, Run
 from portal.rendering import plain
 
 PAGE = 25
@@ -47,8 +47,14 @@ class Told:
         return self.answer.problem if self.answer is not None else "There is no answer."
 
     @property
-    def results(self) -> tuple[Result, ...]:
-        return self.answer.results if self.answer is not None else ()
+    def settled(self) -> list[Settled]:
+        """What each grader says of all answers of the column to this item."""
+        return self.answer.settled if self.answer is not None else []
+
+    @property
+    def further(self) -> tuple[Said, ...]:
+        """The answers after the first, where there are several."""
+        return self.answer.every[1:] if self.answer is not None else ()
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from django.db.models import Count, Sum
 
 from completions.models import StoredCompletion
 from datasets.evaluate.comparison import Column
+from datasets.evaluate.report_costs import EACH
 from datasets.models import Example, Run
 from datasets.purse import rates_of
 from portal.models import Connection
-
-EACH = 1000  # answers that a price is said for
 
 
 @dataclass(frozen=True)

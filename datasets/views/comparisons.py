@@ -18,8 +18,9 @@ from datasets.evaluate.comparison import Column
 from datasets.evaluate.comparison_count import Counted, counted
 from datasets.evaluate.comparison_match import graders_in
 from datasets.evaluate.comparison_rows import SHOWS, Row, Shown
-from datasets.evaluate.comparison_spent import EACH, Spent, spent_by
+from datasets.evaluate.comparison_spent import Spent, spent_by
 from datasets.evaluate.report import Report
+from datasets.evaluate.report_costs import EACH
 from datasets.models import Comparison, Run
 from portal.htmx import fragment, wants_fragment
 from portal.permissions import fetch

@@ -189,6 +189,7 @@ def test_items_are_found_by_what_became_of_them(
     assert client.get(f"{address}?show=all&before={before}").content.decode().count("data-row=") == 25
 
     item = client.get(reverse("datasets:comparison_item", args=[kept.pk, 11])).content.decode()
+    assert "more answer" not in item
     assert "<del>" in item
     assert "<ins>" in item
     assert "/items/12/" in item
@@ -229,6 +230,9 @@ def test_a_baseline_is_looked_at_by_address_and_kept_by_button(
     client.post(reverse("datasets:comparison_baseline", args=[kept.pk]), {"column": student})
     kept.refresh_from_db()
     assert [column["label"] for column in kept.columns] == ["student", "teacher", "base"]
+    item = text_of(client.get(reverse("datasets:comparison_item", args=[kept.pk, 1])))
+    assert "2 more answers" in item
+    assert re.search(r"\d of 3 passed", item)
     assert "Keep as the baseline" not in text_of(client.get(address))
 
 
