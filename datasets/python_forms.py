@@ -100,7 +100,7 @@ class PythonForm(CodeForm):
         max_length=python_source.LONGEST,
         label="Source",
         strip=False,
-        widget=code(12),
+        widget=code(8),
         help_text="grade(sample, item) returns a number. It runs locked away: Python's library, no network,"
         " no files, 5 seconds for an answer.",
     )
@@ -145,7 +145,7 @@ class SchemaForm(CodeForm):
         max_length=CHECKS[SCHEMA].longest,
         label="JSON schema",
         strip=False,
-        widget=code(12),
+        widget=code(8),
         help_text="Draft 2020-12. References within the schema only; patterns are expressions of RE2.",
     )
 

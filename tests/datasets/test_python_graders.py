@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.test import Client
+from django.urls import reverse
 
-from datasets.evaluate import box_trust, python_graders
+from datasets.evaluate import box_trust, python_graders, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.box import Limits
 from datasets.evaluate.graders import ANSWER, validate
@@ -16,6 +18,7 @@ from datasets.evaluate.targets import stored
 from datasets.models import Result, Run
 from portal.models import Connection, User
 from portal.sandbox import Sandbox
+from tests import factories
 from tests.datasets import boxes, material, measured
 from tests.datasets.boxes import source as lines
 from tests.datasets.measured import EQUAL, ran
@@ -113,6 +116,30 @@ def test_a_run_stops_where_they_are_off_and_goes_on_where_they_are_not(
     run.refresh_from_db()
     assert run.state == Run.State.DONE
     assert Result.objects.filter(run=run, passed=True).count() == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("turned_on")
+def test_the_wizard_takes_a_source_tries_it_and_says_where_it_cannot_run(
+    builder: User, client_of: Callable[[User], Client], settings: Any
+) -> None:
+    rows = measured.rows(factories.connection(), 1)
+    made = measured.evaluation(builder, rows, reference="meta:answer")
+    setup.finish(made, "targets", targets=[stored().as_dict()])
+    client, step = client_of(builder), reverse("datasets:evaluate", args=[made.pk, "graders"])
+    assert "def grade(sample, item)" in client.post(step, {"add": "python"}).content.decode()
+    typed = {
+        "g0-kind": "python",
+        "g0-name": "Same",
+        "g0-source": lines(SAME),
+        "g0-pass_threshold": "1",
+    }
+    assert "The source gives 1, at least 1." in client.post(step, typed | {"try": "stored"}).content.decode()
+    assert client.post(step, typed).status_code == 302
+    settings.PYTHON_GRADERS = False
+    assert TURNED_OFF in client.get(step).content.decode()
+    refused = client.post(step, typed)
+    assert (refused.status_code, TURNED_OFF in refused.content.decode()) == (422, True)
 
 
 @pytest.mark.usefixtures("turned_on")
