@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from completions.palette import MOST_OF_ONE, Asked, Entry, named, offers
-from datasets.models import Dataset, Evaluation, FineTune, Relabel
+from datasets.models import Comparison, Dataset, Evaluation, FineTune, Relabel
 
 
 @offers
@@ -24,6 +24,18 @@ def evaluations(asked: Asked) -> Iterable[Entry]:
         for each in named(Evaluation.objects.readable_by(asked.user), "name", asked.typed):
             href = reverse("datasets:evaluation", args=[each.pk])
             yield Entry(each.name, "Evaluation", "flask-conical", href)
+
+
+@offers
+def comparisons(asked: Asked) -> Iterable[Entry]:
+    """The page of comparisons, and each by its name."""
+    typed = asked.typed
+    if not typed:
+        return
+    if "comparisons".startswith(typed.casefold()):
+        yield Entry("Comparisons", "Page", "git-compare", reverse("datasets:comparisons"))
+    for each in named(Comparison.objects.readable_by(asked.user), "name", typed):
+        yield Entry(each.name, "Comparison", "git-compare", reverse("datasets:comparison", args=[each.pk]))
 
 
 @offers

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from datasets.evaluate import graders
 from datasets.models import Evaluation, Grader, Run
 from portal import audit
 
@@ -41,12 +42,15 @@ def take(grader: Grader, threshold: float, user: Any, *, seen_in: Run) -> None:
         before = grader.params[FIELD]
         if before == threshold:
             return
+        params = {**grader.params, FIELD: threshold}
+        if problem := graders.validate(grader.kind, params).get(FIELD):
+            raise Refused(problem)
         last = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
         entry = {"grader": grader.pk, "threshold": before, "run": last}
         history = [*evaluation.setup.get(BEFORE, ()), entry]
         evaluation.setup = {**evaluation.setup, BEFORE: history}
         evaluation.save(update_fields=["setup"])
-        grader.params = {**grader.params, FIELD: threshold}
+        grader.params = params
         grader.save(update_fields=["params"])
         audit.record(
             user,

@@ -319,6 +319,7 @@ def test_a_comparison_stays_readable_when_a_run_is_deleted(
     assert client.get(reverse("datasets:comparison_item", args=[kept.pk, 1])).status_code == 404
 
 
+@pytest.mark.engines
 def test_runs_of_different_evaluations_meet_in_the_items_of_one_source(
     builder: User, client_of: SignIn, source: Connection
 ) -> None:
