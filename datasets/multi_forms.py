@@ -61,6 +61,11 @@ class MultiForm(CodeForm):
         return {"name": "Several together", "kind": str(cls.makes), "params": params}
 
     @property
+    def asks(self) -> bool:
+        """Whether one of its parts asks a model."""
+        return any(getattr(part, "asks", False) for part in self.parts)
+
+    @property
     def can_add(self) -> bool:
         return len(self.parts) < graders.MOST_INNER
 

@@ -144,7 +144,7 @@ def _page(
     added: bool = False,
 ) -> dict[str, Any]:
     chosen = setup.targets_of(evaluation)
-    asks = any("connection" in form.fields for form in forms)
+    asks = any(getattr(form, "asks", False) for form in forms)
     return page_of(
         evaluation,
         "graders",
