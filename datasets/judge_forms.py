@@ -11,6 +11,7 @@ from datasets.evaluate.judge_rules import EFFORTS, LONGEST_MESSAGE, MOST_MESSAGE
 from datasets.models import Grader
 from datasets.python_forms import CodeForm
 from datasets.sampling_forms import reachable_by
+from portal.models import Connection
 
 COSINE = "cosine"  # a grader of text_similarity whose form is another one
 SAMPLED = ("seed", "top_p", "temperature", "max_completions_tokens")
@@ -31,7 +32,7 @@ class JudgeForm(CodeForm):
     template = "datasets/evaluate/grader_judge.html"
     samples: ClassVar[bool] = True
 
-    connection = forms.ModelChoiceField(queryset=None, label="Connection", empty_label="Choose one")
+    connection = forms.ModelChoiceField(Connection.objects.none(), label="Connection", empty_label="Choose one")
     model = forms.CharField(max_length=300, label="Deployment or model")
 
     def __init__(self, *args: Any, user: Any, source: int | None = None, **kwargs: Any) -> None:

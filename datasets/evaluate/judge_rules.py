@@ -5,7 +5,7 @@ https://platform.openai.com/docs/guides/graders#model-graders
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from datasets.evaluate import template
 
@@ -71,7 +71,7 @@ def template_problem(text: Any, longest: int) -> str:
     return ""
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """A finite number that is no truth value."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
@@ -122,7 +122,7 @@ def _label_problems(params: Mapping[str, Any]) -> dict[str, str]:
     return {}
 
 
-def _are_texts(values: Any) -> bool:
+def _are_texts(values: Any) -> TypeGuard[list[str]]:
     return isinstance(values, list) and all(
         isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_LABEL for value in values
     )

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from portal.sandbox import judge
 from portal.sandbox.draw import Draw, share
 from portal.sandbox.kinds import Json, Problem, recognise, text_of
 
@@ -45,6 +46,8 @@ class Said:
 
 def say(skill: Skill, messages: list[Json], *, tools: bool = False, schema: Json | None = None) -> Said:
     """Always the same for the same model and conversation."""
+    if (verdict := judge.judged(messages, schema)) is not None:
+        return Said(verdict)
     problem = recognise(messages)
     if problem is None:
         return _improvise(skill, messages, schema)

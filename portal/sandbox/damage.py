@@ -109,6 +109,8 @@ def content(reply: Reply, faults: Faults, request: Request) -> None:
     payload = reply.payload
     if reply.status != 200 or not isinstance(payload, dict):
         return
+    for rule in faults.of("say"):
+        _say(rule, payload)
     if not isinstance(payload.get("data"), list):
         return
     items: list[Any] = payload["data"]  # items may be planted text
@@ -134,6 +136,16 @@ def content(reply: Reply, faults: Faults, request: Request) -> None:
                 for i, item in enumerate(items)
             ]
     payload["data"] = items
+
+
+def _say(rule: Rule, payload: Json) -> None:
+    """A chat completion says something else than the model would have; `text` may be null."""
+    for choice in payload.get("choices") or []:
+        message = choice.get("message")
+        if isinstance(message, dict):
+            message["content"] = rule.options.get("text")
+            message["refusal"] = rule.options.get("refusal")
+            choice["finish_reason"] = rule.options.get("finish_reason", choice.get("finish_reason"))
 
 
 def _chosen(rule: Rule, position: int) -> bool:

@@ -33,6 +33,7 @@ KINDS = frozenset(
         "lag",
         "drop_marks",
         "refuse",
+        "say",
         CUT_UPLOAD,
         "file_error",
     ]
