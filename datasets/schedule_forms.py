@@ -21,13 +21,13 @@ class ScheduleForm(forms.Form):
     )
     zone = forms.CharField(max_length=64, label="Time zone", help_text="As in Europe/Oslo.")
     weekday = forms.TypedChoiceField(
-        choices=list(enumerate(_DAYS)), coerce=int, label="On", help_text="Counts for every week."
+        choices=list(enumerate(_DAYS)), coerce=int, label="Weekday", help_text="Where it is run every week."
     )
     day = forms.IntegerField(
         min_value=1,
         max_value=31,
-        label="On the day",
-        help_text="Counts for every month; one that is shorter takes its last day.",
+        label="Day of the month",
+        help_text="Where it is run every month; one that is shorter takes its last day.",
     )
 
     def clean_zone(self) -> str:
