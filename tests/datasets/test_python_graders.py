@@ -1,5 +1,6 @@
 """Python graders in a run and beside others, and what is said where they are off."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from datasets.evaluate.box import Limits
 from datasets.evaluate.graders import ANSWER, validate
 from datasets.evaluate.python_graders import IN_A_ROW, TURNED_OFF, Boxes, off_because
 from datasets.evaluate.targets import stored
-from datasets.models import Result, Run
+from datasets.models import Call, Result, Run
 from portal.models import Connection, User
 from portal.sandbox import Sandbox
 from tests import factories
@@ -88,6 +89,43 @@ def test_a_run_has_the_scores_that_the_source_gives(
         list(found.filter(grader__name=name).values_list("example", "passed")) for name in ("Same", "Equal")
     )
     assert same == equal  # the source that compares agrees with the grader that does
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("_own_folder", "turned_on")
+def test_one_score_is_made_of_what_a_model_says_and_what_a_source_gives(
+    builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]
+) -> None:
+    source = connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
+    judge = {
+        "connection": source.pk,
+        "model": measured.TEACHER,
+        "input": [{"role": "user", "content": "Is this good? {{ sample.output_text }}"}],
+        "range": [1, 5],
+        "pass_threshold": 3,
+        "sampling_params": {},
+    }
+    grader = {
+        "name": "Both",
+        "kind": "multi",
+        "params": {
+            "graders": {
+                "judged": {"kind": "score_model", "params": judge},
+                "length": {"kind": "python", "params": params(lines(LENGTH))},
+            },
+            "calculate_output": "judged + length / 10",
+            "pass_threshold": 3,
+        },
+    }
+    rows = [measured.row(source, number, answer="x" * number * 20) for number in (1, 2)]
+    made = measured.evaluation(builder, rows, reference="meta:answer", graders=[grader])
+    run = ran(made, [stored()], builder)
+    assert run.state == Run.State.DONE
+    said = Call.objects.filter(run=run).exclude(grader="").order_by("-example__line")
+    wanted = [json.loads(call.output_text)["result"] + number * 0.02 for number, call in enumerate(said, 1)]
+    found = Result.objects.filter(run=run).order_by("-example__line")
+    assert [result.score for result in found] == pytest.approx(wanted)
+    assert len(wanted) == 2
 
 
 @pytest.mark.django_db(transaction=True)
