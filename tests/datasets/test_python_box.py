@@ -146,17 +146,24 @@ def test_the_environment_is_empty_and_the_machine_unnamed(attempts: Box) -> None
     assert names.endswith("GOT ['LC_ALL', 'PWD', 'PYTHONHASHSEED']")
     assert said(attempts, attempt="__import__('os').uname().nodename").endswith("GOT 'box'")
     assert said(attempts, attempt="__import__('os').getuid()").endswith(f"GOT {box_walls.NOBODY}")
-    held = said(attempts, attempt="[n for n in range(64) if __import__('contextlib')")
-    assert "SyntaxError" in held  # what is no Python is an error of the answer, like any other
 
 
-def test_no_descriptor_of_this_process_is_in_the_box(attempts: Box, tmp_path: Path) -> None:
-    with (tmp_path / "secret").open("w+") as file:
-        file.write("secret")
+def test_no_descriptor_of_this_process_is_in_the_box(tmp_path: Path) -> None:
+    """But nothing three times, the questions and the results."""
+    counting = [
+        "import os",
+        "found = 0",
+        "for number in range(64):",
+        "    try:",
+        "        os.fstat(number)",
+        "        found += 1",
+        "    except OSError:",
+        "        pass",
+        "found",
+    ]
+    with (tmp_path / "secret").open("w+") as file, Box(source(*counting)) as box:
         os.set_inheritable(file.fileno(), True)
-        reads = "__import__('os').pread(item['descriptor'], 9, 0)"
-        with Box(ATTEMPT) as box:
-            assert "Bad file descriptor" in said(box, attempt=reads, descriptor=file.fileno())
+        assert box.score({}, {}) == 5
 
 
 def test_the_root_holds_libraries_only(attempts: Box) -> None:
