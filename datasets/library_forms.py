@@ -28,7 +28,20 @@ class FindForm(forms.Form):
     archived = forms.BooleanField(required=False, label="Archived ones")
 
 
-class ChangeForm(forms.Form):
+class NoteForm(forms.Form):
+    """What goes with a version; `since` is the number of the one that was changed."""
+
+    note = forms.CharField(max_length=200, required=False, label="What changes, and why")
+    since = forms.IntegerField(min_value=1, required=False, widget=forms.HiddenInput)
+
+    def said(self) -> str:
+        return " ".join(str(self.cleaned_data["note"]).split())
+
+    def clean_since(self) -> int:
+        return int(self.cleaned_data["since"] or 1)
+
+
+class ChangeForm(NoteForm):
     """A grader as its next version: its fields as the API names them, in JSON."""
 
     name = forms.CharField(max_length=80, label="Name")
@@ -39,8 +52,7 @@ class ChangeForm(forms.Form):
         widget=forms.Textarea(attrs={"class": "mono", "rows": 18, "spellcheck": "false"}),
         help_text="JSON, with the names of the API; every version before this one stays as it is.",
     )
-    note = forms.CharField(max_length=200, required=False, label="What changes, and why")
-    since = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+    field_order = ("name", "params", "note", "since")
 
     def __init__(self, *args: Any, user: Any, version: LibraryGraderVersion, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -117,6 +129,8 @@ class CopyForm(JudgeForm):
         )
         if library.asks(version.kind, version.params):
             self.fields["judge"].required = True
+            for name in ("model", "embeddings"):
+                self.fields[name].help_text = ""
             if version.kind == Grader.Kind.TEXT_SIMILARITY:
                 del self.fields["model"]
                 self.fields["embeddings"].required = True

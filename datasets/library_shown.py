@@ -93,4 +93,6 @@ def _connection(value: Any, user: Any) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, list) and all(isinstance(each, str | int | float) for each in value):
+        return ", ".join(map(str, value))
     return json.dumps(value, ensure_ascii=False, indent=2)

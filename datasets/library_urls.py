@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from datasets.views import library, library_carry, library_evaluations
+from datasets.views import library, library_carry, library_edit, library_evaluations
 
 _ON = "evaluations/library/on/<slug:connection>/"
 _ONE = "evaluations/library/<int:pk>/"
@@ -13,8 +13,11 @@ urlpatterns = [
     path(_ON, library.of_connection, name="library"),
     path(f"{_ON}import/", library_carry.bring, name="library_import"),
     path(f"{_ON}export/", library_carry.hand_out, name="library_export"),
+    path(f"{_ON}new/", library_edit.choose, name="library_choose"),
+    path(f"{_ON}new/<slug:start>/", library_edit.new, name="library_new"),
     path(_ONE, library.grader, name="library_grader"),
-    path(f"{_ONE}change/", library.grader_change, name="library_change"),
+    path(f"{_ONE}change/", library_edit.change, name="library_change"),
+    path(f"{_ONE}change/json/", library_edit.change_json, name="library_change_json"),
     path(f"{_ONE}copy/", library.grader_copy, name="library_copy"),
     path(f"{_ONE}archive/", library.grader_archive, name="library_archive"),
     path(f"{_ONE}delete/", library.grader_delete, name="library_delete"),

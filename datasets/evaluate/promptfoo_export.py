@@ -147,7 +147,7 @@ def _judge(kind: str, params: Mapping[str, Any]) -> Assertion:
         told["threshold"] = params["pass_threshold"]
     if said == "factuality" and params["passing_labels"] != judges.AGREEING:
         passing = params["passing_labels"]
-        scores = {name: float(letter in passing) for letter, (_, name) in judges.FACTS.items()}
+        scores = {name: float(letter in passing) for letter, name in judges.FACTS.items()}
         told["options"] = {"factuality": scores}
     if params.get("model"):
         told["provider"] = f"openai:chat:{params['model']}"

@@ -314,7 +314,7 @@ def _passing(said: Said) -> list[str]:
     scores = _facts(said)
     return [
         letter
-        for letter, (_, name) in judges.FACTS.items()
+        for letter, name in judges.FACTS.items()
         if (number_of(scores.get(name)) or 0 if name in scores else letter in judges.AGREEING)
     ]
 

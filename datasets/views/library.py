@@ -1,7 +1,5 @@
 """The grader library: what a connection has, one grader with its versions, and what can be done to it."""
 
-from typing import Any
-
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -10,7 +8,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from datasets import library, library_shown
 from datasets.evaluate import graders as grading
 from datasets.evaluate import suggestions
-from datasets.library_forms import ChangeForm, CopyForm, FindForm
+from datasets.library_forms import CopyForm, FindForm
 from datasets.models import LibraryGrader, LibraryGraderVersion
 from portal.htmx import toast
 from portal.models import Connection
@@ -91,23 +89,6 @@ def grader(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-def grader_change(request: HttpRequest, pk: int) -> HttpResponse:
-    """Another name, or other fields as the next version."""
-    found = grader_of(request, pk, "act")
-    form = ChangeForm(request.POST or None, user=request.user, version=library.newest_of(found))
-    if request.method == "POST" and form.is_valid():
-        try:
-            said = _changed(found, form, request.user)
-        except library.Refused as reason:
-            form.add_error(None, str(reason))
-        else:
-            return toast(request, redirect("datasets:library_grader", found.pk), said)
-    status = 422 if form.is_bound and not form.is_valid() else 200
-    context = {"grader": found, "connection": found.connection, "form": form, "version": form.version}
-    return render(request, "datasets/library/change.html", context, status=status)
-
-
-@require_http_methods(["GET", "POST"])
 def grader_copy(request: HttpRequest, pk: int) -> HttpResponse:
     """The newest version in the library of another connection, whose judges are chosen anew."""
     found = grader_of(request, pk)
@@ -166,18 +147,6 @@ def grader_of(request: HttpRequest, pk: int, verb: Verb = "read") -> LibraryGrad
         LibraryGrader.objects.select_related("connection", "created_by"), request.user, verb, pk=pk
     )
     return found
-
-
-def _changed(found: LibraryGrader, form: ChangeForm, user: Any) -> str:
-    data = form.cleaned_data
-    renamed = data["name"] != found.name
-    if renamed:
-        library.rename(found, data["name"], user)
-        found.name = data["name"]
-    if data["params"] == form.version.params and renamed:
-        return f"It is called “{data['name']}” now."
-    made = library.change(found, data["params"], data["note"], user, since=data["since"])
-    return f"This is v{made.number} now. Evaluations keep the version that they took."
 
 
 def _chosen(

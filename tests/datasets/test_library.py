@@ -68,7 +68,7 @@ def test_a_change_is_a_further_version_and_alters_none(
     builder: User, client_of: SignIn, home: Connection
 ) -> None:
     client, first = client_of(builder), kept(home)
-    change = reverse("datasets:library_change", args=[first.grader_id])
+    change = reverse("datasets:library_change_json", args=[first.grader_id])
     assert "this becomes v2" in text_of(client.get(change))
     typed = {"name": "Contains", "note": "Case does not matter", "since": "1"}
     fields = LIKE | {"operation": "ilike"}
@@ -102,12 +102,58 @@ def test_a_change_is_a_further_version_and_alters_none(
     assert versions.count() == 2
 
 
+def test_graders_are_written_in_the_forms_of_their_kinds(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    menu = client.get(reverse("datasets:library_choose", args=[home.slug])).content.decode()
+    addresses = set(re.findall(rf'href="({reverse("datasets:library_choose", args=[home.slug])}\w+/)"', menu))
+    assert len(addresses) > 10
+    for address in addresses:
+        assert client.get(address).status_code == 200, address
+    assert client.get(reverse("datasets:library_new", args=[home.slug, "of-tomorrow"])).status_code == 404
+
+    new = reverse("datasets:library_new", args=[home.slug, "criteria"])
+    shown = client.get(new).context["form"]
+    typed = {f"g0-{name}": shown[name].value() or "" for name in shown.fields}
+    assert client.post(new, typed).status_code == 422
+    answer = client.post(new, typed | {"g0-connection": home.pk, "g0-model": "gpt-4o", "note": "As agreed"})
+    assert "is in the library" in toast_of(client, answer)
+    made = LibraryGraderVersion.objects.get()
+    assert (made.kind, made.params["model"], made.note) == ("label_model", "gpt-4o", "As agreed")
+    again = client.post(new, typed | {"g0-connection": home.pk, "g0-model": "gpt-4o"})
+    assert "already" in text_of(again)
+
+    change = reverse("datasets:library_change", args=[made.grader_id])
+    changed = typed | {"g0-connection": home.pk, "g0-model": "gpt-4.1", "since": "1"}
+    assert "This is v2 now" in toast_of(client, client.post(change, changed))
+    assert "Somebody made v2 meanwhile" in text_of(client.post(change, changed))
+    assert library.newest_of(made.grader).params == made.params | {"model": "gpt-4.1"}
+
+
+def test_a_part_is_added_to_several_before_they_are_saved(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    new = reverse("datasets:library_new", args=[home.slug, "multi"])
+    shown = client.get(new).context["form"]
+    typed = {f"g0-{name}": shown[name].value() for name in shown.fields}
+    for part in shown.parts:
+        typed |= {f"{part.prefix}-{name}": part[name].value() for name in part.fields}
+    page = client.post(new, typed | {"add": "g0:check"})
+    assert page.status_code == 200
+    assert len(page.context["form"].parts) == 3
+    assert not LibraryGrader.objects.exists()
+    client.post(new, typed)
+    assert set(LibraryGraderVersion.objects.get().params["graders"]) == {"exact", "close"}
+
+
 def test_a_name_is_one_per_library_and_can_change(builder: User, client_of: SignIn, home: Connection) -> None:
     client, first = client_of(builder), kept(home)
     kept(home, "Other")
     with pytest.raises(library.Refused):
         kept(home)
-    change = reverse("datasets:library_change", args=[first.grader_id])
+    change = reverse("datasets:library_change_json", args=[first.grader_id])
     typed = {"params": json.dumps(LIKE), "since": "1", "note": ""}
     assert "already" in text_of(client.post(change, typed | {"name": "Other"}))
     assert "It is called “Holds”" in toast_of(client, client.post(change, typed | {"name": " Holds "}))
@@ -178,7 +224,7 @@ def test_readers_read_and_only_builders_change(
         reverse("datasets:evaluation_graders_export", args=[draft.pk]),
     ]
     acts = [
-        reverse("datasets:library_change", args=one),
+        reverse("datasets:library_change_json", args=one),
         reverse("datasets:library_archive", args=one),
         reverse("datasets:library_delete", args=one),
         reverse("datasets:library_import", args=[home.slug]),

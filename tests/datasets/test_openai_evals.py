@@ -4,12 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from openai import OpenAI
 from openai.types import eval_create_params
 from pydantic import TypeAdapter
 
 from datasets.evaluate import carry_reading, carry_writing, graders
 from datasets.evaluate.carry import Carried, NotCarried
 from datasets.evaluate.openai_evals import criterion_of, grader_of, lost_of
+from portal.sandbox import Sandbox
 
 ASKED = [
     {"role": "system", "content": "You judge."},
@@ -79,6 +81,19 @@ def test_what_the_api_has_no_criterion_for_says_so(kind: str, params: dict[str, 
     told = criterion_of("Mine", kind, params)
     assert isinstance(told, NotCarried)
     assert told.reason
+
+
+def test_the_definition_goes_to_a_service_and_comes_back_the_same(sandbox: Sandbox) -> None:
+    mine = [*GRADERS, ("Ends", "check", {"input": "{{ sample.output_text }}", "check": "ends", "value": "."})]
+    body = json.loads(carry_writing.write(mine, "openai", "All").text)
+    with OpenAI(base_url=sandbox.base_url("azure-v1"), api_key="sandbox-azure-v1-key", max_retries=0) as api:
+        made = api.evals.create(**body)
+        text = api.evals.with_raw_response.retrieve(made.id).text
+        listed = api.evals.with_raw_response.list().text
+    for answer in (text, listed):
+        reading = carry_reading.read(answer)
+        assert [line.found for line in reading.lines] == [Carried(*grader) for grader in mine]
+    assert "image, reference" in carry_reading.read(text).remarks[0]
 
 
 CHECKED = [

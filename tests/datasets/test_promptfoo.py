@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.evaluate import carry_reading, carry_writing, graders, promptfoo_left
+from datasets.evaluate import carry_reading, carry_writing, graders, promptfoo_left, ready_made
 from datasets.evaluate.carry import Carried, NotCarried
 from datasets.evaluate.promptfoo_export import assertion_of, lost_of
 from datasets.evaluate.promptfoo_kinds import CARRIED, grader_of
@@ -148,6 +148,17 @@ def test_a_judge_comes_back_as_the_assertion_that_it_was(assertion: dict[str, An
     found = grader_of(assertion)
     assert isinstance(found, Carried), found
     assert assertion_of("Mine", found.kind, found.params) == assertion | {"metric": "Mine"}
+
+
+@pytest.mark.parametrize(
+    ("start", "said"), [("factuality", "factuality"), ("criteria", "model-graded-closedqa")]
+)
+def test_a_ready_made_judge_goes_out_and_comes_back(start: str, said: str) -> None:
+    made = ready_made.begin(start, has_reference=True)
+    assertion = assertion_of(made["name"], made["kind"], made["params"])
+    assert isinstance(assertion, dict)
+    assert assertion["type"] == said
+    assert grader_of(assertion) == Carried(made["name"], made["kind"], made["params"])
 
 
 def test_a_long_list_of_texts_becomes_one_expression() -> None:
