@@ -48,6 +48,11 @@ class Payee:
 
     def cost(self, rates: Rates, expected: setup.Estimate | None) -> Decimal | None:
         """What one call will cost on average; None where that is not known."""
+        each = self.tokens(expected)
+        return rates.of(max(1, round(each[0])), round(each[1])) if each is not None else None
+
+    def tokens(self, expected: setup.Estimate | None) -> tuple[float, float] | None:
+        """What one call takes in and gives out on average; None where that is not known."""
         if expected is None or expected.prompt_each is None or expected.completion_each is None:
             return None
         prompt, completion = expected.prompt_each, expected.completion_each
@@ -57,7 +62,13 @@ class Payee:
             else:
                 prompt += completion * (2 if self.judge.compares else 1) + AROUND
                 completion = VERDICT
-        return rates.of(max(1, round(prompt)), round(completion))
+        return prompt, completion
+
+    def rates(self, connection: Connection) -> Rates:
+        """Its prices. Embeddings give no tokens out, so that theirs is known with one price alone."""
+        found = rates_of(connection, self.model)
+        embeds = self.judge is not None and self.judge.part.kind == Grader.Kind.TEXT_SIMILARITY
+        return Rates(found.input, found.output or found.input) if embeds else found
 
 
 def payees(evaluation: Evaluation, targets: Sequence[Target], repetitions: int) -> list[Payee]:
@@ -81,7 +92,7 @@ def ahead(evaluation: Evaluation, targets: Sequence[Target], repetitions: int = 
     found = []
     for connection in Connection.objects.filter(pk__in={each.connection for each in asked}).defer("secret"):
         mine = [payee for payee in asked if payee.connection == connection.pk]
-        each = [(payee, payee.cost(rates_of(connection, payee.model), expected)) for payee in mine]
+        each = [(payee, payee.cost(payee.rates(connection), expected)) for payee in mine]
         known = [
             cost * payee.times * expected.items
             for payee, cost in each
@@ -90,6 +101,17 @@ def ahead(evaluation: Evaluation, targets: Sequence[Target], repetitions: int = 
         amount = sum(known, NOTHING) if len(known) == len(each) else None
         found.append(Ahead(connection, amount, state_of(connection)))
     return found
+
+
+def tokens_ahead(
+    evaluation: Evaluation, targets: Sequence[Target], repetitions: int, expected: setup.Estimate
+) -> tuple[int, int]:
+    """About how many tokens a run takes in and gives out, its judges among them."""
+    each = [
+        (payee.times * expected.items, payee.tokens(expected) or (0.0, 0.0))
+        for payee in payees(evaluation, targets, repetitions)
+    ]
+    return round(sum(n * prompt for n, (prompt, _) in each)), round(sum(n * out for n, (_, out) in each))
 
 
 def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:
@@ -103,7 +125,7 @@ def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:
     made = {}
     for connection in Connection.objects.filter(pk__in={each.connection for each in asked}).defer("secret"):
         mine = [payee for payee in asked if payee.connection == connection.pk]
-        rates = {payee.key: rates_of(connection, payee.model) for payee in mine}
+        rates = {payee.key: payee.rates(connection) for payee in mine}
         made[connection.pk] = purse = Purse(
             connection=connection,
             subject_type=SUBJECT,

@@ -107,7 +107,9 @@ class Bill:
 
     def _of(self, model: str) -> Rates:
         if model not in self._rates:
-            self._rates[model] = rates_of(self.connection, model)
+            found = rates_of(self.connection, model)
+            # What gives nothing out, as embeddings do, has no price for that.
+            self._rates[model] = Rates(found.input, found.output or found.input)
         return self._rates[model]
 
 

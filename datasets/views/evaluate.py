@@ -102,12 +102,16 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             return toast(
                 request, redirect("datasets:run", evaluation.pk, run.number), "The run has started.", "info"
             )
+    estimate = setup.estimate(evaluation, chosen, asked.repetitions_shown)
     context = page_of(
         evaluation,
         "review",
         targets=chosen,
         graders=evaluation.graders.all(),
-        estimate=setup.estimate(evaluation, chosen, asked.repetitions_shown),
+        estimate=estimate,
+        calls=estimate.calls + estimate.judgements,
+        tokens=paying.tokens_ahead(evaluation, chosen, asked.repetitions_shown, estimate),
+        partial=evaluate_graders.partial_judges(evaluation),
         ahead=paying.ahead(evaluation, chosen, asked.repetitions_shown),
         run_form=asked,
         look=look,
