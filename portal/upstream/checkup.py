@@ -9,7 +9,7 @@ from portal.upstream import hints
 from portal.upstream.client import Upstream
 from portal.upstream.errors import UpstreamError
 
-Check = Literal["reachable", "authenticated", "read", "write", "fine_tune", "deploy"]
+Check = Literal["reachable", "authenticated", "read", "write", "fine_tune", "deploy", "evals"]
 _NOT_REACHED = frozenset(("network", "timeout", "tls", "dns", "blocked", "redirect", "unreadable", "server"))
 # Nothing has these ids, so asking to change them changes nothing; a right that is missing is refused before
 # that.
@@ -68,6 +68,7 @@ def _ask(upstream: Upstream) -> list[Finding]:
     findings.append(_fine_tuning(upstream))
     if upstream.connection.is_azure:
         findings.append(_deploying(upstream))
+        findings.append(evaluating(upstream))
     return findings
 
 
@@ -135,6 +136,19 @@ def _deploying(upstream: Upstream) -> Finding:
             "deploy", None, f"Azure's management plane cannot be reached: {error.message}", error.hint
         )
     return Finding("deploy", False, "Deployments may not be managed.", _said(error))
+
+
+def evaluating(upstream: Upstream) -> Finding:
+    """Whether the endpoint runs evaluations of its own."""
+    error = upstream.has_evals()
+    if error is None:
+        return Finding("evals", True, "Evaluations can be run at the provider.")
+    if error.kind in ("auth", "forbidden"):
+        return Finding("evals", False, "Running evaluations at the provider is not permitted.", _said(error))
+    if error.kind in ("not_found", "bad_request"):
+        hint = "Evaluations run here instead, with the same graders."
+        return Finding("evals", False, "The endpoint runs no evaluations of its own.", hint)
+    return Finding("evals", None, "Whether it runs evaluations is not known.", _said(error))
 
 
 def _probed(check: Check, error: UpstreamError | None, action: str, fine: str, refused: str) -> Finding:
