@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -270,6 +271,30 @@ def test_a_box_is_gone_when_it_is_left() -> None:
         assert inner
     until = monotonic() + 10  # a process that has let go of everything may still be ending
     while any(map(_lives, (outer, *inner))):
+        assert monotonic() < until
+
+
+KILLED = """
+from datasets.evaluate.box import Box, Limits
+from datasets.evaluate.box_trust import ENDLESS
+box = Box(ENDLESS, Limits(seconds=600))
+box.score({}, {"endless": False})
+print("ready", flush=True)
+box.score({}, {"endless": True})
+"""
+
+
+def test_a_box_dies_with_the_worker_that_is_killed() -> None:
+    worker = subprocess.Popen([sys.executable, "-c", KILLED], cwd=settings.BASE_DIR, stdout=subprocess.PIPE)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"ready\n"
+    inside = _children(worker.pid)
+    assert inside
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    until = monotonic() + 10
+    while any(map(_lives, inside)):
         assert monotonic() < until
 
 
