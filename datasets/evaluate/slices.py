@@ -293,10 +293,10 @@ def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: i
             f" {cell.judged:,}, {abs(cell.gap):.0f} points below the rest"
         )
         if clear:
-            yield f"{told} ({cell.corrected_chance}, corrected for looking at {looked:,} slices)."
+            yield f"{told} ({cell.corrected_chance}, corrected for {looked:,} such comparisons)."
         else:
             yield (
-                f"{told}; among {looked:,} slices that were looked at, a gap like this may well be chance"
+                f"{told}; among {looked:,} such comparisons a gap like this may well be chance"
                 f" ({cell.corrected_chance})."
             )
 

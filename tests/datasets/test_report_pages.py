@@ -1,0 +1,330 @@
+"""Report pages: what is counted over repetitions, slices, filters of rows, files to take along; who may."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from datasets.evaluate import rows, tally
+from datasets.evaluate.report_costs import costs_of
+from datasets.evaluate.row_filters import Filter
+from datasets.evaluate.slices import slices_of
+from datasets.models import Grader, Run
+from portal.models import AuditEntry, Connection, User
+from tests import factories
+from tests.datasets import measured
+from tests.datasets.compared import built, fresh, said, stored
+from tests.datasets.measured import CLOSE, EQUAL
+from tests.datasets.reported import ITEMS, reported
+
+pytestmark = pytest.mark.django_db
+
+SignIn = Callable[[User], Client]
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(settings: Any, tmp_path: Path) -> None:
+    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
+    settings.STORAGES = settings.STORAGES | {
+        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
+    }
+
+
+@pytest.fixture
+def source(db: None) -> Connection:
+    return factories.connection("Library")
+
+
+@pytest.fixture
+def run(builder: User, source: Connection) -> Run:
+    return reported(builder, source)
+
+
+def text_of(response: Any) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
+
+
+def address(name: str, run: Run, *more: Any) -> str:
+    return reverse(f"datasets:{name}", args=[run.evaluation_id, run.number, *more])
+
+
+def lines_of(run: Run, **asked: str) -> list[int]:
+    page = rows.page_of(run, Filter.read(asked, run), 0, 0)
+    return [row.example.line or 0 for row in page.rows]
+
+
+def grader(run: Run, name: str) -> Grader:
+    found: Grader = run.evaluation.graders.get(name=name)
+    return found
+
+
+@pytest.mark.engines
+def test_a_report_says_what_a_run_found(client_of: SignIn, builder: User, run: Run) -> None:
+    page = text_of(client_of(builder).get(address("run", run)))
+    assert "“student” passes every grader" in page
+    assert "1 of 36 items changed their verdict between repetitions." in page
+    assert (
+        "No preference can be told: “student” is preferred to “Stored answers” on 50.0% of 36 items" in page
+    )
+    assert "36 7,200 1,080 unknown" in page
+    assert "0.03 USD" in page
+    assert "Stopped by the content filter 1" in page
+
+
+def test_a_preference_is_none_of_all_graders_and_has_a_rate(run: Run) -> None:
+    made = tally.report_of(run)
+    assert [judged.name for judged in made.rated] == ["Equal", "Close", "Alike", "All graders"]
+    (preference,) = made.preferred
+    student, base = preference.preferences
+    assert (student.wins, student.ties, student.losses, student.rate) == (12, 12, 12, 0.5)
+    assert not student.is_clear
+    assert (base.rate, base.is_clear) == (0.0, True)
+    overall = made.rated[-1].cells[0]
+    assert (overall.passed, overall.failed, overall.ungraded) == (ITEMS, 0, 0)
+
+
+def test_scores_of_a_judge_are_drawn_over_its_own_range(run: Run) -> None:
+    alike = next(judged for judged in tally.report_of(run).graders if judged.name == "Alike")
+    assert alike.span == (1, 5)
+    assert alike.threshold_x == 150
+    assert [bar.x for bar in alike.cells[0].bars] == [150.5, 190.5]  # only fours and fives
+
+
+def test_prices_are_said_where_they_are_known(run: Run) -> None:
+    student, base, alike, better = costs_of(tally.report_of(run)).lines
+    assert student.cost == Decimal("0.02592")  # 3 answers of 100 and 20 tokens to each, 2 for a million
+    assert base.cost is None
+    assert alike.told["tokens"] == {"prompt_tokens": 7_200, "completion_tokens": 1_080}
+    assert better.told["answered"] == 0
+
+
+@pytest.mark.engines
+def test_the_worst_slice_is_named(run: Run) -> None:
+    found = slices_of(run, grader(run, "Equal").pk)
+    category = next(each for each in found.dimensions if each.label == "category")
+    refund = next(each for each in category.values if each.value == "refund")
+    (_, student, _) = refund.cells
+    assert (student.passed, student.judged, student.rest_passed, student.rest_judged) == (3, 12, 24, 24)
+    assert found.worst[0].startswith(
+        "On category = refund “student” passes 25% of 12, 75 points below the rest"
+    )
+    assert f"corrected for {found.looked} such comparisons" in found.worst[0]
+    assert "number" in found.varied or all(each.label != "number" for each in found.dimensions)
+
+
+def test_slices_of_few_items_are_not_compared(builder: User, source: Connection) -> None:
+    chosen = [
+        measured.row(source, number, metadata={"answer": "a", "kind": "rare" if number < 3 else "usual"})
+        for number in range(15)
+    ]
+    made = built(builder, chosen, reference="meta:answer", graders=[EQUAL])
+    run = said(made, [stored()], {("stored", "Equal"): ["f"] * 3 + ["p"] * 12})
+    found = slices_of(run)
+    assert [each.label for each in found.dimensions] == []
+    assert found.worst == ()
+
+
+def test_an_item_counts_once_over_its_repetitions(builder: User, source: Connection) -> None:
+    made = built(builder, measured.rows(source, 4), reference="meta:answer", graders=[EQUAL, CLOSE])
+    student = fresh(source, "first", "student")
+    run = said(
+        made,
+        [stored(), student],
+        {
+            ("stored", "Equal"): ["p", "p", "f", "p"],
+            ("stored", "Close"): ["p"] * 4,
+            ("first", "Equal"): ["pfpf", "ppfu", "fuuu", "uuuu"],
+            ("first", "Close"): [
+                [(0.2, False), (0.8, True), (0.8, True), (0.6, True)],
+                "pppp",
+                "pppp",
+                "pppp",
+            ],
+        },
+        repetitions=4,
+    )
+    equal, close, overall = tally.report_of(run).graders
+    cell = equal.cells[1]
+    assert (cell.passed, cell.failed, cell.ungraded) == (
+        1,
+        2,
+        1,
+    )  # a tie fails, what is ungraded does not count
+    assert (cell.repeated, cell.changed) == (2, 2)
+    assert close.cells[1].mean == pytest.approx((0.6 + 3) / 4)
+    assert equal.differences[0].items == 3
+    assert (overall.cells[1].repeated, overall.cells[1].changed) == (4, 2)
+    assert lines_of(run, show="failed", target="first", grader=str(equal.id)) == [1, 3]
+    assert lines_of(run, show="passed", target="first", grader=str(equal.id)) == [2]
+    assert lines_of(run, show="ungraded", target="first", grader=str(equal.id)) == [4]
+    assert lines_of(run, show="disagreed", grader=str(equal.id)) == [1]
+    assert lines_of(run, show="changed") == [1, 2]
+    assert lines_of(run, **{"from": "0.5", "to": "0.7", "grader": str(close.id)}) == [1]
+    (row,) = rows.read_rows(run, list(rows.examples_of(run)[:1]))
+    assert (row.answers[1].state, row.answers[1].times) == ("failed", "1 of 4 passed")
+
+
+@pytest.mark.engines
+def test_rows_are_narrowed_down(builder: User, source: Connection) -> None:
+    run = reported(builder, source, repetitions=1)
+    equal, alike = grader(run, "Equal").pk, grader(run, "Alike").pk
+    refunds = [line for line in range(1, ITEMS + 1) if rows_category(run, line) == "refund"]
+    asked = {"slice": "meta:category", "value": "refund"}
+    assert lines_of(run, **asked) == refunds
+    failing = lines_of(run, **asked, show="failed", grader=str(equal), target="first")
+    assert failing
+    assert set(failing) < set(refunds)
+    assert lines_of(run, show="failed", grader=str(equal), target="stored") == []
+    low = lines_of(run, **{"grader": str(alike), "target": "first", "from": "1", "to": "3.5"})
+    assert low == list(
+        run.results.filter(grader=alike, target="first", score__lte=3.5)
+        .order_by("example__line")
+        .values_list("example__line", flat=True)[: rows.PAGE]
+    )
+    assert lines_of(run, q="STUDENT says 17 in") == [18]
+    assert lines_of(run, q="student says 17 in", target="stored") == []
+    assert lines_of(run, q="student says 17 in", show="failed", grader="999", target="nobody") in ([], [18])
+    assert len(lines_of(run, slice="length", value="up to 100", target="second")) == rows.PAGE
+
+
+def rows_category(run: Run, line: int) -> str:
+    example = run.evaluation.version.examples.select_related("completion").get(line=line)
+    return str(example.completion.metadata["category"])
+
+
+def test_a_search_looks_through_so_many_rows_and_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "SCAN", 15)
+    chosen = Filter(text="student says 31 in its")
+    page, seen = rows.page_of(run, chosen, 0, 0), 0
+    while not page.rows:
+        assert page.looked == 15
+        assert page.next is not None
+        seen += 1
+        page = rows.page_of(run, chosen, page.next, 0)
+    assert (seen, [row.example.line for row in page.rows]) == (2, [32])
+    back = rows.page_of(run, Filter(text="student says 1 in its"), 0, 32)
+    assert back.rows == []
+    assert back.previous == 17
+
+
+def test_pages_of_a_slice_go_forth_and_back(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PAGE", 5)
+    chosen = Filter(dimension="meta:category", value="orders")
+    first = rows.page_of(run, chosen, 0, 0)
+    second = rows.page_of(run, chosen, first.next or 0, 0)
+    assert (len(first.rows), len(second.rows)) == (5, 5)
+    again = rows.page_of(run, chosen, 0, second.previous or 0)
+    assert [row.example.line for row in again.rows] == [row.example.line for row in first.rows]
+    line = second.rows[0].example.line or 0
+    assert rows.neighbours(run, chosen, line) == (
+        first.rows[-1].example.line,
+        second.rows[1].example.line,
+    )
+
+
+def test_filters_stay_in_the_address_of_a_row(client_of: SignIn, builder: User, run: Run) -> None:
+    client = client_of(builder)
+    page = client.get(address("run", run), {"show": "failed", "slice": "meta:category", "value": "refund"})
+    assert "rows/" in page.content.decode()
+    assert "?show=failed&amp;slice=meta%3Acategory&amp;value=refund" in page.content.decode()
+    assert "category = refund" in text_of(page)
+    part = client.get(
+        address("run", run), {"show": "all"}, headers={"HX-Request": "true", "HX-Target": "rows"}
+    )
+    assert part.content.decode().lstrip().startswith('<section id="rows"')
+
+
+HOSTILE = "<script>alert(1)</script>=1+1{{ item.x }}\x00"
+
+
+@pytest.fixture
+def hostile(builder: User, source: Connection) -> Run:
+    text = HOSTILE.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return reported(builder, source, repetitions=1, hostile=f"=cmd|' /C calc'!A1 {text}")
+
+
+def test_a_judges_reason_is_text(client_of: SignIn, builder: User, hostile: Run) -> None:
+    shown = client_of(builder).get(address("run_row", hostile, 1)).content.decode()
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
+
+
+@pytest.mark.engines
+def test_rows_are_taken_along_as_csv_and_jsonl(client_of: SignIn, builder: User, hostile: Run) -> None:
+    client = client_of(builder)
+    answer = client.get(address("run_export", hostile, "csv"))
+    assert answer["Content-Disposition"] == 'attachment; filename="summaries-run-1.csv"'
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]  # a stream
+    found = list(csv.DictReader(io.StringIO(text)))
+    assert len(found) == 3 * ITEMS
+    assert not any((cell or "").startswith(("=", "+", "-", "@")) for row in found for cell in row.values())
+    student = found[1]
+    assert student["answer"].startswith("'=cmd|")
+    assert (student["target"], student["Equal: verdict"], student["tokens_in"]) == (
+        "student",
+        "passed",
+        "100",
+    )
+
+    answer = client.get(
+        address("run_export", hostile, "jsonl"), {"slice": "meta:category", "value": "refund"}
+    )
+    lines = b"".join(answer.streaming_content).decode().splitlines()  # type: ignore[attr-defined]  # a stream
+    items = [json.loads(line) for line in lines]
+    assert {item["metadata"]["category"] for item in items} == {"refund"}
+    assert len(items) == ITEMS // 3
+    assert items[0]["targets"][1]["answers"][0]["verdicts"][0]["grader"] == "Equal"
+    assert AuditEntry.objects.filter(verb="run.downloaded", actor=builder).count() == 2
+
+
+def test_a_report_is_taken_along_as_a_page_that_stands_alone(
+    client_of: SignIn, builder: User, hostile: Run
+) -> None:
+    hostile.evaluation.name = "<b>Bold</b>"
+    hostile.evaluation.save()
+    answer = client_of(builder).get(address("run_page", hostile))
+    text = answer.content.decode()
+    assert answer["Content-Disposition"].startswith("attachment")
+    assert not re.search(r"<script|<link|src=|@import|url\(|<b>Bold", text)
+    assert "&lt;b&gt;Bold&lt;/b&gt;" in text
+    page = text_of(answer)
+    for part in ("passes every grader", "Pass rates", "Slices", "On category = refund", "Graders", "Printed"):
+        assert part in page
+
+
+def test_a_stranger_sees_nothing_of_a_run(client_of: SignIn, run: Run) -> None:
+    client = client_of(factories.user("stranger"))
+    for where in (
+        address("run", run),
+        address("run_slices", run),
+        address("run_page", run),
+        address("run_export", run, "csv"),
+        address("run_row", run, 1),
+    ):
+        assert client.get(where).status_code == 404
+
+
+def test_a_run_that_goes_on_has_nothing_to_take_along(client_of: SignIn, builder: User, run: Run) -> None:
+    Run.objects.filter(pk=run.pk).update(state=Run.State.RUNNING)
+    client = client_of(builder)
+    assert client.get(address("run_page", run)).status_code == 404
+    assert client.get(address("run_export", run, "jsonl")).status_code == 404
+    assert client.get(address("run_export", run, "xlsx")).status_code == 404
+
+
+def test_slices_are_their_own_page_too(client_of: SignIn, builder: User, run: Run) -> None:
+    client = client_of(builder)
+    whole = client.get(address("run_slices", run), {"grader": str(grader(run, "Equal").pk)})
+    assert "Where answers are worse" in text_of(whole)
+    assert "75 points below the rest" in text_of(whole)
+    part = client.get(address("run_slices", run), headers={"HX-Request": "true", "HX-Target": "slices"})
+    assert part.content.decode().startswith("<section")
