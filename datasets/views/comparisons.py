@@ -167,8 +167,9 @@ class Sight:
     @property
     def references(self) -> list[str]:
         """The evaluations, where they do not compare with the same reference."""
-        found = {c.run.evaluation.name: c.run.evaluation.reference for c in self.columns if c.run}
-        return list(found) if len(set(found.values())) > 1 else []
+        found = {c.run.evaluation_id: c.run.evaluation for c in self.columns if c.run}
+        differ = len({each.reference for each in found.values()}) > 1
+        return [each.name for each in found.values()] if differ else []
 
     @property
     def grader(self) -> int:

@@ -348,6 +348,9 @@ def test_runs_of_different_evaluations_meet_in_the_items_of_one_source(
     assert "Its parameters are not the same in every run." in page
     assert re.search(r"pass_threshold Summaries run 1 ?: 0\.7 Summaries run 1 ?: 0\.9", page)
     assert "All graders" not in page
+    assert "different references" not in page
+    Evaluation.objects.filter(pk=other.pk).update(reference="meta:expected")
+    assert "different references" in text_of(client.get(reverse("datasets:comparison", args=[kept.pk])))
 
 
 def test_price_and_time_stand_beside_quality(
