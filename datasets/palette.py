@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from completions.palette import MOST_OF_ONE, Asked, Entry, named, offers
-from datasets.models import Comparison, Dataset, Evaluation, FineTune, Relabel
+from datasets.models import Comparison, Dataset, Evaluation, FineTune, LibraryGrader, Relabel
 
 
 @offers
@@ -36,6 +36,20 @@ def comparisons(asked: Asked) -> Iterable[Entry]:
         yield Entry("Comparisons", "Page", "git-compare", reverse("datasets:comparisons"))
     for each in named(Comparison.objects.readable_by(asked.user), "name", typed):
         yield Entry(each.name, "Comparison", "git-compare", reverse("datasets:comparison", args=[each.pk]))
+
+
+@offers
+def graders(asked: Asked) -> Iterable[Entry]:
+    """The library of graders, and those in it by their name."""
+    typed = asked.typed
+    if not typed:
+        return
+    if "grader library".startswith(typed.casefold()):
+        yield Entry("Grader library", "Page", "book-open", reverse("datasets:libraries"))
+    kept = LibraryGrader.objects.readable_by(asked.user).filter(archived=False).select_related("connection")
+    for each in named(kept, "name", typed):
+        href = reverse("datasets:library_grader", args=[each.pk])
+        yield Entry(each.name, "Grader", "book-open", href, hint=each.connection.name)
 
 
 @offers

@@ -96,7 +96,7 @@ def grader_copy(request: HttpRequest, pk: int) -> HttpResponse:
     form = CopyForm(request.POST or None, user=request.user, version=version)
     if request.method == "POST" and form.is_valid():
         data = form.cleaned_data
-        note = f"Copied from {found.connection}, v{version.number}"[:200]
+        note = f"Copied from v{version.number} in the library of another connection"
         try:
             made = library.add(data["to"], data["name"], version.kind, data["params"], request.user, note)
         except library.Refused as reason:

@@ -72,11 +72,12 @@ def keep(request: HttpRequest, pk: int, grader: int) -> HttpResponse:
     initial = {
         "to": source.connection_id if source else first.pk if first else None,
         "name": source.name if source else found.name,
+        "note": f"From the evaluation {evaluation.name}"[:200],
     }
     form = KeepForm(request.POST or None, user=request.user, initial=initial)
     if request.method == "POST" and form.is_valid():
         try:
-            version = _kept(found, form.cleaned_data, request.user, evaluation)
+            version = _kept(found, form.cleaned_data, request.user)
         except library.Refused as reason:
             form.add_error(None, str(reason))
         else:
@@ -99,10 +100,10 @@ def _grader(evaluation: Evaluation, pk: int) -> Grader:
     return found
 
 
-def _kept(found: Grader, data: dict[str, Any], user: Any, evaluation: Evaluation) -> LibraryGraderVersion:
+def _kept(found: Grader, data: dict[str, Any], user: Any) -> LibraryGraderVersion:
     if problems := library.problems_of(found.kind, found.params, user):
         raise library.Refused(" ".join(problems))
-    note = data["note"] or f"From the evaluation {evaluation.name}"[:200]
+    note = " ".join(data["note"].split())
     there = LibraryGrader.objects.filter(connection=data["to"], name=data["name"]).first()
     if there is None:
         version = library.add(data["to"], data["name"], found.kind, found.params, user, note)

@@ -64,6 +64,7 @@ def toast_of(client: Client, response: Any) -> str:
     return text_of(client.get(response["Location"]))
 
 
+@pytest.mark.engines
 def test_a_change_is_a_further_version_and_alters_none(
     builder: User, client_of: SignIn, home: Connection
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_name_is_one_per_library_and_can_change(builder: User, client_of: Sign
     assert "It is called “Holds”" in toast_of(client, client.post(change, typed | {"name": " Holds "}))
 
 
+@pytest.mark.engines
 def test_the_list_finds_by_name_kind_and_state(builder: User, client_of: SignIn, home: Connection) -> None:
     client = client_of(builder)
     address = reverse("datasets:library", args=[home.slug])
@@ -249,11 +251,12 @@ def test_a_copy_goes_to_another_library(builder: User, client_of: SignIn, home: 
     answer = client.post(copy, {"to": away.pk, "name": "Contains"})
     assert "Copied to the library of Away" in toast_of(client, answer)
     made = LibraryGraderVersion.objects.get(grader__connection=away)
-    assert (made.params, made.note) == (LIKE, "Copied from Home, v1")
+    assert (made.params, made.note) == (LIKE, "Copied from v1 in the library of another connection")
     assert "already" in text_of(client.post(copy, {"to": away.pk, "name": "Contains"}))
     assert client.post(copy, {"to": home.pk, "name": "Again"}).status_code == 422
 
 
+@pytest.mark.engines
 def test_an_evaluation_takes_copies_and_is_told_of_newer_ones(
     builder: User, client_of: SignIn, home: Connection
 ) -> None:
@@ -306,6 +309,15 @@ def test_the_wizard_keeps_what_was_typed_and_leads_to_the_library(
     assert 'value="Mine"' in page
     assert 'value="Contains"' in page
     assert list(draft.graders.values_list("name", "taken_from")) == [("Mine", None), ("Contains", first.pk)]
+    client.post(
+        reverse("datasets:library_import", args=[home.slug]),
+        {"text": JUDGES + "    - {type: contains-any, value: [a, b]}", "judge": home.pk, "add": "1"},
+    )
+    more = [library.newest_of(each).pk for each in LibraryGrader.objects.exclude(pk=first.grader_id)]
+    taken = client.post(reverse("datasets:library_take", args=[draft.pk]), {"version": more})
+    page = client.get(taken["Location"]).content.decode()
+    assert "max(text_1, text_2)" in page
+    assert "Is short" in page
 
 
 def test_what_an_evaluation_cannot_take_says_why(builder: User, client_of: SignIn, home: Connection) -> None:
@@ -319,6 +331,20 @@ def test_what_an_evaluation_cannot_take_says_why(builder: User, client_of: SignI
     assert client_of(builder).get(address)["Location"] == reverse("datasets:evaluation", args=[bare.pk])
     with pytest.raises(library.Refused):
         library.take(bare, [kept(home, "Fine", reference="x")], builder, most=6)
+
+
+def test_ctrl_k_leads_to_graders(builder: User, outsider: User, client_of: SignIn, home: Connection) -> None:
+    first = kept(home, "Names the product")
+    address = reverse("datasets:library_grader", args=[first.grader_id])
+
+    def offered(person: User, typed: str) -> str:
+        asked = {"typed": typed}
+        answer = client_of(person).get(reverse("completions:palette"), asked, headers={"HX-Request": "true"})
+        return answer.content.decode()
+
+    assert address in offered(builder, "product")
+    assert address not in offered(outsider, "product")
+    assert reverse("datasets:libraries") in offered(builder, "grader")
 
 
 def test_a_library_goes_with_its_connection_and_says_so(builder: User, home: Connection) -> None:
@@ -348,7 +374,8 @@ def test_a_grader_of_an_evaluation_is_kept_and_kept_again_as_a_version(
     mine = Grader.objects.create(evaluation=draft, position=0, name="Mine", kind="string_check", params=LIKE)
     keep = reverse("datasets:library_keep", args=[draft.pk, mine.pk])
     assert "Save to library" in text_of(client.get(reverse("datasets:evaluation", args=[draft.pk])))
-    answer = client.post(keep, {"to": home.pk, "name": "Mine", "note": ""})
+    assert "From the evaluation Tone of answers" in client.get(keep).content.decode()
+    answer = client.post(keep, {"to": home.pk, "name": "Mine", "note": "First"})
     assert "“Mine” v1 is in the library" in toast_of(client, answer)
     mine.refresh_from_db()
     assert mine.taken_from.number == 1
@@ -358,7 +385,7 @@ def test_a_grader_of_an_evaluation_is_kept_and_kept_again_as_a_version(
     client.post(keep, {"to": home.pk, "name": "Mine", "note": "Stricter"})  # the same click twice
     assert list(LibraryGraderVersion.objects.values_list("number", "note")) == [
         (2, "Stricter"),
-        (1, "From the evaluation Tone of answers"),
+        (1, "First"),
     ]
     kept(home, "Close", kind="text_similarity", **CLOSE)
     other = client.post(keep, {"to": home.pk, "name": "Close", "note": ""})
@@ -452,6 +479,7 @@ def test_a_copy_of_a_judge_asks_where_it_is_told_to(
         library.take(draft, [made], person, most=6)
 
 
+@pytest.mark.engines
 def test_a_file_is_taken_as_well_and_a_wrong_one_is_refused(
     builder: User, client_of: SignIn, home: Connection
 ) -> None:
