@@ -18,6 +18,7 @@ INPUT, OUTPUT, REFERENCE = "input", "output", "reference"
 BESIDE: Final = frozenset(
     {"metadata", "tools", "response_format", "unsendable", "output_tools", "labels", INPUT, OUTPUT}
 )
+LONGEST_NAME: Final = 200
 _NO_INPUT: Final = "The item has nothing to send: its input column is missing or empty"
 _ODD_INPUT: Final = "The input is a list, but not one of messages with a role and a content"
 
@@ -124,7 +125,16 @@ def _put_sample(item: dict[str, Any], sample: Any) -> None:
 
 def columns_of(item: Mapping[str, Any]) -> Iterator[str]:
     """The names of an item as its file has it that may be an input, an output or a reference."""
-    return (name for name, value in item.items() if name not in BESIDE and value not in (None, "", [], {}))
+    return (
+        name
+        for name, value in item.items()
+        if name not in BESIDE and is_name(name) and value not in (None, "", [], {})
+    )
+
+
+def is_name(name: str) -> bool:
+    """Whether a column can be chosen by its name: one that a person can read, and a row can keep."""
+    return 0 < len(name) <= LONGEST_NAME and name.isprintable()
 
 
 def _answers(messages: list[Any]) -> Iterator[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from datasets import received
 from datasets.build import files
 from datasets.build.lines import in_words
 from datasets.evaluate.items import Items
-from datasets.evaluate.shape import BESIDE, INPUT, OUTPUT, REFERENCE
+from datasets.evaluate.shape import BESIDE, INPUT, OUTPUT, REFERENCE, is_name
 from datasets.evaluate.sources_seen import first_of
 from datasets.models import DatasetVersion, Evaluation
 from datasets.received_lines import Given, Taker
@@ -84,7 +84,8 @@ def _preview(
     found: Sequence[tuple[int, dict[str, Any]]], problems: Sequence[tuple[int, str]], looked: int
 ) -> Preview:
     read = [(number, dict(_columns(line))) for number, line in found]
-    columns = list(dict.fromkeys(name for _, item in read for name in item))[:MOST_COLUMNS]
+    names = dict.fromkeys(name for _, item in read for name in item if is_name(name))
+    columns = list(names)[:MOST_COLUMNS]
     rows = [
         Shown(number, [(name[:80], _text(value)) for name, value in item.items()][:MOST_COLUMNS])
         for number, item in read[:SHOWN]

@@ -9,10 +9,11 @@ from typing import Any, Final
 from completions import selection
 from completions.models import FrozenSelection, Label, ReviewState, StoredCompletion
 from completions.querysets import holding
+from completions.readings import clean
 from datasets.build import tokens
 from datasets.build.columns import COLUMN, LABEL, META
 from datasets.evaluate.items import Items
-from datasets.evaluate.shape import Shape, columns_of
+from datasets.evaluate.shape import Shape, columns_of, is_name
 from datasets.models import Evaluation, Example
 from datasets.usage import LOOKED_AT
 
@@ -37,7 +38,7 @@ class Keys:
             seen = self._values.setdefault(name, set())
             if len(seen) < 4:
                 text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-                seen.add(text[:80])
+                seen.add(clean(text[:80]))
 
     def told(self) -> list[Seen]:
         """The most frequent first."""
@@ -107,7 +108,8 @@ def of_file(evaluation: Evaluation) -> Seen:
             columns.add((name, held[name]) for name in columns_of(held) if name not in taken)
             metadata = item.get("metadata")
             if isinstance(metadata, Mapping):
-                keys.add((key, value) for key, value in metadata.items() if value not in (None, "", [], {}))
+                given = ((key, value) for key, value in metadata.items() if is_name(key))
+                keys.add((key, value) for key, value in given if value not in (None, "", [], {}))
             answers += isinstance(item.get("output"), str)
             sendable += not item.get("unsendable")
             if looked <= COUNTED:
