@@ -9,6 +9,8 @@ from datasets.evaluate.pace import Pace, Shared
 from datasets.purse import Purse
 from portal.upstream import ChatAnswer, Upstream
 
+AHEAD = 16  # calls ready to follow those that fly; fewer once the deployment has refused one
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -47,11 +49,11 @@ class Lane:
 
     @property
     def wanted(self) -> int:
-        """How many more may be claimed now: half as many again as may fly."""
+        """How many more may be claimed now: as may fly, and a few to follow them."""
         if monotonic() < self.pace.resume_at:
             return 0
         limit = int(self.pace.limit)
-        return max(0, limit + limit // 2 - self.out)
+        return max(0, limit + (limit // 2 if self.pace.refused else AHEAD) - self.out)
 
     def take(self) -> Ready | None:
         """One that is ready, if there is any; also asked by the threads that make the calls."""

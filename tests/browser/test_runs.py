@@ -41,7 +41,7 @@ def made(builder: User, settings: Any, tmp_path: Path, transactional_db: None) -
 
 
 @in_both_looks
-def test_a_run_is_held_to_a_goal_paused_and_gone_on_with(
+def test_a_run_is_held_to_a_goal_paused_gone_on_with_and_scheduled(
     visit: Callable[..., Site], builder: User, made: Evaluation, width: int, dark: bool
 ) -> None:
     site = visit(width, dark=dark)
@@ -67,13 +67,6 @@ def test_a_run_is_held_to_a_goal_paused_and_gone_on_with(
     material.drain()
     expect(page.get_by_text("The goal is met")).to_be_visible(timeout=15_000)
 
-
-@in_both_looks
-def test_a_schedule_is_set_up_and_tells_what_went_wrong(
-    visit: Callable[..., Site], builder: User, made: Evaluation, width: int, dark: bool
-) -> None:
-    site = visit(width, dark=dark)
-    site.sign_in(builder)
     page = site.open(reverse("datasets:evaluation", args=[made.pk]))
     page.get_by_role("link", name="Set a time").click()
     page.get_by_label("How often").select_option("month")
