@@ -13,7 +13,7 @@ from datasets.evaluate.targets import FRESH_KEYS
 from datasets.evaluate_forms import TargetsForm
 from datasets.models import Evaluation
 from datasets.run_forms import run_form
-from datasets.views import evaluate_data, evaluate_graders
+from datasets.views import evaluate_data, evaluate_graders, provider_runs
 from datasets.views.evaluate_page import page_of, status_of
 from portal.htmx import toast
 from portal.models import Connection
@@ -94,7 +94,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             if target.connection is not None:
                 fetch(Connection.objects, request.user, "act", pk=target.connection)
         try:
-            run = runs.start(evaluation, chosen, request.user, **asked.options())
+            run = provider_runs.start(request, evaluation, chosen, asked.options())
         except runs.Refused as refused:
             problem = str(refused)
         else:
@@ -115,6 +115,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         ahead=paying.ahead(evaluation, chosen, asked.repetitions_shown),
         run_form=asked,
         look=look,
+        **provider_runs.places(request),
         doubts=names.left(evaluation.setup.get("doubts", ())),
         problem=problem,
     )

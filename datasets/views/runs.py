@@ -6,11 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from datasets.evaluate import names, paying, setup
+from datasets.evaluate import names, paying, provider, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, read
 from datasets.models import Evaluation, Run
 from datasets.run_forms import run_form
+from datasets.views import provider_runs
 from datasets.views.evaluate import targets_context, targets_form
 from portal import operations
 from portal.htmx import toast
@@ -37,7 +38,7 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
             told = {"targets": [target.as_dict() for target in chosen], "run": asked.options()}
             setup.finish(found, "targets", **told)
             try:
-                run = runs.start(found, chosen, request.user, **asked.options())
+                run = provider_runs.start(request, found, chosen, asked.options())
             except runs.Refused as refused:
                 form.add_error(None, str(refused))
             else:
@@ -49,6 +50,7 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
         "doubts": doubts,
         "run_form": asked,
         "look": look,
+        **provider_runs.places(request),
         **costs(found, chosen, asked.repetitions_shown),
         **targets_context(request, found, form),
     }
@@ -69,13 +71,7 @@ def again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     found = _run(request, pk, number)
     check_reach(request, found.evaluation, read(found.targets))
     try:
-        another = runs.start(
-            found.evaluation,
-            read(found.targets),
-            request.user,
-            repetitions=found.repetitions,
-            goal=found.goal,
-        )
+        another = provider_runs.again(request, found)
     except runs.Refused as refused:
         return toast(request, redirect("datasets:run", pk, number), str(refused), "bad")
     return toast(request, redirect("datasets:run", pk, another.number), "The run has started.", "info")
@@ -92,6 +88,9 @@ def retry(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     if found.state in runs.LIVE:
         return toast(request, where, "The run is still going on.", "info")
     try:
+        if found.backend == Run.Backend.PROVIDER:
+            provider.go_on(found, request.user)
+            return toast(request, where, "The run goes on.", "info")
         count = runs.retry_failed(found, request.user)
     except runs.Refused as refused:
         return toast(request, where, str(refused), "bad")

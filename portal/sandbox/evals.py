@@ -47,6 +47,10 @@ def respond(call: Call) -> Reply:
             wanted = call.query.get("status")
             shown = [_view_run(call, run) for run in runs if wanted in (None, run.status(call.now))]
             return _listing(call, shown)
+        case ("POST", [eval_id, "runs", run_id, "cancel"]) if call.personality.dated:
+            return _cancel(call, _run(call, eval_id, run_id))
+        case ("POST", [eval_id, "runs", run_id]) if not call.personality.dated:
+            return _cancel(call, _run(call, eval_id, run_id))
         case (method, [eval_id, "runs", run_id]):
             return _one_run(call, method, _run(call, eval_id, run_id))
         case ("GET", [eval_id, "runs", run_id, "output_items"]):
@@ -189,14 +193,17 @@ def _path(call: Call, run_id: str) -> Path:
     return call.state.folder / run_id
 
 
+def _cancel(call: Call, run: EvalRun) -> Reply:
+    """The documents give the run's own address, the SDK one below it: each surface takes another."""
+    if run.status(call.now) not in ("queued", "in_progress"):
+        raise ApiError(
+            400, "invalidPayload", f"The run {run.id} is {run.status(call.now)} and cannot be canceled."
+        )
+    call.commit({"change": "eval.run.cancel", "id": run.id, "at": call.now})
+    return Reply(_view_run(call, run), effect=f"cancel:{run.id}")
+
+
 def _one_run(call: Call, method: str, run: EvalRun) -> Reply:
-    if method == "POST":  # cancels, without a word about it in the path
-        if run.status(call.now) not in ("queued", "in_progress"):
-            raise ApiError(
-                400, "invalidPayload", f"The run {run.id} is {run.status(call.now)} and cannot be canceled."
-            )
-        call.commit({"change": "eval.run.cancel", "id": run.id, "at": call.now})
-        return Reply(_view_run(call, run), effect=f"cancel:{run.id}")
     if method == "DELETE":
         call.commit({"change": "eval.run.delete", "id": run.id})
         _path(call, run.id).unlink(missing_ok=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import httpx2
+
 from portal.upstream import cutting, hints, pager
 from portal.upstream.asking import Endpoint
 from portal.upstream.errors import UpstreamError
@@ -102,15 +104,26 @@ class Evals(Endpoint):
             yield eval_run_info(row)
 
     def cancel_eval_run(self, eval_id: str, run_id: str) -> EvalRunInfo:
-        """https://platform.openai.com/docs/api-reference/evals/cancelRun"""
-        return eval_run_info(
-            self._write(
+        """https://platform.openai.com/docs/api-reference/evals/cancelRun
+
+        The SDK asks below `/cancel`; where there is no such address, the run's own takes the POST.
+        """
+        path = f"{_runs(eval_id)}/{quote(run_id, safe='')}"
+        try:
+            told = self._write(
                 lambda sdk: sdk.evals.runs.with_raw_response.cancel(
                     run_id, eval_id=eval_id, extra_headers=PREVIEW
                 ),
                 action=hints.EVALS,
             )
-        )
+        except UpstreamError as error:
+            if error.kind != "not_found":
+                raise
+            told = self._write(
+                lambda sdk: sdk.post(path, cast_to=httpx2.Response, options={"headers": PREVIEW}),
+                action=hints.EVALS,
+            )
+        return eval_run_info(told)
 
     def output_item_pages(self, eval_id: str, run_id: str, *, after: str = "") -> Iterator[Page]:
         """What came of every item, oldest first, behind `after`."""

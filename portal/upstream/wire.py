@@ -327,7 +327,7 @@ def _lost(error: Exception, origin: Origin, *, unknown: bool, connecting: bool =
 
 # What the SDK may say beside the credential; the rest (organisation, project and custom headers from the
 # environment, telemetry) is left out.
-_FORWARDED = ("accept", "content-type", "content-length", "transfer-encoding")
+_FORWARDED = ("accept", "content-type", "content-length", "transfer-encoding", "aoai-evals")
 
 _RETURNED = (
     "content-type", "retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "apim-request-id",

@@ -198,7 +198,10 @@ def test_output_items_that_are_poison_never_stop_the_reading(
     assert passed + failed == 7  # all but: deep, its names, no item, no results, no id and item
     assert ungraded == 5
     assert run.upstream["strange"] >= 5
-    assert not Result.objects.filter(run=run, reason__contains="\x00").exists()
+    kept = [*Result.objects.filter(run=run).values_list("reason", flat=True)]
+    kept += Call.objects.filter(run=run).values_list("output_text", flat=True)
+    assert any("\N{REPLACEMENT CHARACTER}" in text for text in kept)
+    assert not any("\x00" in text or "\ud800" in text for text in kept)
 
 
 def test_an_item_without_a_value_is_ungraded_with_the_reason(
@@ -245,9 +248,12 @@ def test_what_cannot_run_there_is_refused_before_anything_is_made(
     assert (posts(sandbox, EVALS), posts(sandbox, "/runs")) == (0, 0)
 
 
+@pytest.mark.parametrize("surface", ["azure-v1", "azure-dated"])
 def test_a_run_cancelled_at_the_provider_is_told_and_can_be_started_anew(
-    builder: User, place: Connection, sandbox: Sandbox
+    builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection], surface: str
 ) -> None:
+    place = connect_to(sandbox, surface, key=f"sandbox-{surface}-key", name="Azure")
+    provider_places.probe(place)
     run = provider.start(to_measure(builder, place, 3), (stored(),), place, builder)
     material.drain(kinds=["dataset.build"])
     wait_until(lambda: material.step(provider.KIND).cursor.get("stage") == "follow")
