@@ -288,16 +288,15 @@ def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: i
             continue
         value, dimension, cell = min(some, key=lambda one: one[2].gap)
         assert cell.rate is not None
-        told = (
-            f"On {dimension.label} = {value.shown} “{cell.label}” passes {100 * cell.rate:.0f}% of"
-            f" {cell.judged:,}, {abs(cell.gap):.0f} points below the rest"
-        )
+        sliced = f"{dimension.label} = {value.shown}"
+        share = f"{100 * cell.rate:.0f}% of {cell.judged:,}, {abs(cell.gap):.0f} points below the rest"
+        sure = f"{cell.corrected_chance}, corrected for {looked:,} such comparisons"
         if clear:
-            yield f"{told} ({cell.corrected_chance}, corrected for {looked:,} such comparisons)."
+            yield f"On {sliced} “{cell.label}” passes {share} ({sure})."
         else:
             yield (
-                f"{told}; among {looked:,} such comparisons a gap like this may well be chance"
-                f" ({cell.corrected_chance})."
+                f"No slice of “{cell.label}” is clearly worse than the rest. The lowest is {sliced} with"
+                f" {share}, which may well be chance ({sure})."
             )
 
 

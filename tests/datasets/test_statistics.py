@@ -6,9 +6,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
+from datasets.evaluate.report_preferences import Preference
 from datasets.evaluate.statistics import (
+    Fisher,
     Interval,
     holm,
     mcnemar,
@@ -135,3 +138,92 @@ def test_one_false_alarm_among_six_graders_stays_as_rare_as_among_one() -> None:
     draw = Random(7)
     alarms = sum(min(holm([draw.random() for _ in range(6)])) < 0.05 for _ in range(2000))
     assert 68 <= alarms <= 132  # 5 %, three standard errors to each side
+
+
+def test_fishers_test_agrees_with_scipy(reference: dict[str, Any]) -> None:
+    fisher = Fisher(12_000)
+    for *table, p in reference["fisher"]:
+        passed, failed, rest_passed, rest_failed = table
+        assert fisher.p(passed, failed, rest_passed, rest_failed) == pytest.approx(p, rel=1e-8, abs=1e-300)
+        assert fisher.p(rest_passed, rest_failed, passed, failed) == pytest.approx(p, rel=1e-8, abs=1e-300)
+
+
+def test_groups_that_say_nothing_do_not_differ() -> None:
+    fisher = Fisher(20)
+    assert fisher.p(0, 0, 5, 5) == fisher.p(5, 0, 5, 0) == fisher.p(0, 5, 0, 5) == fisher.p(0, 0, 0, 0) == 1
+
+
+# The simulations below draw with NumPy, as they take many rounds. Each bound is 5 %, or 95 %, three standard
+# errors to each side: that is sqrt(0.05 * 0.95 / rounds), 0.49 points for 2,000 rounds.
+ROUNDS = 2_000
+ERROR = 3 * (0.05 * 0.95 / ROUNDS) ** 0.5
+
+
+@pytest.mark.parametrize("total", [25, 120, 800])
+def test_a_pass_rates_interval_covers_the_truth_nineteen_times_of_twenty(total: int) -> None:
+    draw = np.random.Generator(np.random.PCG64(11))
+    covered = 0
+    for rate in draw.uniform(0.02, 0.98, ROUNDS):  # at one rate counts, which are whole, reach more or less
+        covered += _covers(wilson(int(draw.binomial(total, rate)), total), rate)
+    assert covered / ROUNDS == pytest.approx(0.95, abs=0.005 + ERROR)
+
+
+def _covers(interval: Interval | None, truth: float) -> bool:
+    return interval is not None and interval.low <= truth <= interval.high
+
+
+def _alone(seed: int, total: int, first: float, second: float) -> list[tuple[int, int]]:
+    """On how many items only the first and only the second passes, round by round."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    rows = draw.multinomial(total, [first, second, 1 - first - second], ROUNDS)
+    return [(int(one), int(two)) for one, two, _ in rows]
+
+
+def test_mcnemars_test_is_false_as_seldom_as_it_says() -> None:
+    for total, alone in ((60, 0.05), (400, 0.1), (2_000, 0.15)):
+        alarms = sum(mcnemar(one, two) < 0.05 for one, two in _alone(3, total, alone, alone)) / ROUNDS
+        # Exact, so never above 5 %, and below it where few items decide.
+        assert alarms <= 0.05 + ERROR
+        assert alarms >= 0.02 or total == 60
+
+
+def test_a_differences_interval_covers_the_truth_where_one_is_much_better() -> None:
+    for total, first, second in ((60, 0.04, 0.12), (400, 0.02, 0.1), (2_000, 0.1, 0.1)):
+        pairs = _alone(5, total, first, second)
+        found = {pair: paired_difference(*pair, total) for pair in set(pairs)}
+        covered = sum(_covers(found[pair], second - first) for pair in pairs) / ROUNDS
+        assert covered == pytest.approx(0.95, abs=0.005 + ERROR), total
+
+
+def test_a_preference_that_is_none_is_claimed_as_seldom_as_that() -> None:
+    draw = np.random.Generator(np.random.PCG64(17))
+    clear = covered = 0
+    for wins, losses, ties in draw.multinomial(300, [0.3, 0.3, 0.4], ROUNDS):
+        one = Preference("first", "second", int(wins), int(ties), int(losses), 0)
+        clear += one.is_clear
+        covered += _covers(one.interval, 0.5)
+    assert 0.03 <= clear / ROUNDS <= 0.05 + ERROR
+    assert covered / ROUNDS == pytest.approx(0.95, abs=0.005 + ERROR)
+
+
+def test_an_interval_of_equal_scores_leaves_out_zero_in_one_of_twenty_cases() -> None:
+    draw = np.random.Generator(np.random.PCG64(23))
+    alarms = 0
+    for seed in range(400):
+        found = mean_difference(list(draw.normal(0, 0.2, 80)), seed=seed)
+        assert found is not None
+        alarms += not _covers(found[1], 0.0)
+    assert alarms / 400 == pytest.approx(0.05, abs=3 * (0.05 * 0.95 / 400) ** 0.5)
+
+
+def test_among_forty_slices_that_are_alike_one_is_seldom_called_worse() -> None:
+    draw = np.random.Generator(np.random.PCG64(29))
+    fisher = Fisher(800)
+    alarms = 0
+    for _ in range(400):
+        passed = draw.binomial(20, 0.7, 40)
+        every = int(passed.sum())
+        ps = [fisher.p(int(k), 20 - int(k), every - int(k), 780 - every + int(k)) for k in passed]
+        alarms += min(holm(ps)) < 0.05
+    # Exact tests of few items are conservative.
+    assert alarms / 400 <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
