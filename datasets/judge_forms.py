@@ -32,7 +32,9 @@ class JudgeForm(CodeForm):
     template = "datasets/evaluate/grader_judge.html"
     samples: ClassVar[bool] = True
 
-    connection = forms.ModelChoiceField(Connection.objects.none(), label="Connection", empty_label="Choose one")
+    connection = forms.ModelChoiceField(
+        Connection.objects.none(), label="Connection", empty_label="Choose one"
+    )
     model = forms.CharField(max_length=300, label="Deployment or model")
 
     def __init__(self, *args: Any, user: Any, source: int | None = None, **kwargs: Any) -> None:
@@ -110,34 +112,43 @@ class MessagesForm(JudgeForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         given = self.initial.get("input")
-        for number in range(MOST_MESSAGES):
-            message = given[number] if isinstance(given, list) and number < len(given) else {}
+        given = given if isinstance(given, list) else []
+        said = [number for number in range(MOST_MESSAGES) if self._is_said(number, given)]
+        self.numbers = range(min(MOST_MESSAGES, max(said, default=0) + 2))
+        for number in self.numbers:
+            message = given[number] if number < len(given) else {}
             self.fields[f"input_{number}_role"] = forms.ChoiceField(
                 choices=[(role, role) for role in ROLES],
                 label=f"Role of message {number + 1}",
-                required=False,
+                required=number in said,
             )
             self.fields[f"input_{number}_content"] = forms.CharField(
                 max_length=LONGEST_MESSAGE,
                 label=f"Message {number + 1}",
-                required=False,
+                required=number == 0,
                 strip=False,
-                widget=_mono(7 if number < 2 else 4),
+                widget=_mono(9 if number in said else 2),
             )
             self.initial[f"input_{number}_role"] = message.get("role") or ("user" if number else "system")
             self.initial[f"input_{number}_content"] = _typed(message.get("content"))
 
+    def _is_said(self, number: int, given: Sequence[Any]) -> bool:
+        if not self.is_bound:
+            return number < len(given)
+        return bool(str(self.data.get(self.add_prefix(f"input_{number}_content"), "")).strip())
+
     @property
     def messages(self) -> list[tuple[forms.BoundField, forms.BoundField]]:
         """Those that there are and one more."""
-        rows = [(self[f"input_{n}_role"], self[f"input_{n}_content"]) for n in range(MOST_MESSAGES)]
-        filled = [number for number, (_, content) in enumerate(rows) if (content.value() or "").strip()]
-        return rows[: max(filled, default=0) + 2]
+        return [(self[f"input_{n}_role"], self[f"input_{n}_content"]) for n in self.numbers]
+
+    def _shown_params(self) -> Mapping[str, Any]:
+        return {"input": [{"content": content.value() or ""} for _, content in self.messages]}
 
     def said(self) -> list[dict[str, Any]]:
         """What the judge is shown, as the API has it."""
         found = []
-        for number in range(MOST_MESSAGES):
+        for number in self.numbers:
             content = str(self.cleaned_data.get(f"input_{number}_content") or "").replace("\r\n", "\n")
             if content.strip():
                 role = self.cleaned_data.get(f"input_{number}_role") or "user"

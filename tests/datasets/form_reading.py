@@ -14,8 +14,9 @@ class _Fields(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         name = given.get("name", "")
         if tag == "input" and name:
-            if given.get("type") not in ("checkbox", "radio") or "checked" in given:
-                self.found[name] = given.get("value", "on")
+            ticked = given.get("type") in ("checkbox", "radio")
+            if not ticked or "checked" in given:
+                self.found[name] = given.get("value", "on" if ticked else "")
         elif tag == "textarea":
             self._text, self.found[name] = name, ""
         elif tag == "select":

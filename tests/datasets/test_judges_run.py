@@ -16,6 +16,7 @@ from datasets.evaluate.targets import Target, stored
 from datasets.models import Call, Evaluation, Result, Run
 from portal.models import Budget, Connection, Operation, Price, Spending, User
 from portal.sandbox import Sandbox
+from tests import factories
 from tests.datasets import killing, material, measured
 from tests.datasets.form_reading import fields_of
 from tests.datasets.measured import STUDENT, TEACHER, fresh
@@ -242,21 +243,20 @@ def test_a_trial_stays_within_the_budget_and_says_so(
     client = client_of(builder)
     page = text_of(client.post(url, fields_of(client.get(url)) | {"try": "stored"}))
     assert "Ungraded" in page
-    assert "budget" in page
+    assert "that Source may spend" in page
     assert not asked(sandbox)
     assert not Spending.objects.exists()
 
 
-def test_a_judge_on_a_connection_of_others_is_refused(
-    builder: User, client_of: SignIn, source: Connection, connect_to: Callable[..., Connection]
-) -> None:
+def test_a_judge_on_a_connection_of_others_is_refused(client_of: SignIn, source: Connection) -> None:
+    person = factories.user("one", "builder", source)
     made = measured.evaluation(
-        builder, measured.rows(source, 1), reference="meta:answer", graders=[judge("criteria", source)]
+        person, measured.rows(source, 1), reference="meta:answer", graders=[judge("criteria", source)]
     )
     setup.finish(made, "targets", targets=[stored().as_dict()])
-    other = Connection.objects.create(name="Elsewhere", slug="elsewhere-judge", kind="openai")
+    other = factories.connection("Elsewhere")
     url = reverse("datasets:evaluate", args=[made.pk, "graders"])
-    client = client_of(builder)
+    client = client_of(person)
     typed = fields_of(client.get(url))
     refused = client.post(url, typed | {"g0-connection": str(other.pk)})
     assert refused.status_code == 422
