@@ -63,6 +63,11 @@ def sources_of(run: Run, user: Any) -> list[Source]:
     return [source for source in made if source.n]
 
 
+def disputed_in(run: Run, user: Any) -> int:
+    """On how many of the run's answers people said different things last."""
+    return int(_states(run, user).filter(disputed=True).count())
+
+
 def pairs_of(run: Run, grader: Grader, source: Source, good: Collection[str], user: Any) -> list[Pair]:
     """What the grader and people both judged, in the order of the items. `good` are answers of a label."""
     results = Result.objects.filter(run=run, grader=grader, target=STORED, passed__isnull=False)

@@ -8,9 +8,12 @@ was compared.
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.db import transaction
+from django.utils import timezone
 
 from datasets.evaluate.targets import Target, read
 from datasets.models import Comparison, Evaluation, Run
@@ -18,6 +21,7 @@ from portal import audit
 
 MOST = 8
 LONGEST_NAME = 120
+DOUBLE = timedelta(minutes=1)
 
 
 class Refused(Exception):
@@ -77,12 +81,19 @@ def columns_of(comparison: Comparison, user: Any) -> list[Column]:
 
 
 def create(chosen: Sequence[str], user: Any, name: str = "") -> Comparison:
-    """Keep a comparison of these columns; the first is the baseline. Raises Refused."""
+    """Keep a comparison of these columns; the first is the baseline. Raises Refused.
+
+    The same of the same person within a minute is one: a double click or a second tab.
+    """
     columns = _chosen(chosen, user)
+    name, saved = (name.strip() or _named(columns))[:LONGEST_NAME], _saved(columns)
     with transaction.atomic():
-        made: Comparison = Comparison.objects.create(
-            name=(name.strip() or _named(columns))[:LONGEST_NAME], columns=_saved(columns), owner=user
-        )
+        get_user_model().objects.select_for_update().get(pk=user.pk)
+        recent = Comparison.objects.filter(owner=user, name=name, created__gt=timezone.now() - DOUBLE)
+        same: Comparison | None = next((each for each in recent if each.columns == saved), None)
+        if same is not None:
+            return same
+        made: Comparison = Comparison.objects.create(name=name, columns=saved, owner=user)
         _set_connections(made, _runs_of(columns))
         audit.record(user, "comparison.created", made, columns=len(columns))
     return made

@@ -112,6 +112,10 @@ class Sight:
             (each for each in self.sources if each.key == self._by), self.sources[0] if self.sources else None
         )
 
+    @cached_property
+    def disputed(self) -> int:
+        return calibration_pairs.disputed_in(self.run, self._user)
+
     @property
     def good(self) -> list[str]:
         """Which answers of a label mean that an answer is good: those ticked, else the first one."""
