@@ -118,9 +118,8 @@ def _score_model(criterion: Mapping[str, Any]) -> Carried | NotCarried:
     params, notes = dict(carried.params), list(carried.notes)
     sampling = params.pop("sampling_params", None)
     if isinstance(sampling, Mapping):
-        params["sampling_params"] = {
-            name: sampling[name] for name in SAMPLING if sampling.get(name) is not None
-        }
+        told = {name: sampling[name] for name in SAMPLING if sampling.get(name) is not None}
+        params |= {"sampling_params": told} if told else {}
         further = sorted(str(name)[:40] for name in sampling if name not in SAMPLING)
         if further:
             notes.append(f"Sampling parameters left out: {', '.join(further[:6])}.")

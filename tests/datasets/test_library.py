@@ -1,67 +1,31 @@
-"""The grader library as people meet it: versions, evaluations that take from it, import and export."""
+"""The grader library as people meet it: versions, and evaluations that take from it."""
 
 import json
 import re
 from collections.abc import Callable
-from html import unescape
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
 from datasets import library
-from datasets.evaluate import carry_reading, setup
-from datasets.evaluate.carry import Carried
-from datasets.models import (
-    Dataset,
-    DatasetVersion,
-    Evaluation,
-    Grader,
-    LibraryGrader,
-    LibraryGraderVersion,
-    Run,
-)
+from datasets.evaluate import setup
+from datasets.models import Evaluation, Grader, LibraryGrader, LibraryGraderVersion, Run
 from portal import deletion
-from portal.models import AuditEntry, Connection, Role, User
+from portal.models import AuditEntry, Connection, User
 from tests import factories
+from tests.datasets.shelf import CLOSE, JUDGES, LIKE, evaluation, kept, text_of, toast_of
 
 pytestmark = pytest.mark.django_db
 
 SignIn = Callable[[User], Client]
-TEXTS = {"input": "{{ sample.output_text }}", "reference": "{{ item.reference }}"}
-LIKE = TEXTS | {"operation": "like"}
-CLOSE = TEXTS | {"evaluation_metric": "rouge_l", "pass_threshold": 0.5}
 HOSTILE = "<script>alert(1)</script>{% now 'Y' %}"
 
 
 @pytest.fixture
 def home(builder: User) -> Connection:
     return factories.connection("Home")
-
-
-def evaluation(connection: Connection, owner: User, *, reference: str = "answer") -> Evaluation:
-    dataset = Dataset.objects.create(name="Items", purpose="evaluation", owner=owner)
-    version = DatasetVersion.objects.create(dataset=dataset, number=1)
-    version.connections.set([connection])
-    made: Evaluation = Evaluation.objects.create(
-        name="Tone of answers", version=version, reference=reference, owner=owner
-    )
-    made.connections.set([connection])
-    return made
-
-
-def kept(connection: Connection, name: str = "Contains", **fields: Any) -> LibraryGraderVersion:
-    return library.add(connection, name, fields.pop("kind", "string_check"), {**LIKE, **fields}, None)
-
-
-def text_of(response: Any) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
-
-
-def toast_of(client: Client, response: Any) -> str:
-    return text_of(client.get(response["Location"]))
 
 
 @pytest.mark.engines
@@ -390,160 +354,3 @@ def test_a_grader_of_an_evaluation_is_kept_and_kept_again_as_a_version(
     kept(home, "Close", kind="text_similarity", **CLOSE)
     other = client.post(keep, {"to": home.pk, "name": "Close", "note": ""})
     assert "of another kind" in text_of(other)
-
-
-CONFIGURATION = """
-description: Capitals <b>of</b> Europe
-defaultTest:
-  assert:
-    - {type: contains, value: "{{ expected }}", metric: "<script>alert(1)</script>"}
-    - {type: icontains, value: "{{ expected }}"}
-    - {type: javascript, value: "output.length"}
-    - {type: regex, value: "(?=a)"}
-"""
-
-
-def test_an_import_is_shown_line_by_line_before_anything_is_saved(
-    builder: User, client_of: SignIn, home: Connection
-) -> None:
-    client = client_of(builder)
-    address = reverse("datasets:library_import", args=[home.slug])
-    assert "Paste it here" in text_of(client.get(address))
-    looked = client.post(address, {"text": CONFIGURATION})
-    page = text_of(looked)
-    assert "2 graders can be added, 2 lines stay behind" in page
-    assert "JavaScript is not run here" in page
-    assert "no expression of RE2" in page
-    assert "<script>alert(1)" not in looked.content.decode()
-    assert not LibraryGrader.objects.exists()
-    text = unescape(re.search(r'<textarea name="text".*?>(.*?)</textarea>', looked.content.decode(), re.S)[1])  # type: ignore[index]
-    assert text.strip() == CONFIGURATION.strip()
-    answer = client.post(address, {"text": text, "add": "1"})
-    assert "2 graders added" in toast_of(client, answer)
-    assert set(LibraryGrader.objects.values_list("name", flat=True)) == {
-        "<script>alert(1)</script>",
-        "icontains: {{ expected }}",
-    }
-    assert {version.note for version in LibraryGraderVersion.objects.all()} == {
-        "Imported from Promptfoo: Capitals <b>of</b> Europe"
-    }
-    assert "0 graders added" in toast_of(client, client.post(address, {"text": text, "add": "1"}))
-    again = text_of(client.post(address, {"text": text}))
-    assert "in the library is the same" in again
-
-
-JUDGES = """
-defaultTest:
-  assert:
-    - {type: llm-rubric, value: Is kind, metric: Kind}
-    - {type: similar, value: "{{ reference }}", metric: Near}
-    - {type: llm-rubric, value: Is short, metric: Short, provider: "openai:chat:gpt-4o"}
-"""
-
-
-def test_judges_of_an_import_are_asked_where_and_as_told(
-    builder: User, client_of: SignIn, home: Connection
-) -> None:
-    client = client_of(builder)
-    address = reverse("datasets:library_import", args=[home.slug])
-    page = text_of(client.post(address, {"text": JUDGES, "judge": home.pk}))
-    assert "1 grader can be added, 2 lines stay behind" in page
-    assert page.count("Who judges?") == 2
-    told = {"text": JUDGES, "judge": home.pk, "model": "gpt-4.1", "embeddings": "small", "add": "1"}
-    assert "3 graders added" in toast_of(client, client.post(address, told))
-    made = {
-        version.grader.name: (version.params["connection"], version.params["model"])
-        for version in LibraryGraderVersion.objects.all()
-    }
-    assert made == {"Kind": (home.pk, "gpt-4.1"), "Near": (home.pk, "small"), "Short": (home.pk, "gpt-4.1")}
-
-
-def test_a_copy_of_a_judge_asks_where_it_is_told_to(
-    builder: User, client_of: SignIn, home: Connection
-) -> None:
-    client, away = client_of(builder), factories.connection("Away")
-    client.post(
-        reverse("datasets:library_import", args=[home.slug]), {"text": JUDGES, "judge": home.pk, "add": "1"}
-    )
-    short = LibraryGrader.objects.get(name="Short")
-    copy = reverse("datasets:library_copy", args=[short.pk])
-    assert "Judges are asked on" in text_of(client.get(copy))
-    assert client.post(copy, {"to": away.pk, "name": "Short"}).status_code == 422
-    client.post(copy, {"to": away.pk, "name": "Short", "judge": away.pk, "model": "llama"})
-    made = library.newest_of(LibraryGrader.objects.get(connection=away))
-    assert (made.params["connection"], made.params["model"]) == (away.pk, "llama")
-    person = factories.user("narrow")
-    factories.grant(person, Role.BUILDER, home)
-    draft = evaluation(home, person)
-    with pytest.raises(library.Refused, match="you may not ask"):
-        library.take(draft, [made], person, most=6)
-
-
-@pytest.mark.engines
-def test_a_file_is_taken_as_well_and_a_wrong_one_is_refused(
-    builder: User, client_of: SignIn, home: Connection
-) -> None:
-    client = client_of(builder)
-    address = reverse("datasets:library_import", args=[home.slug])
-    criterion = {"type": "string_check", "name": "Exact \x00", **TEXTS, "operation": "eq"}
-    definition = json.dumps({"name": "My eval", "testing_criteria": [criterion] * 2}).encode()
-    page = client.post(address, {"file": SimpleUploadedFile("eval.json", b"\xef\xbb\xbf" + definition)})
-    assert "1 grader can be added" in text_of(page)
-    assert "The same as Criterion 1" in text_of(page)
-    for content, said in (
-        (b"\xff\xfe\x00", "no text in UTF-8"),
-        (b" " * (carry_reading.LARGEST + 1), "Divide it"),
-        (b"{}", "It holds no graders"),
-    ):
-        refused = client.post(address, {"file": SimpleUploadedFile("eval.json", content)})
-        assert refused.status_code == 422
-        assert said in text_of(refused)
-    assert "There is nothing in it" in text_of(client.post(address, {"text": ""}))
-
-
-def test_an_export_says_what_stays_behind_and_comes_back_as_it_was(
-    builder: User, client_of: SignIn, home: Connection
-) -> None:
-    client = client_of(builder)
-    kept(home)
-    kept(home, "Close", kind="text_similarity", **CLOSE)
-    for name, check, value in (("Ends", "ends", "."), ("Discreet", "no_personal_data", "")):
-        library.add(home, name, "check", {"input": TEXTS["input"], "check": check, "value": value}, builder)
-    address = reverse("datasets:library_export", args=[home.slug])
-    for wanted, carried in (("openai", ["Close", "Contains", "Ends"]), ("promptfoo", ["Contains"])):
-        page = text_of(client.get(address, {"format": wanted}))
-        assert "Left out" in page
-        assert f"Download {len(carried)} grader" in page
-        file = client.get(address, {"format": wanted, "download": "1"})
-        assert file["Content-Disposition"].startswith(f'attachment; filename="home-{wanted}.')
-        found = [line.found for line in carry_reading.read(file.content.decode()).lines]
-        assert [each.name for each in found if isinstance(each, Carried)] == carried
-    assert AuditEntry.objects.filter(verb="graders.exported").count() == 2
-    assert client.get(address, {"format": "of-tomorrow"}).status_code == 404
-    away = factories.connection("Away")
-    back = reverse("datasets:library_import", args=[away.slug])
-    client.post(back, {"text": client.get(address, {"download": "1"}).content.decode(), "add": "1"})
-    assert set(
-        LibraryGraderVersion.objects.filter(grader__connection=away).values_list("kind", flat=True)
-    ) == {
-        "check",
-        "string_check",
-        "text_similarity",
-    }
-
-
-def test_a_judge_on_a_connection_of_others_is_not_named(
-    client_of: SignIn, builder: User, home: Connection
-) -> None:
-    near = TEXTS | {"evaluation_metric": "cosine", "pass_threshold": 0.8, "model": "small"}
-    secret = factories.connection("Secret place")
-    version = library.add(home, "Near", "text_similarity", near | {"connection": secret.pk}, None)
-    person = factories.user("narrow")
-    factories.grant(person, Role.BUILDER, home)
-    client = client_of(person)
-    page = text_of(client.get(reverse("datasets:library_grader", args=[version.grader_id])))
-    assert "a connection that you cannot see" in page
-    assert "Secret place" not in page
-    draft = evaluation(home, person)
-    taken = client.post(reverse("datasets:library_take", args=[draft.pk]), {"version": version.pk})
-    assert "you may not ask" in text_of(taken)
