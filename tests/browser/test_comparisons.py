@@ -79,7 +79,9 @@ def test_runs_are_compared_and_a_grader_is_calibrated(
     expect(page.get_by_role("tooltip").first).to_be_hidden()
 
     page.get_by_role("link", name="Disagreements", exact=True).click()
-    expect(page.get_by_role("link", name="Disagreements", exact=True)).to_have_attribute("aria-current", "true")
+    expect(page.get_by_role("link", name="Disagreements", exact=True)).to_have_attribute(
+        "aria-current", "true"
+    )
     page.locator("[data-drawer-open]").first.click()
     drawer = page.locator(".drawer")
     expect(drawer.locator("del").first).to_be_visible()
