@@ -146,7 +146,8 @@ def evaluating(upstream: Upstream) -> Finding:
     if error.kind in ("auth", "forbidden"):
         return Finding("evals", False, "Running evaluations at the provider is not permitted.", _said(error))
     if error.kind in ("not_found", "bad_request"):
-        hint = "Evaluations run here instead, with the same graders."
+        said = error.message if error.message.endswith((".", "!", "?")) else f"{error.message}."
+        hint = f"It answers: {said} Evaluations run here instead, with the same graders."
         return Finding("evals", False, "The endpoint runs no evaluations of its own.", hint)
     return Finding("evals", None, "Whether it runs evaluations is not known.", _said(error))
 

@@ -1,6 +1,7 @@
 """Runs that the provider does: made once, followed, read back, and reported like any other."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from portal import operations
 from portal.models import Connection, Operation, RemoteAction, User
 from portal.sandbox import Sandbox
 from portal.upstream import connect
+from tests.completions.changing import own_folder
 from tests.datasets import jobs, killing, material, measured
 from tests.datasets.measured import CLOSE, EQUAL, TEACHER, fresh
 from tests.datasets.provider import advance, control, created, faults, posts, wait_until
@@ -27,7 +29,8 @@ EVALS, ITEMS = "/evals", "*/output_items"
 
 
 @pytest.fixture(autouse=True)
-def _short_times(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def _alone_and_in_a_hurry(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own_folder(settings, tmp_path / "files")
     jobs.hurry(settings, monkeypatch)
 
 
@@ -167,6 +170,7 @@ def test_stopping_here_cancels_there(builder: User, place: Connection, sandbox: 
     material.drain(kinds=["dataset.build"])
     wait_until(lambda: material.step(provider.KIND).cursor.get("stage") == "follow")
     run.refresh_from_db()
+    assert run.operation is not None
     assert operations.cancel(run.operation, builder)
     work(sandbox, provider_cancel.KIND)
     run.refresh_from_db()
@@ -207,11 +211,8 @@ def test_output_items_that_are_poison_never_stop_the_reading(
 def test_an_item_without_a_value_is_ungraded_with_the_reason(
     builder: User, place: Connection, sandbox: Sandbox
 ) -> None:
-    there = {
-        "name": "Odd",
-        "kind": "string_check",
-        "params": EQUAL["params"] | {"reference": "{{ item.nope }}"},
-    }
+    params: Any = EQUAL["params"]
+    there = {**EQUAL, "name": "Odd", "params": params | {"reference": "{{ item.nope }}"}}
     run = ran_there(to_measure(builder, place, 3, (there,)), stored(), place, builder, sandbox)
     assert cells(run) == [(0, 0, 3)]
     assert "item.nope is not there" in Result.objects.filter(run=run)[0].error
