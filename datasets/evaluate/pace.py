@@ -1,7 +1,7 @@
 """How many calls one deployment gets at a time: more while it answers, half as soon as it says “too many”.
 
 Each step of work that asks it has a pace of its own. What a deployment refused is shared between them, by way
-of the cache: all slow down, and wait as long as it asked for.
+of the cache: all slow down and rest for a moment. Whoever must wait for long finds that out by one call.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from django.core.cache import cache
 
 log = logging.getLogger(__name__)
 REMEMBERED = 600  # seconds: who begins within them begins no faster than was possible
+LONGEST_REST = 2.0
 START, MOST = 8.0, 32.0
 LONGEST_PAUSE = 8.0
 DOWN_AFTER = 6  # errors in a row without one answer: the service is out of order, not the items
@@ -78,14 +79,14 @@ class Shared:
         if cut > self.cut:
             self.cut, pace.refused = cut, True
             pace.limit = max(1.0, min(pace.limit, limit))
-        wait = min(until - time(), REMEMBERED)
+        wait = min(until - time(), LONGEST_REST)
         if wait > 0:
             pace.resume_at = max(pace.resume_at, monotonic() + wait)
 
     def tell(self, pace: Pace) -> None:
         """Tell the others of a refusal; those that say nothing new are not told."""
         now = time()
-        until = now + max(0.0, pace.resume_at - monotonic())
+        until = now + min(max(0.0, pace.resume_at - monotonic()), LONGEST_REST)
         if until < self.until + 0.2 and now < self.cut + 0.2:
             return
         self.cut, self.until = now, until

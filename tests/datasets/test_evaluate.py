@@ -314,9 +314,9 @@ with override_settings(STORAGES=settings.STORAGES | {"artifacts": artifacts}):
     ("point", "most_repeated"),
     [
         ("run.calls", 0),
-        ("run.calls.claimed", 32),
-        ("run.calls.answered:3", 32),
-        ("run.calls.committed:2", 32),
+        ("run.calls.claimed", 48),
+        ("run.calls.answered:3", 48),
+        ("run.calls.committed:2", 48),
         ("run.graded:2", 0),
     ],
 )

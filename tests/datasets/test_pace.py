@@ -71,13 +71,13 @@ def test_what_one_run_is_refused_slows_another_one_on_the_same_deployment_and_no
     told, heard, other = Shared.of(1, "gpt"), Shared.of(1, "gpt"), Shared.of(1, "mini")
     heard.learn(theirs)
     assert theirs.limit == 32
-    mine.throttled(monotonic(), sent_at=monotonic(), retry_after=5)
+    mine.throttled(monotonic(), sent_at=monotonic(), retry_after=1.5)
     told.tell(mine)
     for shared, pace in ((heard, theirs), (other, others)):
         shared.learn(pace)
     assert (theirs.limit, others.limit) == (12, 32)
     assert theirs.room(monotonic()) == 0
-    assert theirs.room(monotonic() + 6) == 12
+    assert theirs.room(monotonic() + 2) == 12
     theirs.answered()
     heard.learn(theirs)  # the same refusal does not slow it down a second time
     assert theirs.limit > 12

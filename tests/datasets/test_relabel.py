@@ -86,8 +86,8 @@ def test_every_prompt_is_asked_once_and_nothing_is_stored_upstream(
     ("point", "lost"),
     [
         ("relabel.rows.made", 0),
-        ("relabel.calls.claimed:2", 32),
-        ("relabel.calls.committed:3", 32),
+        ("relabel.calls.claimed:2", 48),
+        ("relabel.calls.committed:3", 48),
     ],
 )
 def test_a_killed_worker_repeats_only_the_calls_that_were_on_their_way(

@@ -54,7 +54,7 @@ def begun(made: Evaluation, user: User, *targets: Any, **options: Any) -> Run:
 def test_a_paused_run_keeps_what_is_on_its_way_and_going_on_asks_only_for_the_rest(
     builder: User, source: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = measured.evaluation(builder, measured.rows(source, 30))
+    made = measured.evaluation(builder, measured.rows(source, 80))
     run = begun(made, builder, fresh(source))
     commit = asking.Asking._commit
 
@@ -70,7 +70,7 @@ def test_a_paused_run_keeps_what_is_on_its_way_and_going_on_asks_only_for_the_re
     run.refresh_from_db()
     assert run.state == Run.State.PAUSED
     kept = Call.objects.filter(run=run, state=Call.State.DONE).count()
-    assert 6 <= kept < 30
+    assert 6 <= kept < 80
     assert kept == answered(sandbox).total()
     assert not Call.objects.filter(run=run, state=Call.State.SENT).exists()
 
@@ -88,7 +88,7 @@ def test_a_paused_run_keeps_what_is_on_its_way_and_going_on_asks_only_for_the_re
     material.drain()
     run.refresh_from_db()
     assert run.state == Run.State.DONE
-    assert (asked(sandbox) - before).total() == 30 - kept
+    assert (asked(sandbox) - before).total() == 80 - kept
     assert run.repeated_calls == 0
     assert not runs.pause(run, builder)
     verbs = list(AuditEntry.objects.filter(target_type="datasets.run").values_list("verb", flat=True))
