@@ -24,7 +24,7 @@ from datasets.recipe import Recipe, Split
 from portal.models import Connection, User
 from portal.sandbox import Sandbox
 from tests import factories
-from tests.datasets import material, measured
+from tests.datasets import material, measured, provider
 from tests.datasets.measured import EQUAL
 
 SignIn = Callable[[User], Client]
@@ -332,3 +332,31 @@ def _graded(made: Evaluation) -> Evaluation:
     setup.set_graders(made, [EQUAL])
     found: Evaluation = Evaluation.objects.select_related("version__dataset").get(pk=made.pk)
     return found
+
+
+@pytest.mark.parametrize("point", ["written", "committed", "published"])
+def test_a_worker_that_dies_leaves_the_same_items(
+    source: Connection, builder: User, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.receiving.CHUNK", 3)
+    whole = material.built(builder, material.many(source, 20), Recipe(split=Split(test=50, seed=1)))
+    died: list[str] = []
+
+    def die(name: str) -> None:
+        if name == f"dataset.receive.{point}" and not died:
+            died.append(name)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("datasets.receiving.crashpoint", die)
+    made = sources.begin_version(whole, "test", "Held back", builder)
+    with pytest.raises(KeyboardInterrupt):
+        material.drain(kinds=[received.KIND])
+    provider.restart()
+    material.drain(kinds=[received.KIND])
+    version = DatasetVersion.objects.get(pk=made.version_id)
+    part = whole.part("test")
+    assert part is not None
+    assert (version.state, version.rows, version.examples.count()) == ("ready", part.rows, part.rows)
+    lines = whole.examples.filter(line__gte=part.first_line, line__lt=part.first_line + part.rows)
+    keys = lines.order_by("line").values_list("source_key", flat=True)
+    assert list(version.examples.order_by("line").values_list("source_key", flat=True)) == list(keys)
