@@ -3,7 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from django.conf import settings
+from hypothesis import given
+from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
 from datasets.evaluate import carry_reading, carry_writing, graders, promptfoo_left, ready_made
@@ -359,7 +361,7 @@ def test_a_written_configuration_reads_as_the_graders_that_it_was() -> None:
     assert [(each.name, each.kind, each.params) for each in found if isinstance(each, Carried)] == mine[:-1]
 
 
-@settings(max_examples=50, deadline=None)
+@bounded(max_examples=50, deadline=None)
 @given(st.text(min_size=1).filter(str.strip), st.sampled_from(["eq", "like", "ilike", "ne"]))
 def test_any_text_survives_the_way_there_and_back(text: str, operation: str) -> None:
     grader = ("Any", "string_check", string(text.encode("utf-8", "replace").decode(), operation))
@@ -373,3 +375,5 @@ def test_any_text_survives_the_way_there_and_back(text: str, operation: str) -> 
 
 def test_every_type_is_either_carried_or_left_for_a_reason() -> None:
     assert not {*CARRIED} & {*promptfoo_left.LEFT}
+    told = (settings.BASE_DIR / "docs" / "evaluations.md").read_text()
+    assert not [name for name in (*CARRIED, *promptfoo_left.LEFT) if f"`{name}`" not in told]
