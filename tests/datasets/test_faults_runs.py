@@ -122,7 +122,7 @@ def test_row_54_a_worker_that_is_killed_again_and_again_makes_every_call_and_cou
     run = runs.start(made, [fresh(source)], builder)
     material.drain(kinds=["dataset.build"])
     calls = Call.objects.filter(run=run)
-    in_flight = []
+    in_flight: list[int] = []
     with working(run, settings, request) as worker:
         while len(in_flight) < KILLS:
             until(partial(is_amid, run, (len(in_flight) + 1) * CALLS // (KILLS + 2)))
