@@ -128,8 +128,10 @@ def _said(said: Said) -> dict[str, Any]:
 
 
 def _word(verdict: Result | Settled) -> str:
-    if verdict.passed is None:
-        return "ungraded"
+    if verdict.passed is None or verdict.score is None:
+        return "ungraded" if verdict.passed is None else "passed" if verdict.passed else "failed"
+    if verdict.grader.kind == Grader.Kind.PAIRWISE:
+        return "preferred" if verdict.score > 0.5 else "tie" if verdict.score == 0.5 else "not preferred"
     return "passed" if verdict.passed else "failed"
 
 

@@ -19,6 +19,7 @@ from datasets.models import Call, Example, Grader, Result, Run
 PAGE = 25
 SHORT = 160
 SCAN = 2_000  # rows that one page looks through for words or a slice
+NEAR = 500  # rows that are looked through for the next one
 AT_ONCE = 200
 EVERYTHING = Filter()
 
@@ -228,7 +229,7 @@ def neighbours(run: Run, chosen: Filter, line: int) -> tuple[int | None, int | N
     sides = []
     for some in (found.filter(line__lt=line).order_by("-line"), found.filter(line__gt=line)):
         if chosen.scans:
-            one = next(islice(_matching(run, chosen, some[:SCAN]), 1), None)
+            one = next(islice(_matching(run, chosen, some[:NEAR]), 1), None)
             sides.append(one.line if one else None)
         else:
             sides.append(some.values_list("line", flat=True).first())

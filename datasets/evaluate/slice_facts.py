@@ -105,7 +105,10 @@ class FactsOf:
         found: dict[int, dict[str, Slice]] = {}
         if any(target.is_fresh for target in self._targets):
             calls = Call.objects.filter(
-                run=self._run, example__in=examples, grader="", state=Call.State.DONE
+                run=self._run,
+                example__in=[example.pk for example in examples],
+                grader="",
+                state=Call.State.DONE,
             ).order_by()
             each = calls.values_list("example", "target").annotate(length=Avg(Length("output_text")))
             for example, target, length in each:

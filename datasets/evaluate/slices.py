@@ -4,8 +4,7 @@ One pass over the items, a batch at a time; what is kept is a few numbers for ea
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -14,7 +13,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from datasets.evaluate.report_words import SIGNIFICANT, chance, signed
-from datasets.evaluate.slice_facts import BANDS, LENGTH, LONGEST_BAND, FactsOf, Slice, label_of
+from datasets.evaluate.slice_facts import BANDS, LENGTH, LONGEST_BAND, Facts, FactsOf, Slice, label_of
 from datasets.evaluate.statistics import Fisher, Interval, holm, wilson
 from datasets.evaluate.tally import OVERALL, Said, settle, together
 from datasets.evaluate.targets import Target, read
@@ -139,95 +138,118 @@ def slices_of(run: Run, grader: int = OVERALL) -> Slices:
     return found
 
 
-class _Counts:
-    """Per slice and target how many were judged and passed; dimensions that get out of hand are dropped."""
+class _Tally:
+    """Of one slice: its items, and by target how many of them were judged and passed."""
+
+    __slots__ = ("by", "items")
 
     def __init__(self) -> None:
-        self.values: dict[str, dict[str, Counter[str]]] = {}
+        self.items = 0
+        self.by: dict[str, list[int]] = {}
+
+    def add(self, target: str, passed: int) -> None:
+        counts = self.by.get(target)
+        if counts is None:
+            counts = self.by[target] = [0, 0]
+        counts[0] += 1
+        counts[1] += passed
+
+    def of(self, target: str) -> tuple[int, int]:
+        """How many were judged, and how many of those passed."""
+        judged, passed = self.by.get(target, (0, 0))
+        return judged, passed
+
+
+class _Counts:
+    """Every slice with its tally; dimensions that get out of hand are dropped."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[str, _Tally]] = {}
         self.dropped: dict[str, None] = {}
-        self.total: Counter[str] = Counter()
+        self.total = _Tally()
 
-    def add(self, of: Slice, target: str, *, passed: bool) -> None:
-        counter = self._counter(of)
-        if counter is not None:
-            counter[f"judged {target}"] += 1
-            counter[f"passed {target}"] += passed
-
-    def seen(self, of: Slice) -> None:
-        counter = self._counter(of)
-        if counter is not None:
-            counter["items"] += 1
-
-    def _counter(self, of: Slice) -> "Counter[str] | None":
+    def tally(self, of: Slice) -> _Tally | None:
+        """That of a slice; None where its dimension is not counted."""
         dimension, value = of
-        if dimension in self.dropped:
-            return None
         values = self.values.get(dimension)
         if values is None:
-            if len(self.values) >= MOST_DIMENSIONS:
+            if dimension in self.dropped or len(self.values) >= MOST_DIMENSIONS:
                 return None
             values = self.values[dimension] = {}
-        if value not in values and len(values) >= MOST_VALUES:
-            self.dropped[dimension] = None
-            del self.values[dimension]
-            return None
-        return values.setdefault(value, Counter())
+        found = values.get(value)
+        if found is None:
+            if len(values) >= MOST_VALUES:
+                self.dropped[dimension] = None
+                del self.values[dimension]
+                return None
+            found = values[value] = _Tally()
+        return found
 
 
 def _count(run: Run, grader: int) -> Slices:
     targets = read(run.targets)
+    rated = [one.pk for one in graders_of(run) if one.kind != Grader.Kind.PAIRWISE]
     counts = _Counts()
     examples = Example.objects.filter(version=run.evaluation.version_id, line__isnull=False).order_by("line")
+    examples = examples.only("line", "completion_id", "offset", "length")
     last = 0
     with FactsOf(run, targets) as facts:
         while batch := list(examples.filter(line__gt=last)[:AT_ONCE]):
             last = batch[-1].line or 0
-            known, said = facts.of(batch), _verdicts(run, batch, grader)
+            known, said = facts.of(batch), _verdicts(run, batch, [grader] if grader else rated)
             for example in batch:
-                fact = known[example.pk]
-                mine = said.get(example.pk, {})
-                for of in {*fact.slices, *fact.answers.values()}:
-                    counts.seen(of)
-                for key, passed in mine.items():
-                    counts.total[f"judged {key}"] += 1
-                    counts.total[f"passed {key}"] += passed
-                    own = fact.answers.get(key)
-                    for of in (*fact.slices, own) if own else fact.slices:
-                        counts.add(of, key, passed=passed)
+                _add(counts, known[example.pk], said.get(example.pk, {}))
     return _compared(counts, targets, grader)
 
 
-def _verdicts(run: Run, batch: Sequence[Example], grader: int) -> dict[int, dict[str, bool]]:
-    """What a grader, or all of them together, say of each target of these items; not what is ungraded."""
-    rated = [one.pk for one in graders_of(run) if one.kind != Grader.Kind.PAIRWISE]
-    asked = [grader] if grader else rated
-    found: dict[tuple[int, str], dict[int, list[Said]]] = {}
-    rows = Result.objects.filter(run=run, example__in=batch, grader__in=asked)
+def _add(counts: _Counts, fact: Facts, said: Mapping[str, bool]) -> None:
+    """One item with what is said of each target."""
+    tallies = [found for of in set(fact.slices) if (found := counts.tally(of)) is not None]
+    bands = {of: found for of in set(fact.answers.values()) if (found := counts.tally(of)) is not None}
+    for found in (*tallies, *bands.values()):
+        found.items += 1
+    for key, passed in said.items():
+        counts.total.add(key, passed)
+        for found in tallies:
+            found.add(key, passed)
+        own = fact.answers.get(key)
+        if own in bands:
+            bands[own].add(key, passed)
+
+
+def _verdicts(run: Run, batch: Sequence[Example], asked: Sequence[int]) -> dict[int, dict[str, bool]]:
+    """What graders together say of each target of these items; not what is ungraded."""
+    found: dict[int, dict[str, dict[int, list[Said]]]] = {}
+    keys = [example.pk for example in batch]
+    rows = Result.objects.filter(run=run, example__in=keys, grader__in=asked)
     for example, target, by, score, passed in rows.values_list(
         "example_id", "target", "grader_id", "score", "passed"
     ):
-        found.setdefault((example, target), {}).setdefault(by, []).append((score, passed, ""))
-    made: dict[int, dict[str, bool]] = {}
-    for (example, target), each in found.items():
-        passed = together(settle(each[by])[1] if by in each else None for by in asked)
-        if passed is not None:
-            made.setdefault(example, {})[target] = passed
-    return made
+        of_target = found.setdefault(example, {}).setdefault(target, {})
+        of_target.setdefault(by, []).append((score, passed, ""))
+    return {
+        example: {
+            target: passed
+            for target, each in by_target.items()
+            if (passed := together(settle(each[by])[1] if by in each else None for by in asked)) is not None
+        }
+        for example, by_target in found.items()
+    }
 
 
 def _compared(counts: _Counts, targets: Sequence[Target], grader: int) -> Slices:
-    judged = {target.key: counts.total[f"judged {target.key}"] for target in targets}
+    judged = {target.key: counts.total.of(target.key)[0] for target in targets}
     fisher = Fisher(max(judged.values(), default=0))
     made: list[Dimension] = []
     for name, values in counts.values.items():
-        found = [
-            Value(name, value, counter["items"], tuple(_cells(counter, counts.total, targets, fisher)))
-            for value, counter in values.items()
+        every = [
+            Value(name, value, found.items, tuple(_cells(found, counts.total, targets, fisher)))
+            for value, found in values.items()
         ]
-        enough = [value for value in found if any(cell.is_enough for cell in value.cells)]
+        enough = [value for value in every if any(cell.is_enough for cell in value.cells)]
         if enough:
             enough.sort(key=_bands if name == LENGTH else _size)
-            made.append(Dimension(name, label_of(name), tuple(enough), len(found) - len(enough)))
+            made.append(Dimension(name, label_of(name), tuple(enough), len(every) - len(enough)))
     made.sort(key=lambda dimension: (dimension.name in ("model", "language", LENGTH), dimension.label))
     cells = [cell for dimension in made for value in dimension.values for cell in value.cells]
     looked = [cell for cell in cells if cell.is_enough]
@@ -259,14 +281,12 @@ def _compared(counts: _Counts, targets: Sequence[Target], grader: int) -> Slices
     )
 
 
-def _cells(
-    counter: Counter[str], total: Counter[str], targets: Sequence[Target], fisher: Fisher
-) -> Iterator[Cell]:
+def _cells(found: _Tally, total: _Tally, targets: Sequence[Target], fisher: Fisher) -> Iterator[Cell]:
     for target in targets:
-        passed, judged = counter[f"passed {target.key}"], counter[f"judged {target.key}"]
-        every = total[f"judged {target.key}"]
+        judged, passed = found.of(target.key)
+        every, every_passed = total.of(target.key)
         if every:
-            rest_passed, rest = total[f"passed {target.key}"] - passed, every - judged
+            rest, rest_passed = every - judged, every_passed - passed
             cell = Cell(target.label, target.key, passed, judged, rest_passed, rest)
             p = fisher.p(passed, judged - passed, rest_passed, rest - rest_passed) if cell.is_enough else 1.0
             yield replace(cell, p=p)

@@ -269,6 +269,7 @@ def test_rows_are_taken_along_as_csv_and_jsonl(client_of: SignIn, builder: User,
     assert not any((cell or "").startswith(("=", "+", "-", "@")) for row in found for cell in row.values())
     student = found[1]
     assert student["answer"].startswith("'=cmd|")
+    assert [row["Better: verdict"] for row in found[1:10:3]] == ["not preferred", "tie", "preferred"]
     assert (student["target"], student["Equal: verdict"], student["tokens_in"]) == (
         "student",
         "passed",
