@@ -28,6 +28,7 @@ class Judgements:
         self.run, self.first = run, targets[0]
         self.targets = {target.key: target for target in targets}
         self.judges = {judge.key: judge for judge in judges}
+        self.plain: set[str] = set()
         self.items = Items(run.evaluation)
 
     def __enter__(self) -> Self:
@@ -77,7 +78,7 @@ class Judgements:
     def ask(self, upstream: Upstream, asked: Asked, item: Question | Unsendable) -> ChatAnswer:
         if isinstance(item, Unsendable):
             raise item
-        return ask(upstream, asked.model, item, CALL_SECONDS)
+        return ask(upstream, asked.model, item, CALL_SECONDS, self.plain)
 
     def halted(self) -> Exception | None:
         return halted(self.run)
@@ -89,8 +90,11 @@ class Judgements:
         return sample_of(target, item, answers.filter(repetition=call.repetition).first())
 
 
-def ask(upstream: Upstream, model: str, question: Question, timeout: float) -> ChatAnswer:
-    """A judge's answer; never stored upstream. A model that takes no response format is asked without one.
+def ask(
+    upstream: Upstream, model: str, question: Question, timeout: float, plain: set[str] | None = None
+) -> ChatAnswer:
+    """A judge's answer; never stored upstream. A model that takes no response format is asked without one,
+    from then on at once if it is among the `plain` ones.
 
     Embeddings come as an answer without a text, whose message holds `cosine`. Raises UpstreamError.
     """
@@ -99,12 +103,17 @@ def ask(upstream: Upstream, model: str, question: Question, timeout: float) -> C
         message = {"cosine": judging.cosine(*answer.vectors)}
         return ChatAnswer("", message, "stop", model, answer.usage, "", {})
     params = dict(question.params)
+    if plain and model in plain:
+        del params["response_format"]
     try:
         return upstream.chat(model, question.messages, store=False, timeout=timeout, **params)
     except UpstreamError as error:
-        if error.kind != "bad_request" or "response_format" not in f"{error.message} {error.param}":
+        told = f"{error.message} {error.param}"
+        if error.kind != "bad_request" or "response_format" not in told or "response_format" not in params:
             raise
     del params["response_format"]
+    if plain is not None:
+        plain.add(model)
     return upstream.chat(model, question.messages, store=False, timeout=timeout, **params)
 
 
