@@ -8,6 +8,7 @@ from django import forms
 
 from datasets.evaluate import judge_rules, ready_made
 from datasets.evaluate.judge_rules import EFFORTS, LONGEST_MESSAGE, MOST_MESSAGES, ROLES
+from datasets.lines_input import LinesInput
 from datasets.models import Grader
 from datasets.python_forms import CodeForm
 from datasets.sampling_forms import reachable_by
@@ -239,8 +240,8 @@ class CosineForm(JudgeForm):
     title = "Embeddings"
     samples = False
 
-    input = forms.CharField(max_length=LONGEST_MESSAGE, label="Text")
-    reference = forms.CharField(max_length=LONGEST_MESSAGE, label="Reference", strip=False)
+    input = forms.CharField(max_length=LONGEST_MESSAGE, label="Text", widget=LinesInput)
+    reference = forms.CharField(max_length=LONGEST_MESSAGE, label="Reference", strip=False, widget=LinesInput)
     pass_threshold = forms.FloatField(
         min_value=0, max_value=1, label="Passes from", help_text="0 to 1", widget=_number()
     )

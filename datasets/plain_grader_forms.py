@@ -8,6 +8,7 @@ from datasets.evaluate import graders
 from datasets.evaluate.checks import CHECKS
 from datasets.evaluate.graders import ANSWER, MAX_TEMPLATE, REFERENCE
 from datasets.evaluate.metrics import METRICS
+from datasets.lines_input import LinesInput
 from datasets.models import Grader
 from datasets.python_forms import FORMS as WITH_FORMS_OF_THEIR_OWN
 from datasets.python_forms import CodeForm
@@ -22,7 +23,7 @@ class PlainForm(CodeForm):
     held_against = "reference"
     own: tuple[str, ...] = ()
 
-    input = forms.CharField(max_length=MAX_TEMPLATE, label="Text")
+    input = forms.CharField(max_length=MAX_TEMPLATE, label="Text", widget=LinesInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,7 +59,7 @@ class StringForm(PlainForm):
         choices=[(name, operation.label) for name, operation in graders.OPERATIONS.items()],
         label="Passes if it",
     )
-    reference = forms.CharField(max_length=MAX_TEMPLATE, label="Reference", strip=False)
+    reference = forms.CharField(max_length=MAX_TEMPLATE, label="Reference", strip=False, widget=LinesInput)
 
     @classmethod
     def first(cls, *, has_reference: bool) -> dict[str, Any]:
@@ -72,7 +73,7 @@ class SimilarityForm(PlainForm):
     own = ("evaluation_metric", "reference", "pass_threshold")
 
     evaluation_metric = forms.ChoiceField(choices=[(name, name) for name in METRICS], label="Metric")
-    reference = forms.CharField(max_length=MAX_TEMPLATE, label="Reference", strip=False)
+    reference = forms.CharField(max_length=MAX_TEMPLATE, label="Reference", strip=False, widget=LinesInput)
     pass_threshold = forms.FloatField(
         min_value=0,
         max_value=1,
@@ -112,6 +113,7 @@ class CheckForm(PlainForm):
         label="Held against",
         required=False,
         strip=False,
+        widget=LinesInput,
         help_text="The text, expression, number or language that the check names; empty where it names none.",
     )
 

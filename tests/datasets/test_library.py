@@ -220,6 +220,19 @@ def test_a_copy_goes_to_another_library(builder: User, client_of: SignIn, home: 
     assert client.post(copy, {"to": home.pk, "name": "Again"}).status_code == 422
 
 
+def test_a_text_of_several_lines_is_changed_as_it_is(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client, first = client_of(builder), kept(home, reference="Dear Ada,\n\nyours")
+    change = reverse("datasets:library_change", args=[first.grader_id])
+    page = client.get(change)
+    assert re.search(r"<textarea[^>]*>\s*Dear Ada,\n\nyours</textarea>", page.content.decode())
+    shown = page.context["form"]
+    typed = {f"g0-{name}": shown[name].value() for name in shown.fields} | {"since": "1"}
+    sent = typed | {"g0-reference": "Dear Ada,\r\n\r\nyours"}
+    assert "Nothing was changed" in text_of(client.post(change, sent))
+
+
 @pytest.mark.engines
 def test_an_evaluation_takes_copies_and_is_told_of_newer_ones(
     builder: User, client_of: SignIn, home: Connection
