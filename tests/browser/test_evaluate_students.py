@@ -85,8 +85,10 @@ def _set_up(page: Page, models: list[str]) -> None:
         page.locator(f"input[name={key}_model]").fill(model)
     journey.follow(page, "Next")
     expect(page.get_by_role("heading", name="How an answer is judged")).to_be_visible()
-    for name in ("String check", "Ready-made check", "Ready-made check"):
-        page.get_by_role("button", name=name, exact=True).click()
+    for place, kind in enumerate(("string_check", "check", "check"), 1):
+        page.get_by_text("Add a grader").click()
+        page.locator(f"button[name=add][value={kind}]").click()
+        expect(page.locator(f"[name=g{place}-name]")).to_be_visible()
     contains, answers, short = (page.locator(f"[name=g{place}-name]") for place in (1, 2, 3))
     contains.fill("Says what it is")
     page.locator("[name=g1-operation]").select_option("ilike")
