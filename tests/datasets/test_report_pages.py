@@ -133,6 +133,7 @@ def test_slices_of_few_items_are_not_compared(builder: User, source: Connection)
     assert found.worst == ()
 
 
+@pytest.mark.engines
 def test_an_item_counts_once_over_its_repetitions(builder: User, source: Connection) -> None:
     made = built(builder, measured.rows(source, 4), reference="meta:answer", graders=[EQUAL, CLOSE])
     student = fresh(source, "first", "student")
@@ -258,7 +259,6 @@ def test_a_judges_reason_is_text(client_of: SignIn, builder: User, hostile: Run)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
 
 
-@pytest.mark.engines
 def test_rows_are_taken_along_as_csv_and_jsonl(client_of: SignIn, builder: User, hostile: Run) -> None:
     client = client_of(builder)
     answer = client.get(address("run_export", hostile, "csv"))
