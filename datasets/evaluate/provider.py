@@ -111,8 +111,12 @@ def go_on(run: Run, user: Any) -> None:
             raise Refused("The connection of this run was deleted.")
         last = run.operation
         cursor = dict(last.cursor) if last is not None and last.kind == KIND else {"stage": "items"}
+        # Something that was made there is gone or of no use.
+        from_the_start = last is not None and last.error_code in ("not_found", "file_refused")
+        if from_the_start:
+            run.upstream, cursor = {"connection": place.pk}, {"stage": "items"}
         for action in provider_cancel.actions_of(run):
-            if action.state == RemoteAction.State.NOT_FOUND:
+            if from_the_start or action.state == RemoteAction.State.NOT_FOUND:
                 remote.abandon(action, user, "made again")
             elif (
                 action.kind == RunErrand.kind
@@ -151,7 +155,8 @@ def _ended(operation: Operation) -> None:
         return
     run.state, run.finished = State.CANCELLED if cancelled else State.FAILED, timezone.now()
     run.save(update_fields=["state", "finished"])
-    if not (cancelled and provider_cancel.begin(run, operation.connection, operation.requested_by)):
+    stops = cancelled or operation.error_code == "forbidden"
+    if not (stops and provider_cancel.begin(run, operation.connection, operation.requested_by)):
         settle(run)
 
 
@@ -227,9 +232,7 @@ def _survey(work: operations.Working, run: Run, target: Target) -> str:
         raise operations.Failed(
             "not_there",
             f"{found.refused.total():,} of {run.evaluation.version.rows:,} items cannot be answered at the"
-            f" provider: they {why}. Nothing was created there. Run it here instead."
-            if count
-            else why,
+            f" provider: {count:,} {why}. Nothing was created there. Run it here instead.",
         )
     if not found.rows:
         raise operations.Failed("no_items", "No item has an answer that could be judged there.")

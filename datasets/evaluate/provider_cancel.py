@@ -85,6 +85,7 @@ def cancel_there(work: operations.Working) -> operations.Done | operations.Wait:
             if result.outcome is Outcome.WAIT:
                 return operations.Wait(result.wait, result.note)
             if result.outcome is not Outcome.CONFIRMED:
+                remote.abandon(made, work.operation.requested_by, "cancelled, and not found")
                 settle(run)
                 return operations.Done({"status": "not found"})
         with transaction.atomic():

@@ -4,12 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 from datasets.evaluate import paying
+from datasets.evaluate.provider_errands import RunErrand
 from datasets.evaluate.run import Refused
 from datasets.evaluate.targets import read
 from datasets.models import Run
 from datasets.purse import NOTHING, rates_of
 from portal import spending
-from portal.models import Connection
+from portal.models import Connection, RemoteAction
+
+_OPEN = (RemoteAction.State.SENDING, RemoteAction.State.UNKNOWN, RemoteAction.State.NOT_FOUND)
 
 
 def reserve(run: Run, user: Any) -> None:
@@ -26,6 +29,10 @@ def settle(run: Run) -> None:
     if place is None:
         return
     subject = (paying.SUBJECT, f"{run.pk}/{place.pk}")
+    if RemoteAction.objects.filter(
+        connection=place, kind=RunErrand.kind, dedupe_key=f"run:{run.pk}", state__in=_OPEN
+    ).exists():
+        return  # it may be going on there: what it may cost stays reserved until that is known
     if not run.upstream.get("run"):
         spending.release(*subject)
     else:
