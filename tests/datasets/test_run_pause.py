@@ -1,10 +1,12 @@
 """A pause lets what is on its way come in; going on asks only for what is missing. A goal turns a run red."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from datasets import asking
 from datasets.evaluate import run as runs
@@ -157,3 +159,21 @@ def test_a_student_that_is_clearly_worse_turns_the_run_red(builder: User, source
     run.refresh_from_db()
     (miss,) = run.misses
     assert miss.startswith(f"{STUDENT} is worse than {TEACHER} by ")
+
+
+def test_rate_and_time_left_are_those_of_the_present_part_of_the_work() -> None:
+    now = timezone.now()
+    answering = Operation(
+        kind=runs.KIND,
+        state=Operation.State.RUNNING,
+        started=now - timedelta(hours=1),
+        progressed=now,
+        done=300,
+        total=900,
+        cursor={"since": {"at": (now - timedelta(seconds=20)).timestamp(), "done": 100}},
+    )
+    seen = progress_of(answering)
+    assert seen.rate == pytest.approx(10)
+    assert seen.left == pytest.approx(60)
+    answering.cursor = {}
+    assert progress_of(answering).rate == pytest.approx(300 / 3600)
