@@ -12,7 +12,7 @@ from datasets.build import files
 from datasets.build.lines import in_words
 from datasets.evaluate.items import Items
 from datasets.evaluate.shape import BESIDE, INPUT, OUTPUT, REFERENCE, is_name
-from datasets.evaluate.sources_seen import first_of
+from datasets.evaluate.sources_seen import BYTES, first_of
 from datasets.models import DatasetVersion, Evaluation
 from datasets.received_lines import Given, Taker
 
@@ -61,6 +61,8 @@ def of_upload(version: DatasetVersion) -> Preview:
         return Preview((), (), (), 0, "The uploaded file is gone. Upload it again.")
     with file:
         for line in islice(lines(cast(Any, file), most=received.LONGEST_LINE), LOOKED_AT):
+            if line.start > BYTES:
+                break
             taken = takes(Given(line.number, line.end, line.data))
             if taken is None:
                 continue

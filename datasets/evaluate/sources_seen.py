@@ -20,6 +20,7 @@ from datasets.usage import LOOKED_AT
 SHOWN: Final = 40  # keys
 LINES: Final = 2_000  # of a file; more would make a person wait
 COUNTED: Final = 200  # of which tokens are counted
+BYTES: Final = 16 * 1024 * 1024  # a line may hold pictures
 _CHUNK: Final = 500
 Seen = dict[str, Any]
 
@@ -134,10 +135,14 @@ def tokens_of_text(counter: tokens.Counter, text: str) -> int:
     return counter.of_data({"messages": [{"role": "assistant", "content": text}]})[0] - around
 
 
-def first_of(evaluation: Evaluation, limit: int) -> Iterable[Example]:
-    """The first items of a version that is built, in the order of its file."""
-    found: Iterable[Example] = evaluation.version.examples.filter(line__isnull=False).order_by("line")[:limit]
-    return found
+def first_of(evaluation: Evaluation, limit: int) -> Iterator[Example]:
+    """The first items of a version that is built, in the order of its file; fewer where they are long."""
+    held = 0
+    for example in evaluation.version.examples.filter(line__isnull=False).order_by("line")[:limit]:
+        yield example
+        held += example.length or 0
+        if held > BYTES:
+            return
 
 
 def offered(coverage: Mapping[str, Any]) -> list[Seen]:
