@@ -8,7 +8,7 @@ from django import forms
 
 from datasets.evaluate import judge_rules, ready_made
 from datasets.evaluate.judge_rules import EFFORTS, LONGEST_MESSAGE, MOST_MESSAGES, ROLES
-from datasets.lines_input import LinesInput
+from datasets.lines_forms import LinesInput
 from datasets.models import Grader
 from datasets.python_forms import CodeForm
 from datasets.sampling_forms import reachable_by
@@ -81,6 +81,13 @@ class JudgeForm(CodeForm):
             "model": " ".join(str(self.cleaned_data["model"]).split()),
         }
         return asked | ({"sampling_params": sampling} if sampling else {})
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """What is wrong with a way of asking is said beside its own field."""
+        if field == "sampling_params":
+            named = str(error).partition(" ")[0]
+            field = named if named in self.fields else None
+        super().add_error(field, error)
 
     def _shown_params(self) -> Mapping[str, Any]:
         return self.initial

@@ -8,7 +8,7 @@ from datasets.evaluate import graders
 from datasets.evaluate.checks import CHECKS
 from datasets.evaluate.graders import ANSWER, MAX_TEMPLATE, REFERENCE
 from datasets.evaluate.metrics import METRICS
-from datasets.lines_input import LinesInput
+from datasets.lines_forms import LinesInput
 from datasets.models import Grader
 from datasets.python_forms import FORMS as WITH_FORMS_OF_THEIR_OWN
 from datasets.python_forms import CodeForm
