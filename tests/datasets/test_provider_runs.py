@@ -1,6 +1,7 @@
 """Runs that the provider does: made once, followed, read back, and reported like any other."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, stored
 from datasets.models import Call, Evaluation, Result, Run
 from portal import operations
-from portal.models import Connection, Operation, RemoteAction, User
+from portal.models import Budget, Connection, Operation, Price, RemoteAction, Spending, User
 from portal.sandbox import Sandbox
 from portal.upstream import connect
 from tests.completions.changing import own_folder
@@ -184,6 +185,7 @@ def test_stopping_here_cancels_there(builder: User, place: Connection, sandbox: 
     assert (posts(sandbox, EVALS), posts(sandbox, "/runs")) == (1, 2)
 
 
+@pytest.mark.engines
 def test_output_items_that_are_poison_never_stop_the_reading(
     builder: User, place: Connection, sandbox: Sandbox
 ) -> None:
@@ -262,6 +264,45 @@ def test_a_run_cancelled_at_the_provider_is_told_and_can_be_started_anew(
     with connect(place) as upstream:
         upstream.cancel_eval_run(run.upstream["eval"], run.upstream["run"])
     assert work(sandbox).error_code == "cancelled_there"
+
+
+def test_what_it_may_cost_is_reserved_and_what_the_models_used_is_settled(
+    builder: User, place: Connection, sandbox: Sandbox
+) -> None:
+    for kind, amount in (("input", "2"), ("output", "8")):
+        Price.objects.create(model=TEACHER, kind=kind, amount=amount, as_of="2026-11-01")
+    budget = Budget.objects.create(connection=place, amount=Decimal("0.000001"))
+    made = to_measure(builder, place, 4)
+    with pytest.raises(runs.Refused, match="may spend"):
+        provider.start(made, (fresh(place),), place, builder)
+    Budget.objects.filter(pk=budget.pk).update(amount=100)
+    run = provider.start(made, (fresh(place),), place, builder)
+    assert Spending.objects.get().reserved
+    work(sandbox)
+    run.refresh_from_db()
+    (used,) = run.upstream["usage"]
+    cost = (2 * used["prompt_tokens"] + 8 * used["completion_tokens"]) / Decimal(1_000_000)
+    assert Spending.objects.get().settled == pytest.approx(cost, abs=Decimal("0.000001"))
+
+
+def test_what_was_deleted_there_meanwhile_is_made_again_by_going_on(
+    builder: User, place: Connection, sandbox: Sandbox
+) -> None:
+    run = provider.start(to_measure(builder, place, 3), (stored(),), place, builder)
+    material.drain(kinds=["dataset.build"])
+    wait_until(lambda: material.step(provider.KIND).cursor.get("stage") == "follow")
+    run.refresh_from_db()
+    with connect(place) as upstream:
+        upstream.delete_eval(run.upstream["eval"])
+    assert work(sandbox).error_code == "gone_there"
+    run.refresh_from_db()
+    provider.go_on(run, builder)
+    assert work(sandbox).error_code == "not_found"
+    run.refresh_from_db()
+    provider.go_on(run, builder)
+    work(sandbox)
+    run.refresh_from_db()
+    assert (run.state, cells(run)) == (Run.State.DONE, [(2, 1, 0)])
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
