@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from completions.models import StoredCompletion
+from completions.models import ReviewState, StoredCompletion
 from datasets.evaluate import rows, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
@@ -119,6 +120,23 @@ def test_the_worst_slice_is_named(run: Run) -> None:
     )
     assert f"corrected for {found.looked} such comparisons" in found.worst[0]
     assert "number" in found.varied or all(each.label != "number" for each in found.dimensions)
+
+
+def test_slices_by_labels_and_from_the_file_where_there_is_no_completion(run: Run) -> None:
+    examples = run.evaluation.version.examples
+    for number, row in enumerate(StoredCompletion.objects.filter(examples__in=examples.all())):
+        labels = {"tone": ["formal", "long"] if number % 2 else ["formal"]}
+        ReviewState.objects.create(completion=row, connection=row.connection, labels=labels)
+    said = {each.name: [value.value for value in each.values] for each in slices_of(run).dimensions}
+    assert said["label:tone"] == ["long"]  # all are formal, so there is no rest
+    assert set(said) == {"meta:category", "label:tone", "model", "length"}
+    examples.update(completion=None)
+    Run.objects.filter(pk=run.pk).update(finished=timezone.now())
+    run.refresh_from_db()
+    said = {each.name: [value.value for value in each.values] for each in slices_of(run).dimensions}
+    assert said["meta:category"] == ["billing", "orders", "refund"]
+    assert "model" not in said
+    assert lines_of(run, slice="meta:category", value="orders")
 
 
 def test_slices_of_few_items_are_not_compared(builder: User, source: Connection) -> None:

@@ -209,3 +209,39 @@ def test_among_several_graders_a_difference_by_chance_stays_as_rare() -> None:
     assert overall.corrected is None
     assert overall.is_clear
     assert made.is_corrected
+
+
+def test_scores_are_drawn_from_the_lowest_to_the_highest_that_there_can_be() -> None:
+    verdicts = Verdicts(["stored"], [1], {1: (-1.0, 1.0)})
+    verdicts.add_all([(n, "stored", 1, score, True, "") for n, score in enumerate((-1.0, -0.05, 0.0, 1.0))])
+    entry = verdicts.entry(1, "Near")
+    assert [place for place, n in enumerate(entry["cells"][0]["bins"]) for _ in range(n)] == [0, 9, 10, 19]
+    summary = {"targets": [{"key": "stored", "label": "Stored", "kind": "stored"}], "graders": [entry]}
+    (judged,) = read(summary, {1: {"threshold": 0.5}}).graders
+    assert (judged.threshold_x, judged.cells[0].bars[0].label) == (150, "-1.00 to -0.90: 1")
+
+
+def test_a_report_of_an_older_summary_is_still_read() -> None:
+    cell = {"target": "stored", "passed": 3, "failed": 1, "ungraded": 0, "mean": 0.75, "bins": [1] * 20}
+    summary = {
+        "targets": [{"key": "stored", "label": "Stored", "kind": "stored"}],
+        "graders": [{"id": 1, "name": "Equal", "cells": [cell], "pairs": []}],
+    }
+    made = read(summary, {})
+    assert made.headline.startswith("“Stored” passes “Equal” on 75.0% of 4 items")
+    assert made.repetitions == 1
+    assert made.graders[0].changed == []
+
+
+def test_a_judge_that_only_prefers_says_the_result() -> None:
+    verdicts = Verdicts(TARGETS, [1], apart=[1])
+    verdicts.add_all((n, "second", 1, 1.0 if n < 18 else 0.5, True, "") for n in range(20))
+    summary = {
+        "targets": [{"key": key, "label": key, "kind": "stored"} for key in TARGETS],
+        "graders": [verdicts.entry(1, "Better")],
+    }
+    made = read(summary, {})
+    assert made.headline.startswith(
+        "“second” is preferred to “first” on 95.0% of 20 items, ties counted as half"
+    )
+    assert made.rated == []
