@@ -133,7 +133,7 @@ def test_a_deployment_answers_there_and_a_judge_reads_it(
     assert run.upstream["usage"][0]["prompt_tokens"] > 0
 
 
-@pytest.mark.parametrize("point", ["eval.sending", "eval.answered", "eval_run.answered", "provider.imported"])
+@pytest.mark.parametrize("point", ["eval.sending", "eval.answered", "eval_run.answered", *provider.POINTS])
 def test_killed_anywhere_it_makes_everything_once(
     builder: User, place: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
