@@ -26,7 +26,6 @@ from portal.models import Connection
 log = logging.getLogger(__name__)
 AT_ONCE = 100
 DAY, WEEK, MONTH = Schedule.Every.DAY, Schedule.Every.WEEK, Schedule.Every.MONTH
-_WHEN = "when"  # beside the goal, in its column
 _UNTIL = 800  # days: a day of the month is found long before
 
 
@@ -43,7 +42,7 @@ class When:
 
     @classmethod
     def of(cls, schedule: Schedule) -> "When":
-        held = schedule.goal.get(_WHEN) or {}
+        held = schedule.when
         at = clock.fromisoformat(held.get("at", "00:00"))
         weekday, day = held.get("weekday", 0), held.get("day", 1)
         return cls(schedule.every, at, held.get("zone", "UTC"), weekday, day)
@@ -89,7 +88,8 @@ def save(
             "enabled": True,
             "targets": [target.as_dict() for target in targets],
             "repetitions": repetitions,
-            "goal": {**Goal.read(goal).as_dict(), _WHEN: when.as_dict()},
+            "goal": Goal.read(goal).as_dict(),
+            "when": when.as_dict(),
             "owner": user,
             "problem": "",
         }

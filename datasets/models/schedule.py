@@ -6,7 +6,10 @@ from django.db import models
 
 
 class Schedule(models.Model):
-    """When an evaluation is run again; with the rights of its owner, and what a run needs (see Run)."""
+    """When an evaluation is run again; with the rights of its owner, and what a run needs (see Run).
+
+    `when` is {at: "HH:MM", zone, weekday: from Monday, 0; day: of the month}.
+    """
 
     class Every(models.TextChoices):
         DAY = "day", "Every day"
@@ -15,6 +18,7 @@ class Schedule(models.Model):
 
     evaluation = models.OneToOneField("datasets.Evaluation", models.CASCADE, related_name="schedule")
     every = models.CharField(max_length=10, choices=Every.choices)
+    when = models.JSONField(default=dict)
     next_at = models.DateTimeField()
     enabled = models.BooleanField(default=True)
     targets = models.JSONField(default=list)
