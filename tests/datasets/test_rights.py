@@ -9,7 +9,16 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from datasets import distill
 from datasets.evaluate.targets import stored
-from datasets.models import Deployment, FineTune, Relabel, RelabelCall, Sweep
+from datasets.models import (
+    Comparison,
+    Deployment,
+    FineTune,
+    LibraryGrader,
+    LibraryGraderVersion,
+    Relabel,
+    RelabelCall,
+    Sweep,
+)
 from portal.models import User
 from tests import factories
 from tests.datasets import material, measured
@@ -35,6 +44,13 @@ def addresses(builder: User) -> dict[str, str]:
     relabel = Relabel.objects.create(name="Again", frozen_selection=frozen, connection=where, model="teacher")
     relabel.connections.set([where])
     call = RelabelCall.objects.create(relabel=relabel, completion=rows[0], position=0)
+    grader = evaluation.graders.get()
+    kept = LibraryGrader.objects.create(connection=where, name="Kept", created_by=builder)
+    LibraryGraderVersion.objects.create(
+        grader=kept, number=1, kind=grader.kind, params=grader.params, created_by=builder
+    )
+    comparison = Comparison.objects.create(name="Both", owner=builder, columns=[])
+    comparison.connections.set([where])
     of: dict[str, list[object]] = {
         "dataset": [version.dataset_id],
         "version": [version.dataset_id, version.number],
@@ -88,6 +104,7 @@ def addresses(builder: User) -> dict[str, str]:
         "try_answer": [deployment.pk],
         "evaluate_start": [material.frozen(builder, rows).pk],
         "evaluate": [begun.pk, "data"],
+        "evaluate_version": [version.pk],
         "evaluation": [evaluation.pk],
         "evaluation_delete": [evaluation.pk],
         "run_new": [evaluation.pk],
@@ -96,6 +113,38 @@ def addresses(builder: User) -> dict[str, str]:
         "run_retry": [evaluation.pk, run.number],
         "run_cancel": [evaluation.pk, run.number],
         "run_row": [evaluation.pk, run.number, 1],
+        "schedule": [evaluation.pk],
+        "schedule_switch": [evaluation.pk],
+        "schedule_delete": [evaluation.pk],
+        "provider_probe": [evaluation.pk],
+        "run_slices": [evaluation.pk, run.number],
+        "run_page": [evaluation.pk, run.number],
+        "run_pause": [evaluation.pk, run.number],
+        "run_export": [evaluation.pk, run.number, "csv"],
+        "library": [where.slug],
+        "library_import": [where.slug],
+        "library_export": [where.slug],
+        "library_choose": [where.slug],
+        "library_new": [where.slug, "string_check"],
+        **dict.fromkeys(
+            ("library_grader", "library_change", "library_change_json", "library_copy", "library_archive"),
+            [kept.pk],
+        ),
+        "library_delete": [kept.pk],
+        "library_export_one": [kept.pk],
+        "library_take": [evaluation.pk],
+        "evaluation_graders_export": [evaluation.pk],
+        "library_renew": [evaluation.pk, grader.pk],
+        "library_keep": [evaluation.pk, grader.pk],
+        "comparison": [comparison.pk],
+        "comparison_item": [comparison.pk, 1],
+        "comparison_columns": [comparison.pk],
+        "comparison_remove": [comparison.pk],
+        "comparison_baseline": [comparison.pk],
+        "comparison_rename": [comparison.pk],
+        "comparison_delete": [comparison.pk],
+        "calibrate": [evaluation.pk, run.number],
+        "calibrate_take": [evaluation.pk, run.number],
     }
     return {name: reverse(f"datasets:{name}", args=of.get(name, [])) for name in names()}
 
@@ -122,17 +171,22 @@ def test_whoever_may_only_read_can_post_nothing(
     addresses: dict[str, str], client_of: SignIn, reader: User, reviewer: User, outsider: User
 ) -> None:
     own = {"distill_start", "evaluate_start", "relabel_start"}  # a selection is its owner's alone
+    # Forms whose choices are what a person may act on: without one nothing comes of them.
+    forms = {"library_copy", "library_keep", "comparison_new"}
+    before = LibraryGraderVersion.objects.count(), Comparison.objects.count()
     for person in (reader, reviewer):
         client = client_of(person)
         for name, address in addresses.items():
             if person == reviewer and name == "relabel_judge":
                 continue  # judging an answer is reviewing
             status = client.post(address).status_code
-            assert status in ((404, 403) if name in own else (403, 405)), (person, name, status)
+            refused = (404, 403) if name in own else (403, 405)
+            assert status in ((200, 422) if name in forms else refused), (person, name, status)
     client = client_of(outsider)
     for name, address in addresses.items():
         status = client.post(address).status_code
-        assert status in (404, 405), (name, status)
+        assert status in ((404, 405, 422) if name == "comparison_new" else (404, 405)), (name, status)
+    assert (LibraryGraderVersion.objects.count(), Comparison.objects.count()) == before
 
 
 def test_a_button_to_look_upstream_is_shown_to_whoever_may_press_it(
