@@ -56,9 +56,9 @@ class Filter:
 
     @property
     def query(self) -> dict[str, str]:
-        """The same as the fields of an address, without what is not asked for."""
+        """The same as the fields of an address: the verdict, and what else is asked for."""
         fields = {
-            "show": "" if self.show == "all" else self.show,
+            "show": self.show,
             "grader": str(self.grader or ""),
             "target": self.target,
             "from": "" if self.low is None else f"{self.low:g}",
@@ -83,7 +83,7 @@ class Filter:
     def address(self, **page: Any) -> str:
         """The end of an address of these rows."""
         fields = self.query | {name: str(value) for name, value in page.items() if value}
-        return f"?{urlencode(fields)}" if fields else "?"
+        return f"?{urlencode(fields)}"
 
     def but(self, **changes: Any) -> "Filter":
         return replace(self, **changes)
