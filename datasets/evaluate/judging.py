@@ -81,7 +81,7 @@ def question(
             }
             for message in part.params["input"]
         ]
-        messages.append({"role": "system", "content": _form(part)})
+        messages = _opened(messages, _form(part))
     return Question(messages, params)
 
 
@@ -262,11 +262,22 @@ def _side_by_side(
             *(f"<answer {place}>\n{text}\n</answer {place}>" for place, text in enumerate(texts, 1)),
         ]
     )
-    return [
-        {"role": "system", "content": COMPARE.format(criteria=criteria)},
-        {"role": "user", "content": shown},
-        {"role": "system", "content": f"Which answer is better? Take “{TIE}” if neither is. {_form(part)}"},
-    ]
+    form = f"Which answer is better? Take “{TIE}” if neither is. {_form(part)}"
+    return _opened(
+        [
+            {"role": "system", "content": COMPARE.format(criteria=criteria)},
+            {"role": "user", "content": shown},
+        ],
+        form,
+    )
+
+
+def _opened(messages: list[dict[str, Any]], form: str) -> list[dict[str, Any]]:
+    """The messages with how to answer at their head: many models take a system message there alone."""
+    first, *rest = messages
+    if first["role"] in ("system", "developer") and isinstance(first["content"], str):
+        return [{**first, "content": f"{first['content']}\n\n{form}"}, *rest]
+    return [{"role": "system", "content": form}, *messages]
 
 
 def _preferred(label: str, reason: str, order: str) -> Verdict:

@@ -13,7 +13,9 @@ from portal.sandbox.draw import Draw, share
 from portal.sandbox.kinds import Json, recognise, text_of
 
 _MARKED = re.compile(r"<([a-z][a-z0-9 _-]{0,30})>\n(.*?)\n</\1>", re.DOTALL | re.IGNORECASE)
-_WANTED = re.compile(r'"result": (one of (?P<labels>.+)|a number from (?P<low>\S+) to (?P<high>\S+))\}\.\s*$')
+_WANTED = re.compile(
+    r'"result": (one of (?P<labels>.+)|a number from (?P<low>\S+) to (?P<high>\S+))\}\.$', re.MULTILINE
+)
 _WORD = re.compile(r"\w+")
 _GOOD = frozenset(
     ("good", "great", "happy", "glad", "thanks", "love", "perfect", "pleased", "helpful", "nice")
