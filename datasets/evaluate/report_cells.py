@@ -9,6 +9,16 @@ from datasets.evaluate.statistics import Interval, wilson
 UNIT = (0.0, 1.0)
 
 
+def whisker(passed: int, judged: int) -> dict[str, float] | None:
+    """A pass rate and its interval on a line of 100 units; None where nothing was judged."""
+    interval = wilson(passed, judged)
+    if interval is None:
+        return None
+    low, high = 100 * interval.low, 100 * interval.high
+    rate = 100 * passed / judged
+    return {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "rate": round(rate, 2)}
+
+
 @dataclass(frozen=True)
 class Bar:
     """One column of a distribution, in the units of its drawing."""
@@ -50,11 +60,7 @@ class Cell:
     @property
     def whisker(self) -> dict[str, float] | None:
         """The rate and its interval on a line of 100 units."""
-        interval, rate = self.interval, self.rate
-        if interval is None or rate is None:
-            return None
-        low, high = 100 * interval.low, 100 * interval.high
-        return {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "rate": round(100 * rate, 2)}
+        return whisker(self.passed, self.judged)
 
     @property
     def parts(self) -> list[dict[str, Any]]:

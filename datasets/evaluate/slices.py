@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from django.core.cache import cache
 from django.utils import timezone
 
+from datasets.evaluate.report_cells import whisker
 from datasets.evaluate.report_words import SIGNIFICANT, chance, signed
 from datasets.evaluate.slice_facts import BANDS, LENGTH, LONGEST_BAND, Facts, FactsOf, Slice, label_of
 from datasets.evaluate.statistics import Fisher, Interval, holm, wilson
@@ -53,11 +54,7 @@ class Cell:
     @property
     def whisker(self) -> dict[str, float] | None:
         """The rate and its interval on a line of 100 units."""
-        interval, rate = self.interval, self.rate
-        if interval is None or rate is None:
-            return None
-        low, high = 100 * interval.low, 100 * interval.high
-        return {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "rate": round(100 * rate, 2)}
+        return whisker(self.passed, self.judged)
 
     @property
     def is_enough(self) -> bool:

@@ -3,8 +3,6 @@
 from typing import BinaryIO, cast
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
-from django.core.files.uploadhandler import TemporaryFileUploadHandler
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,7 +16,7 @@ from datasets.evaluate_data_forms import ALL, FileForm, PartForm
 from datasets.models import DatasetVersion, Purpose
 from datasets.views.evaluate_data import free_name
 from datasets.views.evaluate_page import status_of
-from datasets.views.received import problem_of
+from datasets.views.received import bounded_upload, problem_of
 from portal.htmx import go
 from portal.models import Connection
 from portal.permissions import fetch
@@ -71,13 +69,7 @@ def version(request: HttpRequest, pk: int) -> HttpResponse:
 @csrf_exempt  # its own handler must be in place before anything reads the form; _upload asks for the token
 def upload(request: HttpRequest) -> HttpResponse:
     """An evaluation of the items in a file."""
-    if not Connection.objects.readable_by(request.user).exists():
-        raise Http404
-    if not received.may_upload(request.user):
-        raise PermissionDenied
-    bounded = Bounded(request)
-    request.upload_handlers = [bounded, TemporaryFileUploadHandler(request)]
-    return _upload(request, bounded)
+    return _upload(request, bounded_upload(request))
 
 
 @csrf_protect

@@ -37,16 +37,21 @@ def _there(version: DatasetVersion) -> str:
     return reverse("datasets:version", args=[version.dataset_id, version.number])
 
 
-@csrf_exempt  # its own handler must be in place before anything reads the form; _upload asks for the token
-def upload(request: HttpRequest) -> HttpResponse:
-    """Upload a file."""
+def bounded_upload(request: HttpRequest) -> Bounded:
+    """Bound what somebody who may upload sends. Raises Http404 or PermissionDenied for everybody else."""
     if not Connection.objects.readable_by(request.user).exists():
         raise Http404
     if not received.may_upload(request.user):
         raise PermissionDenied
     bounded = Bounded(request)
     request.upload_handlers = [bounded, TemporaryFileUploadHandler(request)]
-    return _upload(request, bounded)
+    return bounded
+
+
+@csrf_exempt  # its own handler must be in place before anything reads the form; _upload asks for the token
+def upload(request: HttpRequest) -> HttpResponse:
+    """Upload a file."""
+    return _upload(request, bounded_upload(request))
 
 
 @csrf_protect
