@@ -50,6 +50,14 @@ def _fast_and_fresh(settings: Any) -> None:
         cache.clear()
 
 
+@pytest.fixture
+def own_artifacts(settings: Any, tmp_path: Path) -> None:
+    """Files that are built or taken go to a folder of this test alone."""
+    options = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
+    artifacts = settings.STORAGES["artifacts"] | {"OPTIONS": options}
+    settings.STORAGES = settings.STORAGES | {"artifacts": artifacts}
+
+
 # The cast: a role on every connection; the outsider is signed in and has none.
 
 

@@ -17,15 +17,9 @@ class Paused(Exception):
     """Somebody asked for a pause."""
 
 
-def halted(run: Run) -> Paused | None:
-    """Why no more calls of a run may begin."""
-    return Paused() if Run.objects.filter(pk=run.pk, state=Run.State.PAUSED).exists() else None
+class RunLedger:
+    """What the ledgers of a run share; a context, as it reads items from the version's file."""
 
-
-class Calls:
-    """The ledger of a run; a context, as it reads items from the version's file."""
-
-    name = "run"
     text = "output_text"
 
     def __init__(self, run: Run, targets: Sequence[Target]) -> None:
@@ -42,6 +36,20 @@ class Calls:
     ) -> None:
         self.items.__exit__(kind, error, trace)
 
+    def owner(self) -> "QuerySet[Run]":
+        found: QuerySet[Run] = Run.objects.filter(pk=self.run.pk)
+        return found
+
+    def halted(self) -> Paused | None:
+        mine = Run.objects.filter(pk=self.run.pk, state=Run.State.PAUSED)
+        return Paused() if mine.exists() else None
+
+
+class Calls(RunLedger):
+    """The ledger of a run's fresh answers."""
+
+    name = "run"
+
     @property
     def asked(self) -> list[Asked]:
         """Whom it asks."""
@@ -50,10 +58,6 @@ class Calls:
             for key, target in self.targets.items()
             if target.connection is not None
         ]
-
-    def owner(self) -> "QuerySet[Run]":
-        found: QuerySet[Run] = Run.objects.filter(pk=self.run.pk)
-        return found
 
     def calls(self) -> "QuerySet[Call]":
         found: QuerySet[Call] = Call.objects.filter(run=self.run, grader="")
@@ -72,9 +76,6 @@ class Calls:
 
     def ask(self, upstream: Upstream, asked: Asked, item: dict[str, Any]) -> ChatAnswer:
         return ask(upstream, self.targets[asked.key], item, CALL_SECONDS)
-
-    def halted(self) -> Exception | None:
-        return halted(self.run)
 
 
 def ask(upstream: Upstream, target: Target, item: dict[str, Any], timeout: float) -> ChatAnswer:

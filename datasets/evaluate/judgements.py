@@ -1,16 +1,14 @@
 """The calls that judges of a run take, as datasets.asking makes them: one for each answer, judge, order."""
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from django.db.models import QuerySet
 
 from datasets.asking import CALL_SECONDS, Asked, Unsendable
 from datasets.evaluate import judging, template
-from datasets.evaluate.calls import halted
+from datasets.evaluate.calls import RunLedger
 from datasets.evaluate.grading import answers_of, sample_of
-from datasets.evaluate.items import Items
 from datasets.evaluate.judges import Judge
 from datasets.evaluate.judging import Question
 from datasets.evaluate.targets import Target
@@ -18,36 +16,21 @@ from datasets.models import Call, Example, Run
 from portal.upstream import ChatAnswer, Upstream, UpstreamError
 
 
-class Judgements:
-    """The ledger of a run's judges; a context, as it reads items from the version's file."""
+class Judgements(RunLedger):
+    """The ledger of a run's judges."""
 
     name = "run.judges"
-    text = "output_text"
 
     def __init__(self, run: Run, targets: Sequence[Target], judges: Sequence[Judge]) -> None:
-        self.run, self.first = run, targets[0]
-        self.targets = {target.key: target for target in targets}
+        super().__init__(run, targets)
+        self.first = targets[0]
         self.judges = {judge.key: judge for judge in judges}
         self.plain: set[str] = set()
-        self.items = Items(run.evaluation)
-
-    def __enter__(self) -> Self:
-        self.items.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.items.__exit__(kind, error, trace)
 
     @property
     def asked(self) -> list[Asked]:
         """Whom it asks."""
         return [Asked(key, judge.connection, judge.model) for key, judge in self.judges.items()]
-
-    def owner(self) -> "QuerySet[Run]":
-        found: QuerySet[Run] = Run.objects.filter(pk=self.run.pk)
-        return found
 
     def calls(self) -> "QuerySet[Call]":
         found: QuerySet[Call] = Call.objects.filter(run=self.run).exclude(grader="")
@@ -79,9 +62,6 @@ class Judgements:
         if isinstance(item, Unsendable):
             raise item
         return ask(upstream, asked.model, item, CALL_SECONDS, self.plain)
-
-    def halted(self) -> Exception | None:
-        return halted(self.run)
 
     def _sample(self, target: Target, item: dict[str, Any], call: Call) -> dict[str, Any] | str:
         if not target.is_fresh:

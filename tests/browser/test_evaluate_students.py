@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +15,12 @@ from tests.browser.conftest import Site
 from tests.datasets import material, students
 from tests.datasets.measured import TEACHER
 
-pytestmark = pytest.mark.sandbox(rows=0, rows_elsewhere=0, job_seconds=60)
+pytestmark = [
+    pytest.mark.sandbox(rows=0, rows_elsewhere=0, job_seconds=60),
+    pytest.mark.usefixtures("own_artifacts"),
+]
 ITEMS = 70
 POINTS = re.compile(r"([+−]?[\d.]+) to ([+−]?[\d.]+)")  # noqa: RUF001  # a minus sign is meant
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
-    settings.FILE_POLL_SECONDS = 0.1
 
 
 @pytest.fixture
@@ -43,6 +36,11 @@ def taught(builder: User, source: Connection, sandbox: Sandbox) -> tuple[FineTun
         students.taught(builder, sandbox, version),
         students.taught(builder, sandbox, students.shuffled(builder, version)),
     )
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_soon(settings: Any) -> None:
+    settings.FILE_POLL_SECONDS = 0.1
 
 
 def test_the_student_is_better_than_the_base_and_near_the_teacher_and_the_control_is_not(

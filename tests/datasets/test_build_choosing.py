@@ -23,7 +23,7 @@ from portal.models import Connection, Operation, User
 from tests import factories
 from tests.datasets import material
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 
 EVERYTHING = Recipe(
     drop=("empty",),
@@ -38,15 +38,6 @@ EVERYTHING = Recipe(
 @pytest.fixture
 def source(builder: User) -> Connection:
     return factories.connection("Library")
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    """Artifacts of this test alone."""
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
 
 
 def draft(user: User, rows: list[StoredCompletion], recipe: Recipe) -> DatasetVersion:

@@ -4,7 +4,6 @@ import random
 import re
 from collections.abc import Callable
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,20 +76,12 @@ def test_figures_that_say_little_say_so() -> None:
 
 
 @pytest.fixture
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
-
-
-@pytest.fixture
 def source(db: None) -> Connection:
     return factories.connection("Library")
 
 
 @pytest.fixture
-def run(_own_folder: None, builder: User, source: Connection) -> Run:
+def run(own_artifacts: None, builder: User, source: Connection) -> Run:
     """Ten stored answers; the scores of Close rise with the lines, 0.05, 0.15 … 0.95."""
     made = built(builder, measured.rows(source, 10), reference="meta:answer", graders=[EQUAL, CLOSE])
     scores = [(n / 10 + 0.05, n / 10 + 0.05 >= 0.7) for n in range(10)]
@@ -223,7 +214,7 @@ def test_a_threshold_holds_for_the_next_run_and_not_for_the_runs_that_there_are(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("_own_folder")
+@pytest.mark.usefixtures("own_artifacts")
 def test_a_run_that_goes_on_judges_with_the_threshold_it_began_with(
     builder: User, source: Connection
 ) -> None:

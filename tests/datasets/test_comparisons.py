@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from html import unescape
 from math import comb
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -28,17 +27,9 @@ from tests.datasets import measured
 from tests.datasets.compared import built, fresh, said, stored
 from tests.datasets.measured import CLOSE, EQUAL
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_artifacts")]
 
 SignIn = Callable[[User], Client]
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
 
 
 @pytest.fixture

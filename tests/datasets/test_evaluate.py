@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,22 +20,13 @@ from tests.datasets.measured import CLOSE, EQUAL, STUDENT, TEACHER, asked, fresh
 from tests.portal.sandbox_client import faults
 from tests.workers import database_url
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 CHAT = "*/chat/completions"
 
 
 @pytest.fixture
 def source(builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]) -> Connection:
     return connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    """Artifacts of this test alone."""
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
 
 
 def cells(run: Run, grader: int = 0) -> list[tuple[int, int, int]]:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -21,7 +20,11 @@ from portal.models import Connection, User
 from portal.sandbox import Sandbox
 from tests.datasets import material, measured
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.engines]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.engines,
+    pytest.mark.usefixtures("own_artifacts"),
+]
 MARKUP = '<script>hostile()</script><img src=x onerror=hostile()><b class="hostile" onclick="hostile()">x</b>'
 TEMPLATE = "{{ item.reference }} {% now 'Y' %} {{ 7*7 }} {{ sample.output_text }}"
 TEXTS = {
@@ -66,14 +69,6 @@ class Page(HTMLParser):
             link = told.get(name) or ""
             assert not link.strip().lower().startswith("javascript:"), link
             self.links.append(link)
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
 
 
 @pytest.fixture

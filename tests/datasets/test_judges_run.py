@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from tests.datasets.measured import STUDENT, TEACHER, fresh
 from tests.datasets.test_views_evaluate import text_of
 from tests.portal.sandbox_client import faults
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 SignIn = Callable[..., Any]
 CHAT = "*/chat/completions"
 JUDGE = "gpt-4.1"
@@ -33,14 +32,6 @@ VECTORS = "text-embedding-3-small"
 @pytest.fixture
 def source(builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]) -> Connection:
     return connect_to(sandbox, "openai", key="sandbox-openai-key", name="Source")
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
 
 
 def judge(key: str, connection: Connection, **params: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,16 +39,8 @@ def turned_on(settings: Any) -> None:
     settings.PYTHON_GRADERS = True
 
 
-@pytest.fixture
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
-
-
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("_own_folder", "turned_on")
+@pytest.mark.usefixtures("own_artifacts", "turned_on")
 def test_a_run_has_the_scores_that_the_source_gives(
     builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]
 ) -> None:
@@ -92,7 +83,7 @@ def test_a_run_has_the_scores_that_the_source_gives(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("_own_folder", "turned_on")
+@pytest.mark.usefixtures("own_artifacts", "turned_on")
 def test_one_score_is_made_of_what_a_model_says_and_what_a_source_gives(
     builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection]
 ) -> None:
@@ -129,7 +120,7 @@ def test_one_score_is_made_of_what_a_model_says_and_what_a_source_gives(
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("_own_folder", "turned_on")
+@pytest.mark.usefixtures("own_artifacts", "turned_on")
 def test_a_run_stops_where_they_are_off_and_goes_on_where_they_are_not(
     builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection], settings: Any
 ) -> None:

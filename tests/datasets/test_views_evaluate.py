@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +32,7 @@ from tests import factories
 from tests.datasets import material, measured
 from tests.datasets.measured import CLOSE, EQUAL, STUDENT, TEACHER, asked, fresh, ran
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 
 SignIn = Callable[[User], Client]
 
@@ -47,14 +46,6 @@ def source(builder: User, sandbox: Sandbox, connect_to: Callable[..., Connection
 def quiet(builder: User) -> Connection:
     """A source for pages that call nobody."""
     return factories.connection("Library")
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    folder = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": str(tmp_path / "files")}
-    settings.STORAGES = settings.STORAGES | {
-        "artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": folder}
-    }
 
 
 def grader(number: int = 0, **fields: Any) -> dict[str, Any]:
