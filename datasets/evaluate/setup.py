@@ -121,21 +121,12 @@ def targets_of(evaluation: Evaluation) -> tuple[Target, ...]:
 
 def default_graders(evaluation: Evaluation) -> list[dict[str, Any]]:
     """What most people want: a label must occur in the answer, a text must be close to it."""
-    close = evaluation.reference.startswith(("answer", CORRECTION))
-    kind = Grader.Kind.TEXT_SIMILARITY if close else Grader.Kind.STRING_CHECK
-    return [default_grader(evaluation, kind)]
-
-
-def default_grader(evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    """A grader of this kind to begin with."""
-    if kind == Grader.Kind.CHECK:
-        return {"name": "Answers", "kind": kind, "params": {"input": ANSWER, "check": "answers", "value": ""}}
     texts = {"input": ANSWER, "reference": REFERENCE if evaluation.reference else ""}
-    if kind == Grader.Kind.TEXT_SIMILARITY:
+    if evaluation.reference.startswith(("answer", CORRECTION)):
         params = texts | {"evaluation_metric": "rouge_l", "pass_threshold": 0.5}
-        return {"name": "Close to the reference", "kind": kind, "params": params}
+        return [{"name": "Close to the reference", "kind": Grader.Kind.TEXT_SIMILARITY, "params": params}]
     name = "Contains the reference" if evaluation.reference else "Contains"
-    return {"name": name, "kind": kind, "params": texts | {"operation": "ilike"}}
+    return [{"name": name, "kind": Grader.Kind.STRING_CHECK, "params": texts | {"operation": "ilike"}}]
 
 
 def is_from_file(evaluation: Evaluation) -> bool:
