@@ -1,7 +1,5 @@
 """Graders in a library, and evaluations that take them, for the tests of both."""
 
-import re
-from html import unescape
 from typing import Any
 
 from django.test import Client
@@ -9,6 +7,7 @@ from django.test import Client
 from datasets import library
 from datasets.models import Dataset, DatasetVersion, Evaluation, LibraryGraderVersion
 from portal.models import Connection, User
+from tests.pages import text_of
 
 TEXTS = {"input": "{{ sample.output_text }}", "reference": "{{ item.reference }}"}
 LIKE = TEXTS | {"operation": "like"}
@@ -35,10 +34,6 @@ def evaluation(connection: Connection, owner: User, *, reference: str = "answer"
 
 def kept(connection: Connection, name: str = "Contains", **fields: Any) -> LibraryGraderVersion:
     return library.add(connection, name, fields.pop("kind", "string_check"), {**LIKE, **fields}, None)
-
-
-def text_of(response: Any) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
 
 
 def toast_of(client: Client, response: Any) -> str:

@@ -26,6 +26,7 @@ from tests import factories
 from tests.datasets import measured
 from tests.datasets.compared import built, fresh, said, stored
 from tests.datasets.measured import CLOSE, EQUAL
+from tests.pages import text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_artifacts")]
 
@@ -40,10 +41,6 @@ def source(db: None) -> Connection:
 @pytest.fixture
 def made(builder: User, source: Connection) -> Evaluation:
     return built(builder, measured.rows(source, 30), reference="meta:answer", graders=[EQUAL, CLOSE])
-
-
-def text_of(response: Any) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
 
 
 def letters(draw: random.Random, passes: float) -> list[str]:

@@ -19,7 +19,7 @@ from tests import factories
 from tests.datasets import killing, material, measured
 from tests.datasets.form_reading import fields_of
 from tests.datasets.measured import STUDENT, TEACHER, fresh
-from tests.datasets.test_views_evaluate import text_of
+from tests.pages import text_of
 from tests.portal.sandbox_client import faults
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]

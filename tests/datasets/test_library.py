@@ -15,7 +15,8 @@ from datasets.models import Evaluation, Grader, LibraryGrader, LibraryGraderVers
 from portal import deletion
 from portal.models import AuditEntry, Connection, User
 from tests import factories
-from tests.datasets.shelf import CLOSE, JUDGES, LIKE, evaluation, kept, text_of, toast_of
+from tests.datasets.shelf import CLOSE, JUDGES, LIKE, evaluation, kept, toast_of
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,8 @@ from datasets.evaluate.carry import Carried
 from datasets.models import LibraryGrader, LibraryGraderVersion
 from portal.models import AuditEntry, Connection, Role, User
 from tests import factories
-from tests.datasets.shelf import CLOSE, JUDGES, TEXTS, evaluation, kept, text_of, toast_of
+from tests.datasets.shelf import CLOSE, JUDGES, TEXTS, evaluation, kept, toast_of
+from tests.pages import text_of
 
 pytestmark = pytest.mark.django_db
 

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from html import unescape
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from tests.datasets import measured
 from tests.datasets.compared import built, fresh, said, stored
 from tests.datasets.measured import CLOSE, EQUAL
 from tests.datasets.reported import ITEMS, reported
+from tests.pages import text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_artifacts")]
 
@@ -40,10 +40,6 @@ def source(db: None) -> Connection:
 @pytest.fixture
 def run(builder: User, source: Connection) -> Run:
     return reported(builder, source)
-
-
-def text_of(response: Any) -> str:
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", response.content.decode())).split())
 
 
 def address(name: str, run: Run, *more: Any) -> str:
