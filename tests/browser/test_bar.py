@@ -10,7 +10,7 @@ from playwright.sync_api import Page, Route, expect
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -234,7 +234,7 @@ def test_the_filter_works_without_script(visit: Visit, builder: User, rows: list
     assert q_of(page) == "apples model:gpt-4o tokens:>1000"
 
 
-@in_both_looks
+@in_looks
 def test_every_state_of_the_bar_is_accessible(
     visit: Visit, builder: User, rows: list[int], width: int, dark: bool
 ) -> None:

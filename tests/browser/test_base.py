@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from portal.models import User
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 
 Visit = Callable[..., Site]
 
@@ -41,7 +41,7 @@ def send(page: Page) -> str:
     return page.locator("body").inner_text()
 
 
-@in_both_looks
+@in_looks
 def test_every_component_is_accessible(visit: Visit, operator: User, width: int, dark: bool) -> None:
     site = visit(width=width, dark=dark)
     site.sign_in(operator)

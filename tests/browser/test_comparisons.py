@@ -16,7 +16,7 @@ from datasets.models import Evaluation
 from portal.models import Price, User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.datasets import measured
 from tests.datasets.compared import built, fresh, said, stored
 from tests.datasets.measured import CLOSE, EQUAL
@@ -57,7 +57,7 @@ def ran(builder: User, settings: Any, tmp_path: Path, transactional_db: None) ->
     return made
 
 
-@in_both_looks
+@in_looks
 def test_runs_are_compared_and_a_grader_is_calibrated(
     visit: Callable[..., Site], builder: User, ran: Evaluation, width: int, *, dark: bool
 ) -> None:

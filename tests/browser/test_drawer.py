@@ -13,7 +13,7 @@ from completions.raw import pack
 from portal.models import Connection, User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -318,7 +318,7 @@ def states(db: None) -> dict[str, StoredCompletion]:
     }  # fmt: skip
 
 
-@in_both_looks
+@in_looks
 def test_every_state_of_the_drawer_is_accessible(
     visit: Visit, builder: User, states: dict[str, StoredCompletion], width: int, dark: bool
 ) -> None:

@@ -11,7 +11,7 @@ from completions.filters import Filter
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -360,7 +360,7 @@ def test_the_reader_s_zone_is_told(visit: Visit, builder: User, rows: list[int])
     expect(page.locator("#timeline")).to_contain_text("Times are in UTC")
 
 
-@in_both_looks
+@in_looks
 def test_counts_and_timeline_are_accessible(
     visit: Visit, builder: User, rows: list[int], width: int, dark: bool
 ) -> None:

@@ -13,7 +13,7 @@ from datasets.models import Evaluation
 from portal.models import Connection, Price, User
 from portal.sandbox import Sandbox
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.datasets import measured
 from tests.datasets.measured import STUDENT, TEACHER, fresh
 
@@ -42,7 +42,7 @@ def aimed(
     return made
 
 
-@in_both_looks
+@in_looks
 def test_judges_are_picked_tried_and_taken_on(
     visit: Callable[..., Site], builder: User, aimed: Evaluation, width: int, *, dark: bool
 ) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 
 CONFIGURATION = """description: Support answers
 defaultTest:
@@ -21,7 +21,7 @@ defaultTest:
 """
 
 
-@in_both_looks
+@in_looks
 @pytest.mark.django_db(transaction=True)
 def test_graders_are_brought_in_changed_and_compared(
     visit: Callable[..., Site], builder: User, width: int, dark: bool

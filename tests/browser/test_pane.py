@@ -11,7 +11,7 @@ from completions.selection import ids_of
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -387,7 +387,7 @@ def test_a_failed_page_says_so_in_place_and_is_tried_again(pane: Page, live_site
     live_site.complaints.clear()  # the browser reports the request that was cut off
 
 
-@in_both_looks
+@in_looks
 def test_every_state_is_accessible(
     visit: Visit, builder: User, outsider: User, rows: list[int], width: int, dark: bool
 ) -> None:

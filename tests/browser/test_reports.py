@@ -12,7 +12,7 @@ from datasets.models import Run
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.datasets.reported import reported
 
 
@@ -25,7 +25,7 @@ def run(builder: User, settings: Any, tmp_path: Path, transactional_db: None) ->
     return reported(builder, factories.connection("Library"))
 
 
-@in_both_looks
+@in_looks
 def test_a_report_is_cut_and_narrowed_down(
     visit: Callable[..., Site], builder: User, run: Run, width: int, *, dark: bool
 ) -> None:

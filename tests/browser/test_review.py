@@ -12,7 +12,7 @@ from completions.reviewing import Said
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -303,7 +303,7 @@ def test_a_refusal_is_told_and_the_next_word_is_taken(
     assert state(rows[0]).labels == {str(tone.pk): ["friendly"]}
 
 
-@in_both_looks
+@in_looks
 def test_reviews_and_labels_are_accessible(
     visit: Visit, reviewer: User, builder: User, rows: list[StoredCompletion], width: int, dark: bool
 ) -> None:

@@ -12,7 +12,7 @@ from completions.reviewing import Said
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -89,7 +89,7 @@ def test_answers_of_a_label_are_proposed_in_the_editor(live_site: Site, builder:
     expect(editor.locator("[role=option]")).to_have_count(5)
 
 
-@in_both_looks
+@in_looks
 def test_what_people_said_is_shown_accessibly(
     visit: Visit, builder: User, rows: None, width: int, dark: bool
 ) -> None:

@@ -17,7 +17,7 @@ from datasets.models import Evaluation, Schedule
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.completions.changing import own_folder
 from tests.datasets import material, measured
 from tests.datasets.measured import CLOSE, EQUAL
@@ -40,7 +40,7 @@ def made(builder: User, settings: Any, tmp_path: Path, transactional_db: None) -
     return evaluation
 
 
-@in_both_looks
+@in_looks
 def test_a_run_is_held_to_a_goal_paused_gone_on_with_and_scheduled(
     visit: Callable[..., Site], builder: User, made: Evaluation, width: int, dark: bool
 ) -> None:

@@ -13,7 +13,7 @@ from completions.models import Export, StoredCompletion
 from portal import steps
 from portal.models import Operation, User
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.completions.changing import own_folder
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,7 +46,7 @@ def fits(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
-@in_both_looks
+@in_looks
 def test_a_file_is_looked_at_taken_found_and_exported(
     visit: Callable[..., Site], operator: User, tmp_path: Path, width: int, dark: bool
 ) -> None:

@@ -11,7 +11,7 @@ from completions.models import SavedView
 from portal.models import User
 from tests import factories
 from tests.browser.conftest import Site
-from tests.browser.looks import in_both_looks
+from tests.browser.looks import in_looks
 from tests.factories import make_completion
 
 Visit = Callable[..., Site]
@@ -183,7 +183,7 @@ def test_the_palette_moves_acts_filters_and_closes(live_site: Site, builder: Use
     expect_total(page, 10)
 
 
-@in_both_looks
+@in_looks
 def test_views_and_palette_can_be_used_by_everybody(
     visit: Visit, builder: User, width: int, *, dark: bool
 ) -> None:
