@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from datasets.evaluate import paying
 from datasets.evaluate.goals import Goal
 from datasets.evaluate.targets import Target
 from datasets.models import Evaluation, Grader
@@ -13,7 +14,7 @@ MOST_REPETITIONS = 10
 
 
 class RunForm(forms.Form):
-    """Repetitions and goal. `counted` is for how many repetitions the page showed calls and price."""
+    """Repetitions and goal. `counted`, which is no field, is what the page showed calls and price of."""
 
     repetitions = forms.IntegerField(
         min_value=1,
@@ -22,7 +23,6 @@ class RunForm(forms.Form):
         label="Fresh answers to each item",
         help_text="1 to 10. Several show how much a deployment's own answers differ; each is a call.",
     )
-    counted = forms.IntegerField(required=False, widget=forms.HiddenInput)
     goal_grader = forms.ChoiceField(required=False, label="Judged by")
     at_least = forms.FloatField(
         min_value=0,
@@ -59,7 +59,7 @@ class RunForm(forms.Form):
         grader.choices = [("", "All graders together"), *((name, name) for name in names)]
         grader.help_text = _PREFERENCES if _prefers(evaluation) else ""
         self.fields["at_least"].widget.attrs["step"] = "any"
-        self.fields["counted"].widget.attrs["value"] = self.repetitions_shown
+        self.evaluation = evaluation
 
     @property
     def repetitions_shown(self) -> int:
@@ -78,10 +78,11 @@ class RunForm(forms.Form):
         return self.repetitions_shown > 1 or bool(self.errors) or any(self[name].value() for name in names)
 
     def must_look(self, targets: Sequence[Target]) -> bool:
-        """Whether the page showed the price of another number of calls; valid forms only."""
-        counted = self.cleaned_data.get("counted")
-        fresh = any(target.is_fresh for target in targets)
-        return fresh and counted is not None and counted != self.options()["repetitions"]
+        """Whether the page showed the price of other calls than those of such a run; valid forms only."""
+        if "count" in self.data:
+            return True
+        asked = paying.agreed(self.evaluation, targets, self.options()["repetitions"])
+        return bool(asked) and self.data.get("counted", asked) != asked
 
     def options(self) -> dict[str, Any]:
         """What run.start takes, and what is kept as the next run's default."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 from django.db.models import QuerySet
@@ -83,6 +84,18 @@ def payees(evaluation: Evaluation, targets: Sequence[Target], repetitions: int) 
         Payee(judge.key, judge.connection, judge.model, judge.times(targets, repetitions), judge)
         for judge in judges
     ]
+
+
+def agreed(evaluation: Evaluation, targets: Sequence[Target], repetitions: int) -> str:
+    """Who would be asked, and how often, in one word: whoever saw one price has not agreed to another.
+
+    Empty where nobody is asked.
+    """
+    asked = sorted(
+        (each.connection, each.model, each.times, each.judge is not None)
+        for each in payees(evaluation, targets, repetitions)
+    )
+    return sha256(repr(asked).encode()).hexdigest()[:16] if asked else ""
 
 
 def ahead(evaluation: Evaluation, targets: Sequence[Target], repetitions: int = 1) -> list[Ahead]:

@@ -88,8 +88,9 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     problem = ""
     posted = request.POST if request.method == "POST" else None
     asked = run_form(posted, evaluation)
-    look = posted is not None and asked.is_valid() and ("count" in posted or asked.must_look(chosen))
-    if asked.is_valid() and not look:
+    place = provider_runs.asked_place(request)
+    look = place is None and asked.is_valid() and asked.must_look(chosen)
+    if asked.is_valid() and place is None and not look:
         for target in chosen:
             if target.connection is not None:
                 fetch(Connection.objects, request.user, "act", pk=target.connection)
@@ -113,13 +114,14 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         tokens=paying.tokens_ahead(evaluation, chosen, asked.repetitions_shown, estimate),
         partial=evaluate_graders.partial_judges(evaluation),
         ahead=paying.ahead(evaluation, chosen, asked.repetitions_shown),
+        counted=paying.agreed(evaluation, chosen, asked.repetitions_shown),
         run_form=asked,
         look=look,
-        **provider_runs.places(request),
+        **provider_runs.places(request, place),
         doubts=names.left(evaluation.setup.get("doubts", ())),
         problem=problem,
     )
-    status = 422 if problem or asked.errors else 200
+    status = 422 if problem or (asked.errors and place is None) else 200
     return render(request, "datasets/evaluate/review.html", context, status=status)
 
 

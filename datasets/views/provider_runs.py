@@ -3,22 +3,36 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_POST
+from django.http import HttpRequest
 
 from datasets.evaluate import provider, provider_places
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, read
 from datasets.models import Evaluation, Run
-from portal.htmx import toast
 from portal.models import Connection
 from portal.permissions import fetch
 
 
-def places(request: HttpRequest) -> dict[str, Any]:
-    """What the form offers: connections that run evaluations, those that nobody asked, those that do not."""
+def asked_place(request: HttpRequest) -> Connection | None:
+    """The connection that a button of the form asks whether it runs evaluations; it was asked then.
+
+    The form is shown again with what was typed in it, and nothing is started.
+    """
+    if request.method != "POST" or "ask" not in request.POST:
+        return None
+    place = _place(request, request.POST["ask"])
+    provider_places.probe(place)
+    return place
+
+
+def places(request: HttpRequest, asked: Connection | None = None) -> dict[str, Any]:
+    """What the form offers: connections that run evaluations, those that nobody asked, those that do not.
+
+    `asked` is the one that a button of the form has just asked.
+    """
     return {
+        "asked_place": asked,
+        "asked_finding": provider_places.finding_of(asked) if asked is not None else None,
         "places": provider_places.offered_to(request.user),
         "unasked": provider_places.unasked_by(request.user),
         "closed": [
@@ -46,20 +60,6 @@ def again(request: HttpRequest, run: Run) -> Run:
         return runs.start(run.evaluation, targets, request.user, **options)
     place = _place(request, str(run.upstream.get("connection", "")))
     return provider.start(run.evaluation, targets, place, request.user, **options)
-
-
-@require_POST
-def probe(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask a connection whether it runs evaluations."""
-    evaluation: Evaluation = fetch(Evaluation.objects, request.user, "act", pk=pk)
-    place = _place(request, request.POST.get("connection", ""))
-    found = provider_places.probe(place)
-    back = (
-        redirect("datasets:run_new", pk)
-        if evaluation.runs.exists()
-        else redirect("datasets:evaluate", pk, "review")
-    )
-    return toast(request, back, f"{place.name}: {found.text}", "ok" if found.ok else "info")
 
 
 def _place(request: HttpRequest, pk: str) -> Connection:

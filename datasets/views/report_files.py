@@ -45,7 +45,7 @@ def page(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         "slices": slices.slices_of(found) if made.rated else None,
         "least": slices.LEAST,
         "targets": targets_of(found),
-        "graders": described(found.evaluation),
+        "graders": described(found.evaluation, found),
         "left_out": left_out(found.evaluation),
         "now": timezone.now(),
     }

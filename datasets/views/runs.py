@@ -30,10 +30,11 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     doubts: list[names.Doubt] = []
     chosen = setup.targets_of(found)
     look = False
+    place = provider_runs.asked_place(request)
     if posted is not None and form.is_valid() and asked.is_valid():
         chosen = form.targets()
         doubts = names.doubts(chosen)
-        look = "count" in posted or asked.must_look(chosen)
+        look = place is not None or asked.must_look(chosen)
         if names.all_told(doubts, posted.getlist("told")) and not look:
             told = {"targets": [target.as_dict() for target in chosen], "run": asked.options()}
             setup.finish(found, "targets", **told)
@@ -44,17 +45,17 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
             else:
                 where = redirect("datasets:run", found.pk, run.number)
                 return toast(request, where, "The run has started.", "info")
-    status = 422 if posted is not None and not (form.is_valid() and asked.is_valid()) else 200
+    wrong = posted is not None and place is None and not (form.is_valid() and asked.is_valid())
     context = {
         "evaluation": found,
         "doubts": doubts,
         "run_form": asked,
-        "look": look,
-        **provider_runs.places(request),
+        "look": look and place is None,
+        **provider_runs.places(request, place),
         **costs(found, chosen, asked.repetitions_shown),
         **targets_context(request, found, form),
     }
-    return render(request, "datasets/evaluate/run_new.html", context, status=status)
+    return render(request, "datasets/evaluate/run_new.html", context, status=422 if wrong else 200)
 
 
 def costs(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def costs(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int)
     return {
         "estimate": setup.estimate(evaluation, targets, repetitions),
         "ahead": paying.ahead(evaluation, targets, repetitions),
+        "counted": paying.agreed(evaluation, targets, repetitions),
     }
 
 

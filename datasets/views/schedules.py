@@ -24,10 +24,10 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("datasets:evaluation", evaluation.pk)
     schedule = Schedule.objects.filter(evaluation=evaluation).first()
     latest = setup.targets_of(evaluation)
-    targets = read(schedule.targets) if schedule is not None else latest
+    kept = read(schedule.targets) if schedule is not None else latest
     posted = request.POST if request.method == "POST" else None
-    if posted is not None and posted.get("targets") == "latest":
-        targets = latest
+    anew = posted is not None and posted.get("targets") == "latest"
+    targets = latest if anew else kept
     saved = (
         {"repetitions": schedule.repetitions, "goal": schedule.goal}
         if schedule is not None
@@ -36,7 +36,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = schedule_form(posted, schedule, request.COOKIES)
     asked = RunForm(posted, evaluation=evaluation, saved=saved)
     valid = [form.is_valid(), asked.is_valid()]
-    look = all(valid) and ("count" in (posted or {}) or asked.must_look(targets))
+    look = all(valid) and asked.must_look(targets)
     if posted is not None and all(valid) and not look:
         check_reach(request, evaluation, targets)
         made = schedules.save(evaluation, request.user, form.when(), targets=targets, **asked.options())
@@ -48,8 +48,9 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "run_form": asked,
         "look": look,
-        "targets": targets,
-        "others": latest if latest != targets else (),
+        "targets": kept,
+        "others": latest if latest != kept else (),
+        "anew": anew,
         **costs(evaluation, targets, asked.repetitions_shown),
     }
     status = 422 if posted is not None and not all(valid) else 200

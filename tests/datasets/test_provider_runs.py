@@ -1,5 +1,6 @@
 """Runs that the provider does: made once, followed, read back, and reported like any other."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -329,8 +330,12 @@ def test_the_form_offers_the_place_and_the_page_shows_what_is_there(
     client = client_of(builder)
     new = reverse("datasets:run_new", args=[made.pk])
     assert "Ask Azure" in client.get(new).content.decode()
-    client.post(reverse("datasets:provider_probe", args=[made.pk]), {"connection": place.pk})
-    assert "At the provider: Azure" in client.get(new).content.decode()
+    typed = {"ask": place.pk, "first_model": "typed", "repetitions": "3", "temperature": "0.25"}
+    asked = client.post(new, typed)
+    assert "At the provider: Azure" in asked.text
+    assert re.search(r'name="first_model"[^>]*value="typed"|value="typed"[^>]*name="first_model"', asked.text)
+    assert all(f'value="{value}"' in asked.text for value in ("3", "0.25"))
+    assert made.runs.count() == 1
     answer = client.post(new, {"stored": "on", "where": str(place.pk)})
     assert answer.status_code == 302, answer.content.decode()
     run = Run.objects.get(backend=Run.Backend.PROVIDER)

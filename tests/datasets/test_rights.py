@@ -116,7 +116,6 @@ def addresses(builder: User) -> dict[str, str]:
         "schedule": [evaluation.pk],
         "schedule_switch": [evaluation.pk],
         "schedule_delete": [evaluation.pk],
-        "provider_probe": [evaluation.pk],
         "run_slices": [evaluation.pk, run.number],
         "run_page": [evaluation.pk, run.number],
         "run_pause": [evaluation.pk, run.number],

@@ -1,5 +1,6 @@
 """Runs that begin by themselves: once for each time that is due, with the rights of their owner then."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -255,3 +256,21 @@ def test_a_person_sets_it_up_switches_it_and_deletes_it(
     assert reader.get(form).status_code == 403
     assert reader.post(form, fields()).status_code == 403
     assert "Run it regularly" not in reader.get(page).text
+
+
+def test_targets_chosen_anew_are_kept_over_a_look_at_the_price(
+    made: Evaluation, builder: User, source: Connection, client_of: Callable[[User], Client]
+) -> None:
+    measured.ran(made, [stored()], builder)
+    schedule = scheduled(made, builder)
+    latest = measured.fresh(source)
+    Evaluation.objects.filter(pk=made.pk).update(setup={**made.setup, "targets": [latest.as_dict()]})
+    client, url = client_of(builder), reverse("datasets:schedule", args=[made.pk])
+    values = {"every": "day", "at": "06:00", "zone": "UTC", "weekday": "0", "day": "1", "targets": "latest"}
+    looked = client.post(url, values | {"counted": ""})
+    assert "This is what each run comes to" in looked.text
+    assert 'value="latest" checked' in looked.text
+    (mark,) = re.findall(r'name="counted" value="(\w+)"', looked.text)
+    assert client.post(url, values | {"counted": mark}).status_code == 302
+    schedule.refresh_from_db()
+    assert schedule.targets == [latest.as_dict()]

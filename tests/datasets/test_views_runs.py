@@ -89,6 +89,34 @@ def test_a_new_run_warns_before_it_calls_anybody(
     assert Run.objects.count() == 2
 
 
+def test_nothing_is_asked_at_a_price_that_the_page_did_not_show(
+    builder: User, client_of: SignIn, mixed: Run, source: Connection, sandbox: Sandbox
+) -> None:
+    client, url = client_of(builder), reverse("datasets:run_new", args=[mixed.evaluation_id])
+
+    def counted(answer: Any) -> str:
+        (mark,) = re.findall(r'name="counted" value="(\w*)"', answer.text)
+        return str(mark)
+
+    free = counted(client.get(url))
+    assert free == ""
+    chosen = {"first_connection": source.pk, "first_model": "gpt-4o", "told": f"{source.pk}:gpt-4o"}
+    shown = client.post(url, chosen | {"counted": free})
+    assert "This is what it comes to" in text_of(shown)
+    assert Run.objects.count() == 1
+    other = {"first_model": "gpt-4.1", "told": f"{source.pk}:gpt-4.1"}
+    assert "This is what it comes to" in text_of(
+        client.post(url, chosen | other | {"counted": counted(shown)})
+    )
+    assert "This is what it comes to" in text_of(
+        client.post(url, chosen | {"repetitions": "5", "counted": counted(shown)})
+    )
+    assert Run.objects.count() == 1
+    assert client.post(url, chosen | {"counted": counted(shown)}).status_code == 302
+    assert client.post(url, chosen | {"counted": counted(shown)})["Location"].endswith("/runs/2/")
+    assert not measured.asked(sandbox)
+
+
 def test_rows_are_paged_and_filtered(builder: User, client_of: SignIn, mixed: Run) -> None:
     client = client_of(builder)
     first = page_of(client, mixed).content.decode()
