@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
 from queue import Empty, SimpleQueue
 from time import monotonic, sleep
 from typing import Any, Protocol
@@ -33,8 +34,10 @@ PENDING, SENT, DONE, FAILED = "pending", "sent", "done", "failed"
 CALL_SECONDS = 60.0
 MAX_TRIES = 4  # of one call that errs while others are answered
 SHORT_WAIT = 3.0  # longer pauses give the worker back
-LINGER = 0.015  # answers that come so soon after each other are written together
+LINGER = 0.025  # answers that come so soon after each other are written together
 TOGETHER = 16
+LOW = 4  # so few ready calls last for as long as a commit takes: claim more
+READ = 64  # pending rows read at once
 ITEM_ERRORS = frozenset(
     {"bad_request", "conflict"}
 )  # of this item; what else is permanent concerns all of them
@@ -199,7 +202,7 @@ class Asking:
             self.landed.append(self.arrived.get(timeout=1.0))
             until = monotonic() + LINGER
             while True:
-                busy = any(lane.ready for lane in self.lanes) and len(self.landed) < TOGETHER
+                busy = any(len(lane.ready) > LOW for lane in self.lanes) and len(self.landed) < TOGETHER
                 pause = until - monotonic() if busy else 0.0
                 self.landed.append(self.arrived.get(pause > 0, pause or None))
         except Empty:
@@ -262,13 +265,20 @@ class Asking:
         """Calls that may be made next."""
         if room <= 0 or self.stop is not None:
             return []
-        calls = list(self.ledger.pending(lane.asked.key)[:room])
+        if not lane.pending:
+            lane.pending.extend(self.ledger.pending(lane.asked.key)[:READ])
+        calls = list(islice(lane.pending, room))
         on_their_way = sum(each.out for each in self.lanes if each.purse is lane.purse)
         affordable = lane.purse.room(lane.asked.key, len(calls), on_their_way) if calls else 0
         if calls and not affordable and not on_their_way:
             self.stop = operations.Failed("over_budget", lane.purse.refusal)
-        calls = calls[:affordable]
-        self.ledger.calls().filter(pk__in=[call.pk for call in calls]).update(state=SENT)
+        calls = [lane.pending.popleft() for _ in range(affordable)]
+        if not calls:
+            return []
+        mine = self.ledger.calls().filter(pk__in=[call.pk for call in calls])
+        if mine.filter(state=PENDING).update(state=SENT) != len(calls):
+            still = set(mine.filter(state=SENT).values_list("pk", flat=True))  # some are gone since the read
+            calls = [call for call in calls if call.pk in still]
         lane.out += len(calls)
         return [(call, lane) for call in calls]
 

@@ -34,7 +34,8 @@ class Lane:
     """One deployment: its endpoint, its pace and who pays.
 
     `out` counts what is claimed and has not come back: what flies, and a few that are `ready`, so that a
-    thread goes on with the next call while the answers before it are being written.
+    thread goes on with the next call while the answers before it are being written. `pending` are rows that
+    were read and may be claimed next; nobody but the step that owns the work claims any.
     """
 
     asked: Asked
@@ -43,6 +44,7 @@ class Lane:
     purse: Purse
     pace: Pace = field(default_factory=Pace)
     shared: Shared = field(default_factory=lambda: Shared(""))
+    pending: deque[Any] = field(default_factory=deque)
     ready: deque[Ready] = field(default_factory=deque)
     out: int = 0
     closed: bool = False
