@@ -7,6 +7,7 @@ from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
+from django_htmx.http import retarget
 
 from completions.models import StoredCompletion
 from datasets.evaluate import rows, slices, tally
@@ -48,6 +49,10 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """The report; while the run goes on, how far it is."""
     found = run_of(request, pk, number)
     done = found.state == Run.State.DONE
+    polled = fragment(request, "datasets/evaluate/run.html", {"calls"}).endswith("#calls")
+    if polled and request.GET.get("seen") == found.state:
+        told = {"run": found, "calls": _calls(found), "is_live": found.state in runs.LIVE}
+        return render(request, "datasets/evaluate/run_calls.html", told)
     context: dict[str, Any] = {
         "run": found,
         "evaluation": found.evaluation,
@@ -65,6 +70,9 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     else:
         context |= {"operation": _operation(request, found), "calls": _calls(found)}
     context |= {"graders": described(found.evaluation, found), "left_out": left_out(found.evaluation)}
+    if polled:
+        # It was paused, goes on, or has ended since the page was drawn.
+        return retarget(render(request, "datasets/evaluate/run.html#run", context), "#run")
     return render(request, fragment(request, "datasets/evaluate/run.html", {"run"}), context)
 
 

@@ -62,6 +62,10 @@ def test_a_run_is_held_to_a_goal_paused_gone_on_with_and_scheduled(
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("The run is paused")).to_be_visible()
     site.check_accessibility()
+    run = made.runs.get(number=2)
+    assert runs.go_on(run, builder)  # in another window
+    expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=15_000)
+    assert runs.pause(run, builder)
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     material.drain()

@@ -230,6 +230,39 @@ def test_a_run_is_stopped_and_goes_on(builder: User, client_of: SignIn, source: 
     assert run.state == Run.State.DONE
 
 
+def test_a_page_of_a_run_follows_what_others_do_with_it(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 2))
+    run = runs.start(made, [fresh(source)], builder)
+    client, url = client_of(builder), reverse("datasets:run", args=[made.pk, run.number])
+    headers = {"HX-Request": "true", "HX-Target": "calls"}
+
+    def polled(page: Any) -> Any:
+        (address,) = re.findall(r'id="calls" hx-get="([^"]+)" hx-trigger="every', page.text)
+        return client.get(address, headers=headers)
+
+    page = client.get(url)
+    page = polled(page)
+    assert page.text.startswith('<div id="calls"')
+    runs.pause(run, builder)
+    page = polled(page)
+    assert page["HX-Retarget"] == "#run"
+    assert "The run is paused" in text_of(page)
+    assert "Go on" in text_of(page)
+    page = polled(page)
+    assert "HX-Retarget" not in page
+    runs.go_on(run, builder)
+    page = polled(page)
+    assert page["HX-Retarget"] == "#run"
+    assert "Pause" in text_of(page)
+    material.drain()
+    page = polled(page)
+    assert page["HX-Retarget"] == "#run"
+    assert "Pass rate" in text_of(page)
+    assert 'id="calls"' not in page.text
+
+
 def test_a_failed_run_says_why_and_failed_answers_can_be_asked_for_again(
     builder: User, client_of: SignIn, source: Connection
 ) -> None:
