@@ -17,9 +17,9 @@ class TargetsForm(SamplingForm):
 
     stored = forms.BooleanField(required=False, label="The stored answers, as they are")
 
-    def __init__(self, *args: Any, user: Any, reference: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: Any, reference: str, refused: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.reference = reference
+        self.reference, self.refused = reference, refused
         reachable = reachable_by(user)
         for key in FRESH_KEYS:
             self.fields[f"{key}_connection"] = forms.ModelChoiceField(
@@ -61,7 +61,8 @@ class TargetsForm(SamplingForm):
             if earlier != target.key:
                 again = f"This is the {earlier} deployment again. Choose another, or leave it empty."
                 self.add_error(f"{target.key}_model", again)
-        if problem := targets.problem_of(self.reference, chosen):
+        problem = targets.problem_of(self.reference, chosen) or (data.get("stored") and self.refused)
+        if problem:
             self.add_error("stored", problem)
         return data
 

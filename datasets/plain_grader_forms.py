@@ -37,7 +37,7 @@ class PlainForm(CodeForm):
         data = forms.Form.clean(self) or {}
         if not self.errors:
             for field, problem in graders.validate(self.makes, self.params()).items():
-                self.add_error(field if field in self.fields else None, problem)
+                self.add_error(field, problem)
         if not self.errors and not self.has_reference and graders.needs_reference(self.makes, self.params()):
             self.add_error(self.held_against, NO_REFERENCE)
         return data

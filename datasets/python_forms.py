@@ -82,10 +82,14 @@ class CodeForm(forms.Form):
             return data
         params = self.params()
         for field, problem in graders.validate(self.makes, params).items():
-            self.add_error(field if field in self.fields else None, problem)
+            self.add_error(field, problem)
         if not self.errors and not self.has_reference and graders.needs_reference(self.makes, params):
             self.add_error(None, NO_REFERENCE)
         return data
+
+    def add_error(self, field: str | None, error: Any) -> None:
+        """What is wrong with something that is no field of this form is said above it."""
+        super().add_error(field if field in self.fields else None, error)
 
     def grader(self) -> dict[str, Any]:
         return {"name": self.cleaned_data["name"], "kind": str(self.makes), "params": self.params()}

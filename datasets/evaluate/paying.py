@@ -98,12 +98,13 @@ def agreed(evaluation: Evaluation, targets: Sequence[Target], repetitions: int) 
     return sha256(repr(asked).encode()).hexdigest()[:16] if asked else ""
 
 
-def ahead(evaluation: Evaluation, targets: Sequence[Target], repetitions: int = 1) -> list[Ahead]:
-    """What a run of these targets may cost, before there is one."""
+def ahead(evaluation: Evaluation, targets: Sequence[Target], repetitions: int, user: Any) -> list[Ahead]:
+    """What a run of these targets may cost, before there is one, on the connections that `user` may see."""
     asked = payees(evaluation, targets, repetitions)
     expected = setup.estimate(evaluation, tuple(targets), repetitions) if asked else None
     found = []
-    for connection in Connection.objects.filter(pk__in={each.connection for each in asked}).defer("secret"):
+    seen = Connection.objects.readable_by(user).filter(pk__in={each.connection for each in asked})
+    for connection in seen.defer("secret"):
         mine = [payee for payee in asked if payee.connection == connection.pk]
         each = [(payee, payee.cost(payee.rates(connection), expected)) for payee in mine]
         known = [

@@ -12,7 +12,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from datasets import received, remote
-from datasets.evaluate import goals, provider_cancel, provider_lines, provider_places
+from datasets.evaluate import goals, obstacles, provider_cancel, provider_lines, provider_places
 from datasets.evaluate import provider_reading as reading
 from datasets.evaluate import provider_terms as terms
 from datasets.evaluate.provider_errands import EvalErrand, FileErrand, RunErrand
@@ -58,7 +58,7 @@ def start(
     graders = list(evaluation.graders.all())
     if not targets or not graders:
         raise Refused("A run needs something to measure and a grader.")
-    if problem := problem_of(evaluation.reference, targets):
+    if problem := problem_of(evaluation.reference, targets) or obstacles.of(evaluation, targets, user):
         raise Refused(problem)
     if not provider_places.has_evals(place):
         raise Refused(

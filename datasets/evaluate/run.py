@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from datasets import received
 from datasets.asking import Asking, recover
-from datasets.evaluate import goals, paying, tally
+from datasets.evaluate import goals, obstacles, paying, tally
 from datasets.evaluate.calls import Calls, Paused
 from datasets.evaluate.grading import grade_all
 from datasets.evaluate.judgements import Judgements, calls_for
@@ -61,7 +61,11 @@ def start(
     held_to = goals.Goal.read(goal).as_dict()
     if not targets or not evaluation.graders.exists():
         raise Refused("A run needs something to measure and a grader.")
-    if problem := problem_of(evaluation.reference, targets) or refusal(evaluation.graders.all()):
+    if problem := (
+        problem_of(evaluation.reference, targets)
+        or refusal(evaluation.graders.all())
+        or obstacles.of(evaluation, targets, user)
+    ):
         raise Refused(problem)
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)

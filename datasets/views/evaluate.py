@@ -7,11 +7,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from datasets.evaluate import names, paying, setup, suggestions
+from datasets.evaluate import names, obstacles, paying, setup, suggestions
 from datasets.evaluate import run as runs
-from datasets.evaluate.targets import FRESH_KEYS
+from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import TargetsForm
-from datasets.models import Evaluation
+from datasets.models import Evaluation, Grader
 from datasets.run_forms import run_form
 from datasets.views import evaluate_data, evaluate_graders, provider_runs
 from datasets.views.evaluate_page import page_of, status_of
@@ -63,7 +63,11 @@ def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
     for key in FRESH_KEYS:
         initial.setdefault(f"{key}_connection", source.pk if source else None)
     return TargetsForm(
-        request.POST or None, initial=initial, user=request.user, reference=evaluation.reference
+        request.POST or None,
+        initial=initial,
+        user=request.user,
+        reference=evaluation.reference,
+        refused=setup.stored_refusal(evaluation),
     )
 
 
@@ -85,15 +89,12 @@ def targets_context(request: HttpRequest, evaluation: Evaluation, form: TargetsF
 
 def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     chosen = setup.targets_of(evaluation)
-    problem = ""
+    problem = _obstacle(evaluation, chosen, request.user)
     posted = request.POST if request.method == "POST" else None
     asked = run_form(posted, evaluation)
     place = provider_runs.asked_place(request)
     look = place is None and asked.is_valid() and asked.must_look(chosen)
-    if asked.is_valid() and place is None and not look:
-        for target in chosen:
-            if target.connection is not None:
-                fetch(Connection.objects, request.user, "act", pk=target.connection)
+    if asked.is_valid() and place is None and not look and not problem:
         try:
             run = provider_runs.start(request, evaluation, chosen, asked.options())
         except runs.Refused as refused:
@@ -113,7 +114,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         calls=estimate.calls + estimate.judgements,
         tokens=paying.tokens_ahead(evaluation, chosen, asked.repetitions_shown, estimate),
         partial=evaluate_graders.partial_judges(evaluation),
-        ahead=paying.ahead(evaluation, chosen, asked.repetitions_shown),
+        ahead=paying.ahead(evaluation, chosen, asked.repetitions_shown, request.user),
         counted=paying.agreed(evaluation, chosen, asked.repetitions_shown),
         run_form=asked,
         look=look,
@@ -121,8 +122,15 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         doubts=names.left(evaluation.setup.get("doubts", ())),
         problem=problem,
     )
-    status = 422 if problem or (asked.errors and place is None) else 200
+    status = 422 if (problem and posted is not None) or (asked.errors and place is None) else 200
     return render(request, "datasets/evaluate/review.html", context, status=status)
+
+
+def _obstacle(evaluation: Evaluation, chosen: tuple[Target, ...], user: Any) -> str:
+    """What has come between since graders and targets were chosen, each by itself."""
+    kinds = set(evaluation.graders.values_list("kind", flat=True))
+    alone = len(chosen) < 2 and Grader.Kind.PAIRWISE in kinds
+    return obstacles.of(evaluation, chosen, user) or (obstacles.ALONE if alone else "")
 
 
 _VIEWS: dict[str, Callable[[HttpRequest, Evaluation], HttpResponse]] = {

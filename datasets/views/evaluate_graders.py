@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from datasets import grader_forms
 from datasets.evaluate import ready_made, setup, suggestions, trying
 from datasets.evaluate.judges import connections_of
+from datasets.evaluate.obstacles import ALONE
 from datasets.evaluate.targets import Target
 from datasets.evaluate_forms import MAX_GRADERS
 from datasets.judge_forms import COSINE
@@ -20,7 +21,7 @@ from portal.models import Connection
 from portal.permissions import fetch
 
 PAGE = "datasets/evaluate/graders.html"
-ALONE = "A preference compares two targets, and this evaluation has one. Choose a second one first."
+NONE = "Nothing is judged without a grader. Add one."
 
 
 def step(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
@@ -43,7 +44,8 @@ def step(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             return redirect("datasets:evaluate", evaluation.pk, "review")
         trial = _try(request, evaluation, forms)
         return render(request, PAGE, _page(request, evaluation, forms, trial))
-    return render(request, PAGE, _page(request, evaluation, forms), status=422)
+    context = _page(request, evaluation, forms) | {"problem": "" if forms else NONE}
+    return render(request, PAGE, context, status=422)
 
 
 def partial_judges(evaluation: Evaluation) -> list[str]:

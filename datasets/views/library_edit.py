@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -133,11 +134,12 @@ def _changed(
 ) -> str:
     name = _plain(name)
     renamed = name != found.name
-    if renamed:
-        library.rename(found, name, user)
-    if params == version.params and renamed:
-        return f"It is called “{name}” now."
-    made = library.change(found, params, note.said(), user, since=note.cleaned_data["since"])
+    with transaction.atomic():  # what is refused renames nothing either
+        if renamed:
+            library.rename(found, name, user)
+        if params == version.params and renamed:
+            return f"It is called “{name}” now."
+        made = library.change(found, params, note.said(), user, since=note.cleaned_data["since"])
     return f"This is v{made.number} now. Evaluations keep the version that they took."
 
 

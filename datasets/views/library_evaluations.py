@@ -12,7 +12,7 @@ from datasets.library_forms import KeepForm
 from datasets.models import Evaluation, Grader, LibraryGrader, LibraryGraderVersion
 from portal.htmx import toast
 from portal.models import Connection
-from portal.permissions import fetch
+from portal.permissions import fetch, may
 
 SHOWN = 200
 
@@ -25,9 +25,9 @@ def take(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("datasets:evaluation", evaluation.pk)
     problem = ""
     if request.method == "POST":
-        wanted = [int(each) for each in request.POST.getlist("version") if each.isascii() and each.isdigit()]
-        offered = _versions(request.user).filter(pk__in=wanted[:SHOWN])
-        chosen = list(offered.select_related("grader").order_by("grader__name"))
+        wanted = set(request.POST.getlist("version"))
+        offered = _versions(request.user).select_related("grader").order_by("grader__name")
+        chosen = [version for version in offered if str(version.pk) in wanted][:SHOWN]
         try:
             if not chosen:
                 raise library.Refused("Choose at least one.")
@@ -78,6 +78,8 @@ def keep(request: HttpRequest, pk: int, grader: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             version = _kept(found, form.cleaned_data, request.user)
+            if may(Evaluation.objects, request.user, "act", evaluation):
+                Grader.objects.filter(pk=found.pk).update(taken_from=version)
         except library.Refused as reason:
             form.add_error(None, str(reason))
         else:
@@ -118,7 +120,6 @@ def _kept(found: Grader, data: dict[str, Any], user: Any) -> LibraryGraderVersio
             version = newest
         else:
             version = library.change(there, found.params, note, user, since=newest.number)
-    Grader.objects.filter(pk=found.pk).update(taken_from=version)
     return version
 
 

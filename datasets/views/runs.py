@@ -52,17 +52,17 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
         "run_form": asked,
         "look": look and place is None,
         **provider_runs.places(request, place),
-        **costs(found, chosen, asked.repetitions_shown),
+        **costs(found, chosen, asked.repetitions_shown, request.user),
         **targets_context(request, found, form),
     }
     return render(request, "datasets/evaluate/run_new.html", context, status=422 if wrong else 200)
 
 
-def costs(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int) -> dict[str, Any]:
+def costs(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int, user: Any) -> dict[str, Any]:
     """What a run will ask for and what that may cost, as pages show it."""
     return {
         "estimate": setup.estimate(evaluation, targets, repetitions),
-        "ahead": paying.ahead(evaluation, targets, repetitions),
+        "ahead": paying.ahead(evaluation, targets, repetitions, user),
         "counted": paying.agreed(evaluation, targets, repetitions),
     }
 

@@ -51,7 +51,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         "targets": kept,
         "others": latest if latest != kept else (),
         "anew": anew,
-        **costs(evaluation, targets, asked.repetitions_shown),
+        **costs(evaluation, targets, asked.repetitions_shown, request.user),
     }
     status = 422 if posted is not None and not all(valid) else 200
     return render(request, "datasets/evaluate/schedule.html", context, status=status)

@@ -26,6 +26,11 @@ from tests import factories
 from tests.datasets import material, measured, provider
 from tests.datasets.measured import EQUAL
 
+ANSWERS = {
+    "name": "Answers",
+    "kind": "check",
+    "params": {"input": "{{ sample.output_text }}", "check": "answers", "value": ""},
+}
 SignIn = Callable[[User], Client]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("own_artifacts")]
 
@@ -320,7 +325,7 @@ def test_fresh_answers_to_items_of_a_file(
 
 
 def _graded(made: Evaluation) -> Evaluation:
-    setup.set_graders(made, [EQUAL])
+    setup.set_graders(made, [EQUAL if made.reference else ANSWERS])
     found: Evaluation = Evaluation.objects.select_related("version__dataset").get(pk=made.pk)
     return found
 
