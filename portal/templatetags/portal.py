@@ -49,11 +49,12 @@ def script_url(name: str) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """One entry of the rail."""
+    """One entry of the rail; `also` are addresses outside its own that belong to it."""
 
     label: str
     icon: str
     url_name: str
+    also: tuple[str, ...] = ()
     href: str = ""
     current: bool = False
     apart: bool = False
@@ -63,10 +64,10 @@ class Place:
 _EVERYBODY = (
     Place("Completions", "messages-square", "completions:pane"),
     Place("Review", "users", "completions:queues"),
-    Place("Datasets", "database", "datasets:list"),
-    Place("Fine-tunes", "graduation-cap", "datasets:finetunes"),
-    Place("Evaluations", "flask-conical", "datasets:evaluations"),
-    Place("Connections", "plug", "connections:list", apart=True),
+    Place("Datasets", "database", "datasets:list", also=("/distill/", "/relabels/")),
+    Place("Fine-tunes", "graduation-cap", "datasets:finetunes", also=("/deployments/",)),
+    Place("Evaluations", "flask-conical", "datasets:evaluations", also=("/evaluate/", "/comparisons/")),
+    Place("Connections", "plug", "connections:list", also=("/prices/",), apart=True),
     Place("Operations", "activity", "operations:list"),
 )
 _OPERATORS = (Place("Audit", "scroll-text", "audit:list", desk_only=True),)
@@ -92,15 +93,7 @@ def _located(place: Place, path: str) -> Place | None:
         href = reverse(place.url_name)
     except NoReverseMatch:
         return None
-    return Place(
-        place.label,
-        place.icon,
-        place.url_name,
-        href=href,
-        current=path.startswith(href),
-        apart=place.apart,
-        desk_only=place.desk_only,
-    )
+    return replace(place, href=href, current=path.startswith((href, *place.also)))
 
 
 @register.filter

@@ -8,6 +8,10 @@ import pytest
 from django.conf import settings
 from django.template import Context, Template
 from django.template.loader import get_template
+from django.test import RequestFactory
+
+from portal.models import User
+from portal.templatetags.portal import rail
 
 ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
@@ -50,6 +54,27 @@ def test_every_icon_that_is_named_exists() -> None:
     }
     assert [(name, path) for name, path in sorted(used) if name not in known] == []
     assert len(known) > 50
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("/evaluations/3/", "Evaluations"),
+        ("/evaluate/3/graders/", "Evaluations"),
+        ("/comparisons/new/", "Evaluations"),
+        ("/distill/3/check/", "Datasets"),
+        ("/relabels/", "Datasets"),
+        ("/deployments/3/try/", "Fine-tunes"),
+        ("/prices/", "Connections"),
+        ("/completions/queues/", "Review"),
+        ("/account/", None),
+    ],
+)
+def test_the_rail_marks_the_one_place_that_an_address_belongs_to(path: str, label: str | None) -> None:
+    request = RequestFactory().get(path)
+    request.user = User(username="ada", is_superuser=True)
+    marked = [place.label for place in rail(Context({"request": request}))["places"] if place.current]
+    assert marked == ([label] if label else [])
 
 
 def test_vendored_files_are_the_recorded_ones() -> None:
