@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from datasets.evaluate import run as runs
 from datasets.evaluate.targets import stored
 from datasets.models import Evaluation, Run
 from portal.models import Connection, User
@@ -104,3 +105,19 @@ def test_without_an_own_goal_the_usual_one_counts(made: Evaluation) -> None:
     assert code_of(str(made.pk))[0] == 1
     assert code_of(str(made.pk), "--at-least", "0.99")[0] == 1
     assert "88.9%" in evaluate(str(made.pk), "--at-least", "0.5")
+
+
+def test_it_waits_neither_for_a_paused_run_nor_longer_than_it_is_told(
+    made: Evaluation, builder: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs.start(made, [stored()], builder)
+    runs.pause(run, builder)
+    assert code_of(str(made.pk)) == (2, "Summaries run 1 is paused. Go on with it on its page.")
+    assert runs.go_on(run, builder)
+    monkeypatch.setattr("portal.steps.work_on", lambda pk: False)  # another worker has it, and is stuck
+    assert code_of(str(made.pk), "--within", "0.001") == (
+        2,
+        "Summaries run 1 was not done within 0.001 minutes.",
+    )
+    assert code_of(str(made.pk), "--within", "0")[0] == 2
+    assert Run.objects.count() == 1

@@ -2,10 +2,11 @@
 
 import json
 from argparse import ArgumentParser
-from time import sleep
+from time import monotonic, sleep
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from datasets.build import build
 from datasets.evaluate import goals, setup, tally
@@ -42,6 +43,12 @@ class Command(BaseCommand):
             metavar="N",
             help=f"fresh answers to each item, 1 to {MOST_REPETITIONS}",
         )
+        parser.add_argument(
+            "--within",
+            type=float,
+            metavar="MINUTES",
+            help="wait no longer; the run goes on where there is a worker. Otherwise as long as it takes",
+        )
         parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,14 +57,21 @@ class Command(BaseCommand):
             raise CommandError("--at-least takes a share from 0 to 1.", returncode=NOT_RUN)
         if repetitions is not None and not 1 <= repetitions <= MOST_REPETITIONS:
             raise CommandError(f"--repetitions takes 1 to {MOST_REPETITIONS}.", returncode=NOT_RUN)
+        if options["within"] is not None and not options["within"] > 0:
+            raise CommandError("--within takes minutes, more than 0.", returncode=NOT_RUN)
         goal = goals.Goal(options["grader"] or "", share, options["no_worse"])
-        run = self._run(options["evaluation"], options["user"], goal, repetitions)
+        try:
+            run = self._run(options["evaluation"], options["user"], goal, repetitions, options["within"])
+        except DatabaseError as error:  # without this it would end as if the goal were missed
+            raise CommandError(f"The database does not answer. {error}", returncode=NOT_RUN) from error
         found = tally.report_of(run)
         self._tell(run, found, self._judged(found, goal.grader), as_json=options["json"])
         if run.misses:
             raise CommandError("\n".join(run.misses), returncode=RED)
 
-    def _run(self, number: int, name: str, goal: goals.Goal, repetitions: int | None) -> Run:
+    def _run(
+        self, number: int, name: str, goal: goals.Goal, repetitions: int | None, within: float | None
+    ) -> Run:
         user: User | None = User.objects.filter(username=name).first()
         evaluation = Evaluation.objects.actionable_by(user).filter(pk=number).first() if user else None
         if user is None or evaluation is None:
@@ -76,7 +90,12 @@ class Command(BaseCommand):
             )
         except runs.Refused as refused:
             raise CommandError(str(refused), returncode=NOT_RUN) from refused
+        until = None if within is None else monotonic() + 60 * within
         while (live := self._live(run)) is not None:
+            if run.state == Run.State.PAUSED:
+                raise CommandError(f"{run} is paused. Go on with it on its page.", returncode=NOT_RUN)
+            if until is not None and monotonic() > until:
+                raise CommandError(f"{run} was not done within {within:g} minutes.", returncode=NOT_RUN)
             if not any(steps.work_on(operation.pk) for operation in live):
                 sleep(LOOK_EVERY)  # a worker has it, or it waits for its time
         run.refresh_from_db()
