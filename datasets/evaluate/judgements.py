@@ -1,6 +1,7 @@
 """The calls that judges of a run take, as datasets.asking makes them: one for each answer, judge, order."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from datasets.evaluate.grading import answers_of, sample_of
 from datasets.evaluate.judges import Judge
 from datasets.evaluate.judging import Question
 from datasets.evaluate.targets import Target
+from datasets.evaluate.unread import with_earlier
 from datasets.models import Call, Example, Run
 from portal.upstream import ChatAnswer, Upstream, UpstreamError
 
@@ -54,14 +56,16 @@ class Judgements(RunLedger):
             if isinstance(answer, str):
                 return Unsendable(answer)
         try:
-            return judging.question(judge, item, sample, call.order, against)  # type: ignore[arg-type]  # the loop above leaves no text
+            asked = judging.question(judge, item, sample, call.order, against)  # type: ignore[arg-type]  # the loop above leaves no text
         except (template.Missing, template.Broken) as problem:
             return Unsendable(str(problem))
+        return replace(asked, used=call.answer.get("usage") or {})
 
     def ask(self, upstream: Upstream, asked: Asked, item: Question | Unsendable) -> ChatAnswer:
         if isinstance(item, Unsendable):
             raise item
-        return ask(upstream, asked.model, item, CALL_SECONDS, self.plain)
+        answer = ask(upstream, asked.model, item, CALL_SECONDS, self.plain)
+        return replace(answer, usage=with_earlier(answer.usage, item.used)) if item.used else answer
 
     def _sample(self, target: Target, item: dict[str, Any], call: Call) -> dict[str, Any] | str:
         if not target.is_fresh:

@@ -38,11 +38,15 @@ COMPARE = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is sent: `messages` with `params`, or `texts` whose embeddings are compared."""
+    """What is sent: `messages` with `params`, or `texts` whose embeddings are compared.
+
+    `used` is what was used before by asking the same, of which no verdict came.
+    """
 
     messages: Sequence[Mapping[str, Any]] = ()
     params: Mapping[str, Any] = field(default_factory=dict)
     texts: Sequence[str] = ()
+    used: Mapping[str, Any] = field(default_factory=dict)
 
 
 def question(

@@ -6,7 +6,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from datasets.evaluate import setup
 from datasets.evaluate.judges import Judge, judges_of
@@ -150,8 +150,10 @@ def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:
             each={payee.key: payee.cost(rates[payee.key], expected) for payee in mine},
         )
         for place, payee in enumerate(mine):
-            done = payee.calls(run).filter(state=Call.State.DONE).values_list("answer__usage", flat=True)
-            purse.remember(payee.key, done.iterator(), run.repeated_calls if not place else 0)
+            # A call that is asked again was answered before, if not well.
+            done = payee.calls(run).filter(Q(state=Call.State.DONE) | Q(answer__has_key="usage"))
+            usages = done.values_list("answer__usage", flat=True).iterator()
+            purse.remember(payee.key, usages, run.repeated_calls if not place else 0)
     return made
 
 

@@ -11,6 +11,7 @@ from datasets.evaluate.statistics import Interval, holm, mcnemar, paired_differe
 
 __all__ = ["Bar", "Cell", "Difference", "Judged", "Report", "Shift", "chance", "read", "signed"]
 UNSENDABLE = "unsendable"
+NO_VERDICT = "no_verdict"  # a judge answered, and what it said cannot be read as one
 ERROR_KINDS = {
     "throttled": "Too many requests",
     "timeout": "No answer in time",
@@ -20,6 +21,7 @@ ERROR_KINDS = {
     "content_filter": "Stopped by the content filter",
     UNSENDABLE: "Cannot be sent again",
     "unreadable": "Unreadable answer",
+    NO_VERDICT: "No verdict",
     "conflict": "Conflict",
     "unexpected": "Unexpected",
 }

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from datasets import received
 from datasets.asking import Asking, recover
-from datasets.evaluate import goals, obstacles, paying, tally
+from datasets.evaluate import goals, obstacles, paying, tally, unread
 from datasets.evaluate.calls import Calls, Paused
 from datasets.evaluate.grading import grade_all
 from datasets.evaluate.judgements import Judgements, calls_for
@@ -22,6 +22,7 @@ from datasets.evaluate.judges import connections_of, judges_of
 from datasets.evaluate.python_graders import refusal
 from datasets.evaluate.report import UNSENDABLE
 from datasets.evaluate.targets import Target, problem_of, read
+from datasets.evaluate.thresholds import graders_of
 from datasets.models import Call, Evaluation, Example, Result, Run, Schedule
 from portal import audit, operations, spending
 from portal.crashpoints import crashpoint
@@ -105,7 +106,8 @@ def asked_of(evaluation: Evaluation, targets: Sequence[Target]) -> set[int]:
 
 
 def retry_failed(run: Run, user: Any) -> int:
-    """Ask again for the answers and verdicts that failed, keep everything else; returns how many those are.
+    """Ask again for answers and verdicts that failed or could not be read, and keep everything else; returns
+    how many those are.
 
     Raises Refused.
     """
@@ -114,7 +116,7 @@ def retry_failed(run: Run, user: Any) -> int:
         if run.state in LIVE:
             raise Refused("The run is still going on.")
         failed = Call.objects.filter(run=run, state=Call.State.FAILED).exclude(error__kind=UNSENDABLE)
-        again = list(failed.values_list("example", flat=True))
+        again = [*failed.values_list("example", flat=True), *unread.put_back(run, graders_of(run))]
         examples = sorted(set(again))
         for start_at in range(0, len(examples), ROWS_AT_ONCE):
             # Of every target, as a preference between two answers waits for both.

@@ -6,7 +6,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from datasets.evaluate import unread
 from datasets.evaluate.judges import judges_of
+from datasets.evaluate.report import NO_VERDICT
 from datasets.evaluate.targets import Target
 from datasets.models import Call, Grader, Run
 
@@ -23,6 +25,9 @@ def answers_of(run: Run, target: Target) -> dict[str, Any]:
 def judges_in(run: Run, graders: Sequence[Grader]) -> list[dict[str, Any]]:
     """What came back from each judge, by the grader that asks it."""
     names = {grader.pk: grader.name for grader in graders}
+    nothing: dict[str, Counter[str]] = {}
+    for call, why in unread.unread(run, graders):
+        nothing.setdefault(call.grader, Counter())[why] += 1
     return [
         {
             "key": judge.key,
@@ -30,9 +35,17 @@ def judges_in(run: Run, graders: Sequence[Grader]) -> list[dict[str, Any]]:
             "connection": judge.connection,
             "model": judge.model,
         }
-        | _taken(Call.objects.filter(run=run, grader=judge.key))
+        | _with_unread(_taken(Call.objects.filter(run=run, grader=judge.key)), nothing.get(judge.key))
         for judge in judges_of(graders)
     ]
+
+
+def _with_unread(taken: dict[str, Any], nothing: Counter[str] | None) -> dict[str, Any]:
+    """With the answers that were no verdict among the errors."""
+    if not nothing:
+        return taken
+    ((why, _),) = nothing.most_common(1)
+    return {**taken, "errors": [*taken["errors"], {"kind": NO_VERDICT, "n": nothing.total(), "text": why}]}
 
 
 def _taken(calls: "QuerySet[Call]") -> dict[str, Any]:
@@ -45,10 +58,10 @@ def _taken(calls: "QuerySet[Call]") -> dict[str, Any]:
     found = calls.order_by("id").values_list("state", "answer__usage", "latency_ms", "error")
     for state, usage, latency, error in found.iterator(chunk_size=2000):
         states[state] += 1
+        amounts = {name: _amount(usage, name) for name in tokens}
+        tokens.update(amounts)
         if state == Call.State.DONE:
-            amounts = {name: _amount(usage, name) for name in tokens}
             untold += not any(amounts.values())
-            tokens.update(amounts)
             if latency is not None:
                 latencies.append(latency)
         if state == Call.State.FAILED:

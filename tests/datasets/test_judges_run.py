@@ -179,6 +179,55 @@ def test_only_judges_that_failed_are_asked_again(builder: User, source: Connecti
     assert set(asked(sandbox).values()) == {1}
 
 
+def taken_by_judge(run: Run) -> tuple[int, Decimal]:
+    """Tokens sent to the only judge so far, and what was paid."""
+    (judged,) = run.summary["judges"]
+    spent = Spending.objects.get(subject_type="datasets.run").settled
+    assert spent is not None
+    return judged["tokens"]["prompt_tokens"], spent
+
+
+@pytest.mark.engines
+def test_verdicts_that_could_not_be_read_are_asked_again_and_paid_for_twice(
+    builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
+) -> None:
+    priced()
+    made = measured.evaluation(
+        builder, measured.rows(source, 6), reference="meta:answer", graders=[judge("factuality", source)]
+    )
+    faults(sandbox, {"kind": "say", "path": CHAT, "times": 2, "text": "Well …"})
+    run = measured.ran(made, [stored()], builder)
+    assert by_grader(run) == {"Factuality": Counter({("stored", True): 4, ("stored", None): 2})}
+    client, url = client_of(builder), reverse("datasets:run", args=[made.pk, run.number])
+    page = text_of(client.get(url))
+    assert "No verdict 2" in page
+    assert "Ask again for 2 that failed" in page
+    told = [taken_by_judge(run)]
+
+    wrong = {"status": 400, "code": "invalid_prompt", "message": "This prompt is not taken."}
+    faults(sandbox, {"kind": "status", "path": CHAT, "times": 1, **wrong})
+    client.post(reverse("datasets:run_retry", args=[made.pk, run.number]))
+    material.drain()
+    run.refresh_from_db()
+    assert by_grader(run) == {"Factuality": Counter({("stored", True): 5, ("stored", None): 1})}
+    assert [error["kind"] for error in run.summary["judges"][0]["errors"]] == ["bad_request"]
+    told.append(taken_by_judge(run))
+
+    faults(sandbox)
+    assert runs.retry_failed(run, builder) == 1
+    material.drain()
+    run.refresh_from_db()
+    assert by_grader(run) == {"Factuality": Counter({("stored", True): 6})}
+    assert run.summary["judges"][0]["errors"] == []
+    told.append(taken_by_judge(run))
+    assert asked(sandbox).total() == 8
+    first, second, third = told  # of six answers, seven and eight: about 450 tokens each
+    assert second[0] - first[0] > 300
+    assert third[0] - second[0] > 300
+    assert first[1] < second[1] < third[1]
+    assert runs.retry_failed(run, builder) == 0
+
+
 def test_an_answer_that_forges_marks_is_judged_as_what_it_is(
     builder: User, source: Connection, sandbox: Sandbox
 ) -> None:
