@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, fsum, lgamma, log, sqrt
+from math import erfc, exp, fsum, lgamma, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -109,7 +109,7 @@ def wilcoxon(differences: Sequence[float]) -> float:
         return _exact(n, up)
     mean = n * (n + 1) / 4
     variance = n * (n + 1) * (2 * n + 1) / 24 - float((counts.astype(float) ** 3 - counts).sum()) / 48
-    return min(1.0, 2 * NormalDist().cdf(-abs(up - mean) / sqrt(variance)))
+    return erfc(abs(up - mean) / sqrt(2 * variance))  # both tails, exact as far out as floats go
 
 
 def _exact(n: int, up: float) -> float:

@@ -1,12 +1,13 @@
 """`python -m tests.bench [--quick] [sync] [memory] [kills]`, or on their own `pane …`, `peers …`,
-`peers-export …`, `alike …`, `transfer …`, `bulk`, `next …`, `datasets …` and `evaluate …`; `make bench` runs
-the first three parts, runs of evaluations and the pane. 1 if what must hold does not.
+`peers-export …`, `alike …`, `transfer …`, `bulk`, `next …`, `datasets …`, `evaluate …` and `agreement`;
+`make bench` runs the first three parts, runs of evaluations and the pane. 1 if what must hold does not.
 """
 
 import argparse
 import sys
 
 from tests.bench import (
+    agreement,
     alike,
     bulk,
     datasets,
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
         "bulk": bulk.main,
         "datasets": datasets.main,
         "evaluate": evaluate.main,
+        "agreement": agreement.main,
         "next": next_row.main,
     }
     if arguments and arguments[0] in alone:

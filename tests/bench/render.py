@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import datasets_table, evaluate_table
+from tests.bench import agreement_table, datasets_table, evaluate_table
 from tests.bench.pane_places import ENGINES, HOME, ROOT
 from tests.bench.peers import QUESTIONS, compared
 
@@ -412,6 +412,7 @@ def write(document: Path, home: Path) -> list[str]:
         "next": lambda: next_row(home),
         "datasets": lambda: datasets_table.of(home),
         "evaluate": lambda: evaluate_table.of(home),
+        "agreement": lambda: agreement_table.of(home),
     }
     text, filled = document.read_text(), []
     for name, make in parts.items():
