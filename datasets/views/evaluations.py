@@ -23,7 +23,8 @@ PER_PAGE = 50
 @require_GET
 def list_all(request: HttpRequest) -> HttpResponse:
     """Every evaluation whose sources this person may read, with its last run."""
-    newest = Run.objects.filter(evaluation=OuterRef("pk")).order_by("-number")
+    # A run may ask connections of its own, which not everybody who reads the items may read.
+    newest = Run.objects.readable_by(request.user).filter(evaluation=OuterRef("pk")).order_by("-number")
     found = (
         Evaluation.objects.readable_by(request.user)
         .select_related("version", "owner")
@@ -44,13 +45,17 @@ def list_all(request: HttpRequest) -> HttpResponse:
 def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
     """What is measured and how, and every run."""
     found = _evaluation(request, pk)
-    ran = list(found.runs.select_related("created_by", "operation"))
+    readable = Run.objects.readable_by(request.user).filter(evaluation=found)
+    ran = list(readable.select_related("created_by", "operation"))
+    run_count = found.runs.count()
     context = {
         "evaluation": found,
         "graders": described(found),
         "runs": [{"run": run, "said": _said(run), "targets": read(run.targets)} for run in ran],
         "may_act": may(Evaluation.objects, request.user, "act", found),
-        "draft": not ran,
+        "draft": not run_count,
+        "run_count": run_count,
+        "hidden": run_count - len(ran),
         "left_out": left_out(found),
         **panel_of(request, found),
     }

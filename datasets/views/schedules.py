@@ -7,12 +7,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from datasets.evaluate import schedules, setup
-from datasets.evaluate.targets import read
+from datasets.evaluate.targets import Target, read
 from datasets.models import Evaluation, Schedule
 from datasets.run_forms import RunForm
 from datasets.schedule_forms import in_words, schedule_form
 from datasets.views.runs import check_reach, costs, evaluation_to_run
 from portal.htmx import toast
+from portal.models import Connection
 from portal.zones import zone_of
 
 
@@ -84,9 +85,19 @@ def panel_of(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "schedule": schedule,
         "schedule_words": in_words(schedules.When.of(schedule)),
-        "schedule_targets": read(schedule.targets),
+        "schedule_targets": _told(request, read(schedule.targets)),
         "zone": zone_of(request.COOKIES),
     }
+
+
+def _told(request: HttpRequest, targets: tuple[Target, ...]) -> list[str]:
+    """The targets by name; those on a connection that this person may not read stay unnamed."""
+    asked = {target.connection for target in targets if target.connection is not None}
+    known = set(
+        Connection.objects.readable_by(request.user).filter(pk__in=asked).values_list("pk", flat=True)
+    )
+    unnamed = "a deployment elsewhere"
+    return [target.label if target.connection in {None, *known} else unnamed for target in targets]
 
 
 def _schedule(request: HttpRequest, pk: int) -> Schedule:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from completions.models import ReviewState, StoredCompletion
-from datasets.evaluate import rows, tally
+from datasets.evaluate import rows, schedules, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
 from datasets.evaluate.slices import slices_of
@@ -317,6 +318,27 @@ def test_a_stranger_sees_nothing_of_a_run(client_of: SignIn, run: Run) -> None:
         address("run_row", run, 1),
     ):
         assert client.get(where).status_code == 404
+
+
+def test_what_a_run_found_is_hidden_from_who_may_not_read_a_connection_that_it_asks(
+    client_of: SignIn, builder: User, outsider: User, source: Connection, run: Run
+) -> None:
+    hidden = factories.connection("Hidden")
+    other = said(run.evaluation, [stored(), fresh(hidden, "first", "secret-model")], {})
+    weekly = schedules.When("week", time(6), "UTC")
+    targets = [stored(), fresh(hidden, "first", "secret-model")]
+    schedules.save(run.evaluation, builder, weekly, targets=targets, repetitions=1, goal={})
+    factories.grant(outsider, "builder", source)
+    client = client_of(outsider)
+    overview = client.get(reverse("datasets:evaluation", args=[run.evaluation_id]))
+    assert "passes every grader" in text_of(overview)
+    assert "1 further run asks connections that you may not read." in text_of(overview)
+    assert "secret-model" not in overview.text
+    listed = text_of(client.get(reverse("datasets:evaluations")))
+    assert "“student” passes every grader 50.0 points less often" in listed
+    for name in ("run", "run_slices", "run_page"):
+        assert client.get(address(name, other)).status_code == 404
+    assert "secret-model" in client_of(builder).get(address("run", other)).text
 
 
 def test_a_run_that_goes_on_has_nothing_to_take_along(client_of: SignIn, builder: User, run: Run) -> None:
