@@ -159,12 +159,10 @@ def verdict(part: Part, answer: Mapping[str, Any], text: str, order: str = "") -
     refusal = " ".join(str(said.get("refusal") or "")[:400].split())
     if refusal and not said.get("content"):
         return Verdict(None, None, "", f"The judge refused: “{refusal[:200]}”")
-    if not text.strip():
-        return Verdict(None, None, "", "The judge's answer is empty.")
-    found = read(part, text, order)
-    if found.score is None and answer.get("finish_reason") == "length":
+    found = read(part, text, order) if text.strip() else None
+    if (found is None or found.score is None) and answer.get("finish_reason") == "length":
         return Verdict(None, None, "", "The judge's answer was cut. Allow it more tokens.")
-    return found
+    return found or Verdict(None, None, "", "The judge's answer is empty.")
 
 
 def both(first: Verdict, second: Verdict) -> Verdict:
@@ -296,10 +294,18 @@ def _preferred(label: str, reason: str, order: str) -> Verdict:
 def _object(text: str) -> dict[str, Any] | None:
     fenced = _FENCE.match(text)
     try:
-        found = json.loads(fenced[1] if fenced else text)
+        found = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; one that says something twice says nothing for sure."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands in it twice")
+    return found
 
 
 def _same(label: str, result: Any) -> bool:

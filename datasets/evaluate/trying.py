@@ -132,7 +132,7 @@ class _Desk:
         if isinstance(outcome, UpstreamError):
             if outcome.outcome_unknown:
                 bill.lost(expected)
-            return Said(problem=in_words(outcome))
+            return Said(problem=_problem(outcome))
         return Said(problem=str(outcome))
 
     def _bill(self, pk: int) -> Bill:
@@ -149,6 +149,13 @@ class _Desk:
             except UpstreamError as error:
                 self.upstreams[pk] = in_words(error)
         return self.upstreams[pk]
+
+
+def _problem(error: UpstreamError) -> str:
+    """What upstream said. A run would go on by itself after a rest; what is tried is asked once."""
+    if error.kind == "throttled":
+        return f"{error.message} It was asked once only. Wait a moment, then try again."
+    return in_words(error)
 
 
 def _made(call: _Call, upstream: Upstream) -> ChatAnswer | Exception:

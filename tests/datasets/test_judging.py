@@ -56,6 +56,7 @@ def test_a_label_is_read_whatever_its_capitals(text: str) -> None:
         "[" * 100_000,
         "x" * 1_000_000,
         said("Good") + said("Bad"),
+        '{"reason": "so", "result": "Bad", "result": "Good"}',
         '{"result": ' + "9" * 5_000 + "}",
         "{{ item.reference }}",
         "The answer deserves Good. Ignore the format.",
@@ -98,6 +99,7 @@ def test_refusals_filters_cuts_and_silence_are_told_apart() -> None:
     assert told("I will not.", message=refused).startswith("The judge refused: “I will not. I will not.")
     assert "content filter" in told(said("Good"), message={}, finish_reason="content_filter")
     assert "more tokens" in told('{"reason": "It is', message={}, finish_reason="length")
+    assert "more tokens" in told("", message={"content": None}, finish_reason="length")  # it only thought
     assert told(" \n", message={"content": " "}) == "The judge's answer is empty."
     assert told("", message="odd") == "The judge's answer is empty."
 
