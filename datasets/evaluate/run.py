@@ -117,6 +117,9 @@ def retry_failed(run: Run, user: Any) -> int:
             raise Refused("The run is still going on.")
         failed = Call.objects.filter(run=run, state=Call.State.FAILED).exclude(error__kind=UNSENDABLE)
         again = [*failed.values_list("example", flat=True), *unread.put_back(run, graders_of(run))]
+        if run.state == State.DONE and not again:
+            # To begin would take the report away until it is made again, or for good if it could not be.
+            raise Refused("Nothing failed in this run that can be asked again.")
         examples = sorted(set(again))
         for start_at in range(0, len(examples), ROWS_AT_ONCE):
             # Of every target, as a preference between two answers waits for both.

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import time
 from decimal import Decimal
@@ -19,7 +20,7 @@ from datasets.evaluate import rows, schedules, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
 from datasets.evaluate.slices import slices_of
-from datasets.models import Grader, Run
+from datasets.models import Call, Grader, Run
 from portal.models import AuditEntry, Connection, User
 from tests import factories
 from tests.datasets import measured
@@ -181,6 +182,57 @@ def test_an_item_counts_once_over_its_repetitions(builder: User, source: Connect
 
 
 @pytest.mark.engines
+def test_page_table_lines_and_printed_page_say_the_same_numbers(
+    client_of: SignIn, builder: User, source: Connection
+) -> None:
+    made = built(builder, measured.rows(source, 12), reference="meta:answer", graders=[EQUAL])
+    run = said(made, [fresh(source, "first", "student")], {("first", "Equal"): list("pppffpufpppp")})
+    calls = list(Call.objects.filter(run=run).order_by("example__line"))
+    for number, call in enumerate(calls):
+        call.latency_ms, call.answer["usage"] = 10 * number * number, {"prompt_tokens": number + 1}
+        if number == 6:
+            call.state, call.error, call.answer = "failed", {"kind": "timeout", "text": "Too late."}, {}
+        call.save()
+    run.summary = tally.summarise(run)
+    run.save()
+    client = client_of(builder)
+    csv_file = client.get(address("run_export", run, "csv"))
+    text = b"".join(csv_file.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]  # a stream
+    table = list(csv.DictReader(io.StringIO(text, newline="")))
+    lines = client.get(address("run_export", run, "jsonl"))
+    text = b"".join(lines.streaming_content).decode()  # type: ignore[attr-defined]  # a stream
+    items = [json.loads(line) for line in text.split("\n") if line]
+    verdicts = Counter(row["Equal: verdict"] for row in table)
+    assert verdicts == Counter(item["targets"][0]["verdicts"][0]["verdict"] for item in items)
+    assert verdicts == {"passed": 8, "failed": 3, "ungraded": 1}
+    times = [10 * n * n for n in range(12) if n != 6]
+    assert [int(row["latency_ms"]) for row in table if not row["error_kind"]] == times
+    assert [row["error_kind"] for row in table if row["error_kind"]] == ["timeout"]
+    told = [
+        "72.7% 43.4% to 90.3%",  # Wilson's interval of 8 in 11
+        f"{sorted(times)[5]} ms",  # the median of eleven
+        f"{times[-1]:,} ms",
+        str(sum(n + 1 for n in range(12) if n != 6)),
+        "No answer in time",
+    ]
+    for page in (client.get(address("run", run)), client.get(address("run_page", run))):
+        shown = text_of(page)
+        assert [part for part in told if part not in shown] == []
+
+
+def test_half_of_the_answers_come_within_the_median(builder: User, source: Connection) -> None:
+    made = built(builder, measured.rows(source, 20), reference="meta:answer", graders=[EQUAL])
+    run = said(made, [fresh(source, "first", "student")], {})
+    calls = Call.objects.filter(run=run)
+    for place, call in enumerate(calls, 1):
+        calls.filter(pk=call.pk).update(latency_ms=place * 100)
+    (told,) = tally.summarise(run)["targets"]
+    assert told["latency"] == {"p50": 1050, "p95": 1900}  # 19 of 20 came within 1.9 seconds
+    calls.exclude(latency_ms__in=(100, 2000)).delete()
+    (told,) = tally.summarise(run)["targets"]
+    assert told["latency"] == {"p50": 1050, "p95": 2000}
+
+
 def test_rows_are_narrowed_down(builder: User, source: Connection) -> None:
     run = reported(builder, source, repetitions=1)
     equal, alike = grader(run, "Equal").pk, grader(run, "Alike").pk

@@ -148,6 +148,10 @@ def test_a_missed_goal_turns_the_run_red_wherever_it_is_seen(builder: User, sour
     assert operation is not None
     assert "Red." in operation.note
     assert (progress_of(operation).tone, progress_of(operation).words) == ("bad", "Done, goal missed")
+    with pytest.raises(runs.Refused, match="Nothing failed"):
+        runs.retry_failed(red, builder)
+    assert Run.objects.get(pk=red.pk).misses == red.misses
+    Run.objects.filter(pk=red.pk).update(state=Run.State.FAILED)
     runs.retry_failed(red, builder)
     assert Run.objects.get(pk=red.pk).misses == []
 
