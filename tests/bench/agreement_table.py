@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import render
+from tests.bench.markdown import table
 
 METRIC_HEADER = ("metric", "follows", "pairs", "largest difference")
 TEST_HEADER = ("statistic", "follows", "cases", "largest relative difference")
@@ -21,9 +21,9 @@ def of(home: Path) -> list[str]:
     return [
         f"Commit {found['machine']['commit']}; {found['machine']['when'][:10]}.",
         "",
-        *render.table(METRIC_HEADER, [_compared(line) for line in found["metrics"]]),
-        *render.table(TEST_HEADER, [_compared(line) for line in found["tests"]]),
-        *render.table(
+        *table(METRIC_HEADER, [_compared(line) for line in found["metrics"]]),
+        *table(TEST_HEADER, [_compared(line) for line in found["tests"]]),
+        *table(
             DRAWN_HEADER,
             [
                 [what, f"{rounds:,}", counted, f"{100 * share:.1f} %", should]

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import render
+from tests.bench import render, work_table
 from tests.bench.pane import machine
 from tests.bench.pane_places import HOME, Place
 
@@ -45,6 +45,6 @@ def main(arguments: Sequence[str]) -> bool:
     results = options.keep.resolve() / "results"
     results.mkdir(exist_ok=True)
     (results / f"alike-sqlite-{options.rows}.json").write_text(json.dumps(result, indent=1))
-    print("\n".join(render.alike(options.keep.resolve())))
+    print("\n".join(work_table.alike(options.keep.resolve())))
     render.write(render.DOCUMENT, options.keep.resolve())
     return all(whole["found"][kind] >= planted[kind] for kind in ("same", "near", "thread"))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.bench import render
+from tests.bench.markdown import table
 
 AIM, MOST_GROWTH = 0.5, 1.15
 HEADER = ("", "rows/s", "MB/s", "seconds", "peak memory", "of the bare loop", "duplicates left out")
@@ -43,7 +43,7 @@ def of(home: Path) -> list[str]:
         f"{found['rows']:,} rows. Machine: {machine['processor']}, {machine['cores']} cores, SQLite;"
         f" commit {machine['commit']}; {machine['when'][:10]}.",
         "",
-        *render.table(HEADER, [_line(found, name) for name in TITLES]),
+        *table(HEADER, [_line(found, name) for name in TITLES]),
         f"Peak memory with a tenth of the rows: {found['small']['memory']:,.0f} MB; with all of them"
         f" {growth:.2f} times that (at most {MOST_GROWTH}){missed}.",
     ]

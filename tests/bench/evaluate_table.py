@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.bench import render
+from tests.bench.markdown import table
 
 MUST, AIM, JUDGED = 0.9, 0.7, 2000  # of the loop's calls/s at 50 ms and at none; items/s
 HEADER = ("latency", "at a time", "bare loop, calls/s", "run, calls/s", "of the loop", "by processor time")
@@ -30,7 +30,7 @@ def of(home: Path) -> list[str]:
         f" {machine['processor']}, {machine['cores']} cores, SQLite, load {machine['load']} at the end;"
         f" commit {machine['commit']}; {machine['when'][:10]}.",
         "",
-        *render.table(HEADER, [_line(line) for line in found["asked"]]),
+        *table(HEADER, [_line(line) for line in found["asked"]]),
         f"A string check over {judged['rows']:,} stored answers: {judged['rate']:,.0f} items/s from the start"
         f" to the report (must {JUDGED:,}){missed}, {judged['rows'] / judged['cpu']:,.0f} by processor time.",
     ]

@@ -20,7 +20,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from tests import servers
-from tests.bench import render
+from tests.bench import render, work_table
 from tests.bench.pane import machine
 from tests.bench.pane_places import HOME, ROOT, Place
 from tests.bench.peers_ours import Ours
@@ -110,6 +110,6 @@ def main(arguments: Sequence[str]) -> bool:
     }  # fmt: skip
     result = {"rows": STEP, "machine": machine(), **found}
     (HOME / "results" / f"next-sqlite-{STEP}.json").write_text(json.dumps(result, indent=1))
-    print("\n".join(render.next_row(HOME)))
+    print("\n".join(work_table.next_row(HOME)))
     render.write(render.DOCUMENT, HOME)
-    return bool(found["read"]["p95"] <= render.NEXT_MS)
+    return bool(found["read"]["p95"] <= work_table.NEXT_MS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.bench import render
+from tests.bench import render, work_table
 from tests.bench.pane_places import HOME, Place
 from tests.bench.peers_http import Client, Question
 from tests.bench.peers_servers import Phoenix
@@ -66,6 +66,6 @@ def main(arguments: Sequence[str]) -> bool:
     mine = ours(home / "peers" / f"ours-{options.rows}")
     found = {"rows": options.rows, "ours": mine, "phoenix": theirs}
     (home / "results" / f"export-{options.rows}.json").write_text(json.dumps(found, indent=1))
-    print("\n".join(render.exports(home)))
+    print("\n".join(work_table.exports(home)))
     render.write(render.DOCUMENT, home)
-    return bool(mine["rate"] >= render.TIMES_PHOENIX * theirs["rate"])
+    return bool(mine["rate"] >= work_table.TIMES_PHOENIX * theirs["rate"])

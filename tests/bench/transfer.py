@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import render
+from tests.bench import render, work_table
 from tests.bench.apart import middle, run
 from tests.bench.pane import machine
 from tests.bench.pane_places import HOME
@@ -49,6 +49,6 @@ def main(arguments: Sequence[str]) -> bool:
     results = home / "results"
     results.mkdir(parents=True, exist_ok=True)
     (results / f"transfer-sqlite-{options.rows}.json").write_text(json.dumps(result, indent=1))
-    print("\n".join(render.transfer(home)))
+    print("\n".join(work_table.transfer(home)))
     render.write(render.DOCUMENT, home)
     return bool(result["stored"]["rate"] >= AIM * result["bare"]["rate"])
