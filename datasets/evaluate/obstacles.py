@@ -36,7 +36,16 @@ def of_graders(graders: Iterable[Grader], reference: str, targets: int) -> str:
     return ALONE if targets < 2 and some and all(each.kind == Grader.Kind.PAIRWISE for each in some) else ""
 
 
+def disconnected(asked: Collection[int]) -> str:
+    """Which of these connections is not to be asked anything at present; empty if all of them may be."""
+    closed = (Connection.State.DISCONNECTED, Connection.State.DELETING)
+    found = Connection.objects.filter(pk__in=asked, state__in=closed).values_list("name", flat=True).first()
+    return f"{found} is disconnected, so it is asked nothing. Connect it again first." if found else ""
+
+
 def _of_rights(asked: Collection[int], user: Any) -> str:
+    if problem := disconnected(asked):
+        return problem
     if Connection.objects.filter(pk__in=asked).count() < len(asked):
         return GONE
     return CLOSED if Connection.objects.actionable_by(user).filter(pk__in=asked).count() < len(asked) else ""

@@ -282,7 +282,10 @@ def _run_of(work: operations.Working) -> Run:
 
 
 def check_rights(work: operations.Working, run: Run, asked: set[int]) -> None:
-    """Whoever asked for the run must still be allowed to; a right that was taken away ends it."""
+    """Whoever asked for the run must still be allowed to; a right that was taken away ends it, and so does a
+    connection that was disconnected."""
+    if closed := obstacles.disconnected(asked):
+        raise operations.Failed("disconnected", closed)
     user = work.operation.requested_by
     may = Evaluation.objects.actionable_by(user).filter(pk=run.evaluation_id).exists()
     reach = set(Connection.objects.actionable_by(user).filter(pk__in=asked).values_list("pk", flat=True))

@@ -10,6 +10,7 @@ from django.utils import timezone
 from completions import selection
 from completions.models import StoredCompletion
 from datasets.asking import CALL_SECONDS, Asked, Asking, Unsendable, recover
+from datasets.evaluate import obstacles
 from datasets.models import Relabel, RelabelCall
 from datasets.prompts import Prompt
 from datasets.relabel.answers import CannotAsk, conversation_of, prompt_of, taught
@@ -55,9 +56,9 @@ class Calls:
         found: QuerySet[RelabelCall] = RelabelCall.objects.filter(relabel=self.relabel)
         return found
 
-    def pending(self, key: str) -> "QuerySet[RelabelCall]":
+    def pending(self, key: str, most: int) -> list[RelabelCall]:
         waiting = self.calls().filter(state=Made.PENDING)
-        return waiting.select_related("completion__body").order_by("position")
+        return list(waiting.select_related("completion__body").order_by("position")[:most])
 
     def waiting(self) -> set[str]:
         return {TEACHER} if self.calls().filter(state=Made.PENDING).exists() else set()
@@ -129,6 +130,8 @@ def _relabel_of(work: operations.Working) -> Relabel:
 
 def _check_rights(work: operations.Working, relabel: Relabel) -> None:
     """Whoever started it must still be allowed to, on every source and on the teacher's connection."""
+    if closed := obstacles.disconnected([relabel.connection_id]):
+        raise operations.Failed("disconnected", closed)
     user = work.operation.requested_by
     teachers = Connection.objects.actionable_by(user).filter(pk=relabel.connection_id)
     if Relabel.objects.actionable_by(user).filter(pk=relabel.pk).exists() and teachers.exists():

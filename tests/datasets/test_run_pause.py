@@ -13,7 +13,7 @@ from datasets.evaluate import run as runs
 from datasets.evaluate.judges import judges_of
 from datasets.evaluate.targets import stored
 from datasets.models import Call, Evaluation, Result, Run
-from portal import operations
+from portal import connections, operations
 from portal.models import AuditEntry, Connection, Operation, User
 from portal.progress import progress_of
 from portal.sandbox import Sandbox
@@ -105,6 +105,27 @@ def test_a_paused_run_can_be_stopped(builder: User, source: Connection, sandbox:
     run.refresh_from_db()
     assert run.state == Run.State.CANCELLED
     assert not asked(sandbox)
+
+
+def test_a_connection_that_is_disconnected_is_asked_nothing_until_it_is_connected_again(
+    builder: User, source: Connection, sandbox: Sandbox
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 3))
+    run = begun(made, builder, fresh(source))
+    connections.disconnect(source, builder)
+    operation = material.step(runs.KIND)
+    run.refresh_from_db()
+    assert (run.state, operation.error_code) == (Run.State.FAILED, "disconnected")
+    assert operation.error_text == "Source is disconnected, so it is asked nothing. Connect it again first."
+    with pytest.raises(runs.Refused, match="is disconnected"):
+        runs.start(made, [fresh(source)], builder)
+    assert not asked(sandbox)
+    connections.reconnect(source, builder)
+    runs.retry_failed(run, builder)
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+    assert asked(sandbox).total() == 3
 
 
 def test_failed_verdicts_of_a_judge_are_asked_again_and_nothing_else_is(
