@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from django.core.cache import cache
 from django.utils import timezone
 
+from completions.spoken import UNKNOWN
 from datasets.evaluate.report_cells import whisker
 from datasets.evaluate.report_words import SIGNIFICANT, chance, signed
 from datasets.evaluate.slice_facts import BANDS, LENGTH, LONGEST_BAND, Facts, FactsOf, Slice, label_of
@@ -85,6 +86,11 @@ class Cell:
         return chance(self.corrected)
 
 
+def shown(dimension: str, value: str) -> str:
+    """A value of a dimension in words."""
+    return "not told" if (dimension, value) == ("language", UNKNOWN) else value or "(empty)"
+
+
 @dataclass(frozen=True)
 class Value:
     """One slice: a value of a dimension, and each target within it."""
@@ -96,7 +102,7 @@ class Value:
 
     @property
     def shown(self) -> str:
-        return self.value or "(empty)"
+        return shown(self.dimension, self.value)
 
     @property
     def address(self) -> str:

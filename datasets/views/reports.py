@@ -43,6 +43,10 @@ class Where:
     def slice_label(self) -> str:
         return label_of(self.filter.dimension)
 
+    @property
+    def slice_shown(self) -> str:
+        return slices.shown(self.filter.dimension, self.filter.value)
+
 
 @require_GET
 def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
