@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from datasets.evaluate import graders as grading
+from datasets.evaluate import python_graders
 from datasets.evaluate.carry import told_apart
 from datasets.evaluate.judges import parts_of
 from datasets.models import Evaluation, Grader, LibraryGrader, LibraryGraderVersion
@@ -214,9 +215,17 @@ def why_not(version: LibraryGraderVersion, evaluation: Evaluation, user: Any) ->
         return "Its judge is on a connection that you may not ask. Copy it and choose another one."
     if problems := grading.validate(version.kind, version.params):
         return next(iter(problems.values()))
+    if off := off_for(version.kind, version.params):
+        return off
     if not evaluation.reference and grading.needs_reference(version.kind, version.params):
         return "It needs a reference, which this evaluation does not have."
     return ""
+
+
+def off_for(kind: str, params: Mapping[str, Any]) -> str:
+    """Why such a grader cannot judge on this site, whatever it judges; empty if it can."""
+    python = any(part.kind == Kind.PYTHON for part in parts_of(kind, params))
+    return python_graders.off_because() if python else ""
 
 
 def _wrong(kind: str, params: Mapping[str, Any]) -> dict[str, str]:

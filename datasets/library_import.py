@@ -44,7 +44,9 @@ def prepare(
             lines.append(Prepared(line.where, reason=found.reason))
             continue
         params = asking(found.kind, storable(dict(found.params)))
-        shown = Prepared(line.where, str(storable(found.name)), found.kind, params, found.notes)
+        off = library.off_for(found.kind, params)
+        notes = (*found.notes, off) if off else found.notes
+        shown = Prepared(line.where, str(storable(found.name)), found.kind, params, notes)
         if line.same:
             lines.append(replace(shown, same=f"The same as {line.same}."))
         elif problems := library.problems_of(found.kind, params, user):

@@ -3,7 +3,10 @@
 Everything told is kept in rows, so a wizard that was left goes on where it stopped, on any machine.
 """
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from django.db import transaction
@@ -99,8 +102,24 @@ def set_reference(evaluation: Evaluation, reference: str) -> None:
         finish(evaluation, "reference")
 
 
-def set_graders(evaluation: Evaluation, graders: list[dict[str, Any]]) -> None:
+def mark_of(evaluation: Evaluation) -> str:
+    """What tells whether its graders are still the same."""
+    return _mark(evaluation.graders.values("name", "kind", "params"))
+
+
+def _mark(graders: Iterable[Mapping[str, Any]]) -> str:
+    told = [[str(each["name"]), str(each["kind"]), each["params"]] for each in graders]
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def set_graders(evaluation: Evaluation, graders: list[dict[str, Any]], *, since: str = "") -> bool:
+    """Judge by these from now on. False, and nothing is changed, if it has run meanwhile or if its graders
+    have another mark than `since` and are not these either.
+    """
     with transaction.atomic():
+        Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+        if evaluation.runs.exists() or (since and mark_of(evaluation) not in (since, _mark(graders))):
+            return False
         there = evaluation.graders.exclude(taken_from=None).values_list("name", "kind", "taken_from")
         taken = {(name, kind): version for name, kind, version in there}
         evaluation.graders.all().delete()
@@ -113,6 +132,7 @@ def set_graders(evaluation: Evaluation, graders: list[dict[str, Any]]) -> None:
             )
             for position, grader in enumerate(graders)
         )
+    return True
 
 
 def targets_of(evaluation: Evaluation) -> tuple[Target, ...]:

@@ -6,7 +6,7 @@ Fresh targets and judges are really asked, once for each row, with store:false a
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from datasets.evaluate.graders import Verdict, grade
 from datasets.evaluate.judges import Judge, is_judged, judges_of
 from datasets.evaluate.python_graders import Boxes
 from datasets.evaluate.setup import Tried, rows_to_try, targets_of
+from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.evaluate.trying_bill import Bill, Used
 from datasets.models import Evaluation, Grader
@@ -192,8 +193,9 @@ def try_on(evaluation: Evaluation, target: Target, graders: Sequence[Grader], us
                 beside = {name: verdict for name, (verdict, _) in mine.items()}
                 beside |= boxes.beside(grader.kind, grader.params, tried.item, sample)
                 verdict = grade(grader.kind, grader.params, tried.item, sample, beside)
-                told.append(Judged(grader.name, verdict, _together([used for _, used in mine.values()])))
-            trials.append(Trial(tried, str(sample["output_text"]), "", tuple(told)))
+                shown = replace(verdict, reason=storable(verdict.reason), error=storable(verdict.error)[:300])
+                told.append(Judged(grader.name, shown, _together([used for _, used in mine.values()])))
+            trials.append(Trial(tried, storable(str(sample["output_text"])), "", tuple(told)))
     return Trials(tuple(trials), tuple(desk.bills.values()))
 
 

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from datasets.evaluate import names, obstacles, paying, setup, suggestions
+from datasets.evaluate import names, obstacles, paying, python_graders, setup, suggestions
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import TargetsForm
@@ -130,7 +130,11 @@ def _obstacle(evaluation: Evaluation, chosen: tuple[Target, ...], user: Any) -> 
     """What has come between since graders and targets were chosen, each by itself."""
     kinds = set(evaluation.graders.values_list("kind", flat=True))
     alone = len(chosen) < 2 and Grader.Kind.PAIRWISE in kinds
-    return obstacles.of(evaluation, chosen, user) or (obstacles.ALONE if alone else "")
+    return (
+        python_graders.refusal(evaluation.graders.all())
+        or obstacles.of(evaluation, chosen, user)
+        or (obstacles.ALONE if alone else "")
+    )
 
 
 _VIEWS: dict[str, Callable[[HttpRequest, Evaluation], HttpResponse]] = {

@@ -21,6 +21,10 @@ from portal.models import Connection
 from portal.permissions import fetch
 
 PAGE = "datasets/evaluate/graders.html"
+CHANGED = (
+    "The graders were saved meanwhile, by somebody or in another tab, and are not those that you changed."
+    " Look at them there. What stands here replaces them if you go on from here once more."
+)
 NONE = "Nothing is judged without a grader. Add one."
 
 
@@ -30,20 +34,25 @@ def step(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         saved = list(evaluation.graders.values("name", "kind", "params"))
         begun = saved or setup.default_graders(evaluation)
         forms = [_form(request, evaluation, number, grader) for number, grader in enumerate(begun)]
-        return render(request, PAGE, _page(request, evaluation, forms))
+        return render(request, PAGE, _page(request, evaluation, forms, seen=True))
     forms = _posted(request, evaluation)
     if "add" in request.POST or "remove" in request.POST:
         return render(request, PAGE, _page(request, evaluation, forms, added="add" in request.POST))
     invalid = [form for form in forms if not form.is_valid()]
-    if forms and not invalid and _told_apart(forms) and _comparable(evaluation, forms):
-        setup.set_graders(evaluation, [form.grader() for form in forms])
+    fine = forms and not invalid and _told_apart(forms) and _comparable(evaluation, forms)
+    if fine and not setup.set_graders(
+        evaluation, [form.grader() for form in forms], since=request.POST.get("since", "")
+    ):
+        context = _page(request, evaluation, forms, seen=True) | {"problem": CHANGED}
+        return render(request, PAGE, context, status=422)
+    if fine:
         if "library" in request.POST:
             return redirect("datasets:library_take", evaluation.pk)
         if "try" not in request.POST:
             setup.finish(evaluation, "graders")
             return redirect("datasets:evaluate", evaluation.pk, "review")
         trial = _try(request, evaluation, forms)
-        return render(request, PAGE, _page(request, evaluation, forms, trial))
+        return render(request, PAGE, _page(request, evaluation, forms, trial, seen=True))
     context = _page(request, evaluation, forms) | {"problem": "" if forms else NONE}
     return render(request, PAGE, context, status=422)
 
@@ -144,8 +153,10 @@ def _page(
     trial: trying.Trials | None = None,
     *,
     added: bool = False,
+    seen: bool = False,
 ) -> dict[str, Any]:
     chosen = setup.targets_of(evaluation)
+    begun_from = setup.mark_of(evaluation) if seen else request.POST.get("since", "")
     asks = any(getattr(form, "asks", False) for form in forms)
     return page_of(
         evaluation,
@@ -158,6 +169,7 @@ def _page(
         target=_tried_target(request, chosen),
         choices=chosen,
         asks=asks,
+        since=begun_from,
         suggestions=suggestions.models_for(request.user),
         partial=partial_judges(evaluation) if trial is not None else (),
     )

@@ -81,6 +81,7 @@ def grader(request: HttpRequest, pk: int) -> HttpResponse:
         "fields": library_shown.fields_of(version.kind, version.params, request.user).items(),
         "changed": library_shown.compare(before, version, request.user) if before else [],
         "described": library_shown.described(version),
+        "off": library.off_for(version.kind, version.params),
         "explained": grading.explain(version.kind, version.params),
         "uses": library_shown.uses_of(found, request.user),
         "may_act": may(LibraryGrader.objects, request.user, "act", found),

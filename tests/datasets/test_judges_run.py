@@ -225,7 +225,8 @@ def test_verdicts_that_could_not_be_read_are_asked_again_and_paid_for_twice(
     assert second[0] - first[0] > 300
     assert third[0] - second[0] > 300
     assert first[1] < second[1] < third[1]
-    assert runs.retry_failed(run, builder) == 0
+    with pytest.raises(runs.Refused):
+        runs.retry_failed(run, builder)
 
 
 def test_an_answer_that_forges_marks_is_judged_as_what_it_is(
@@ -324,6 +325,23 @@ def test_a_trial_stays_within_the_budget_and_says_so(
     assert "that Source may spend" in page
     assert not asked(sandbox)
     assert not Spending.objects.exists()
+
+
+def test_a_trial_shows_whatever_a_judge_says_and_promises_nothing(
+    builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
+) -> None:
+    made = measured.evaluation(
+        builder, measured.rows(source, 3), reference="meta:answer", graders=[judge("factuality", source)]
+    )
+    setup.finish(made, "targets", targets=[stored().as_dict()])
+    url, client = reverse("datasets:evaluate", args=[made.pk, "graders"]), client_of(builder)
+    typed = fields_of(client.get(url)) | {"try": "stored"}
+    faults(sandbox, {"kind": "say", "path": CHAT, "text": '{"reason": "half \\ud800", "result": "C"}'})
+    assert "half \N{REPLACEMENT CHARACTER}" in text_of(client.post(url, typed))
+    faults(sandbox, {"kind": "throttle", "path": CHAT})
+    page = text_of(client.post(url, typed))
+    assert "try again" in page
+    assert "goes on by itself" not in page
 
 
 def test_a_judge_on_a_connection_of_others_is_refused(client_of: SignIn, source: Connection) -> None:

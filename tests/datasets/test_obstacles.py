@@ -15,6 +15,7 @@ from datasets.models import Evaluation, LibraryGrader, Run
 from portal.models import Connection, Role, Spending, User
 from tests import factories
 from tests.datasets import measured, shelf
+from tests.datasets.form_reading import fields_of
 from tests.datasets.measured import EQUAL, fresh
 from tests.pages import text_of
 
@@ -119,6 +120,26 @@ def test_what_no_browser_sends_is_refused_and_breaks_nothing(
     page = client.post(step(made, "graders"), {f"g0-{name}": value for name, value in told.items()})
     assert page.status_code == 422
     assert list(page.context["forms"][0].errors) == ["input_0_content"]  # said where it stands
+
+
+def test_graders_that_another_tab_saved_are_not_replaced_unseen(
+    builder: User, source: Connection, client_of: SignIn
+) -> None:
+    made, client = ready(builder, source, [EQUAL]), client_of(builder)
+    one, other = fields_of(client.get(step(made, "graders"))), fields_of(client.get(step(made, "graders")))
+    other = fields_of(client.post(step(made, "graders"), other | {"add": "check"}))
+    assert client.post(step(made, "graders"), other).status_code == 302
+    assert client.post(step(made, "graders"), other).status_code == 302  # the same again harms nobody
+    late = client.post(step(made, "graders"), one | {"g0-name": "Mine"})
+    assert late.status_code == 422
+    assert "saved meanwhile" in text_of(late)
+    assert list(made.graders.values_list("name", flat=True)) == ["Equal", "Answers"]
+    assert client.post(step(made, "graders"), fields_of(late)).status_code == 302
+    assert list(made.graders.values_list("name", flat=True)) == ["Mine"]
+
+    runs.start(made, [stored()], builder)
+    assert not setup.set_graders(made, [EQUAL])
+    assert list(made.graders.values_list("name", flat=True)) == ["Mine"]
 
 
 def test_keeping_a_grader_of_others_changes_nothing_of_theirs(

@@ -15,13 +15,14 @@ from datasets.evaluate.box import Limits
 from datasets.evaluate.graders import ANSWER, validate
 from datasets.evaluate.python_graders import IN_A_ROW, TURNED_OFF, Boxes, off_because
 from datasets.evaluate.targets import stored
-from datasets.models import Call, Result, Run
+from datasets.models import Call, LibraryGraderVersion, Result, Run
 from portal.models import Connection, User
 from portal.sandbox import Sandbox
 from tests import factories
 from tests.datasets import boxes, material, measured
 from tests.datasets.boxes import source as lines
 from tests.datasets.measured import EQUAL, ran
+from tests.pages import text_of
 
 SAME = "sample['output_text'] == item['reference']"
 LENGTH = "len(sample['output_text']) / 100"
@@ -169,6 +170,21 @@ def test_the_wizard_takes_a_source_tries_it_and_says_where_it_cannot_run(
     assert TURNED_OFF in client.get(step).content.decode()
     refused = client.post(step, typed)
     assert (refused.status_code, TURNED_OFF in refused.content.decode()) == (422, True)
+    assert TURNED_OFF in text_of(client.get(reverse("datasets:evaluate", args=[made.pk, "review"])))
+
+
+@pytest.mark.django_db
+def test_the_library_says_where_they_are_off(builder: User, client_of: Callable[[User], Client]) -> None:
+    place, client = factories.connection(), client_of(builder)
+    told = {"type": "python", "name": "Same", "source": lines(SAME), "pass_threshold": 1}
+    url = reverse("datasets:library_import", args=[place.slug])
+    assert TURNED_OFF in text_of(client.post(url, {"text": json.dumps(told)}))
+    client.post(url, {"text": json.dumps(told), "add": "1"})  # it can be kept for elsewhere
+    version = LibraryGraderVersion.objects.get()
+    assert TURNED_OFF in text_of(client.get(reverse("datasets:library_grader", args=[version.grader_id])))
+    made = measured.evaluation(builder, measured.rows(place, 1), reference="meta:answer")
+    refused = client.post(reverse("datasets:library_take", args=[made.pk]), {"version": version.pk})
+    assert (refused.status_code, TURNED_OFF in text_of(refused)) == (422, True)
 
 
 @pytest.mark.usefixtures("turned_on")
