@@ -37,7 +37,7 @@ SHORT_WAIT = 3.0  # longer pauses give the worker back
 LINGER = 0.025  # answers that come so soon after each other are written together
 TOGETHER = 16
 LOW = 4  # so few ready calls last for as long as a commit takes: claim more
-READ = 64  # pending rows read at once
+READ = 32  # pending rows read at once
 ITEM_ERRORS = frozenset(
     {"bad_request", "conflict"}
 )  # of this item; what else is permanent concerns all of them
@@ -64,14 +64,14 @@ class Ledger(Protocol):
     def calls(self) -> "QuerySet[Any]":
         """Every call of it."""
 
-    def pending(self, key: str) -> "QuerySet[Any]":
-        """What is still to be asked of one deployment, in order."""
+    def pending(self, key: str, most: int) -> Sequence[Any]:
+        """The next calls that are still to be asked of one deployment, in order."""
 
     def waiting(self) -> set[str]:
         """The deployments of which something is still to be asked."""
 
     def item(self, call: Any) -> Any:
-        """What a call asks; read in the step's own thread."""
+        """What a call asks, of those that `pending` gave last; read in the step's own thread."""
 
     def ask(self, upstream: Upstream, asked: Asked, item: Any) -> ChatAnswer:
         """Make the call, in a thread of its own. Raises UpstreamError or Unsendable."""
@@ -266,7 +266,7 @@ class Asking:
         if room <= 0 or self.stop is not None:
             return []
         if not lane.pending:
-            lane.pending.extend(self.ledger.pending(lane.asked.key)[:READ])
+            lane.pending.extend(self.ledger.pending(lane.asked.key, READ))
         calls = list(islice(lane.pending, room))
         on_their_way = sum(each.out for each in self.lanes if each.purse is lane.purse)
         affordable = lane.purse.room(lane.asked.key, len(calls), on_their_way) if calls else 0

@@ -63,9 +63,9 @@ class Calls(RunLedger):
         found: QuerySet[Call] = Call.objects.filter(run=self.run, grader="")
         return found
 
-    def pending(self, key: str) -> "QuerySet[Call]":
+    def pending(self, key: str, most: int) -> list[Call]:
         mine = self.calls().filter(state=Call.State.PENDING, target=key)
-        return mine.select_related("example").order_by("id")
+        return list(mine.select_related("example").order_by("id")[:most])
 
     def waiting(self) -> set[str]:
         pending = self.calls().filter(state=Call.State.PENDING)

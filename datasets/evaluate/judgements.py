@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from datasets.asking import CALL_SECONDS, Asked, Unsendable
 from datasets.evaluate import judging, template
 from datasets.evaluate.calls import RunLedger
-from datasets.evaluate.grading import answers_of, sample_of
+from datasets.evaluate.grading import Answered, answers_of, sample_of
 from datasets.evaluate.judges import Judge
 from datasets.evaluate.judging import Question
 from datasets.evaluate.targets import Target
@@ -28,6 +28,7 @@ class Judgements(RunLedger):
         self.first = targets[0]
         self.judges = {judge.key: judge for judge in judges}
         self.plain: set[str] = set()
+        self.answers: dict[str, dict[Answered, Call]] = {}  # to the calls read last, by their judge
 
     @property
     def asked(self) -> list[Asked]:
@@ -38,9 +39,14 @@ class Judgements(RunLedger):
         found: QuerySet[Call] = Call.objects.filter(run=self.run).exclude(grader="")
         return found
 
-    def pending(self, key: str) -> "QuerySet[Call]":
+    def pending(self, key: str, most: int) -> list[Call]:
         mine = self.calls().filter(state=Call.State.PENDING, grader=key)
-        return mine.select_related("example").order_by("id")
+        found = list(mine.select_related("example").order_by("id")[:most])
+        answers = Call.objects.filter(
+            run=self.run, example__in={call.example_id for call in found}, grader=""
+        )
+        self.answers[key] = {(each.example_id, each.target, each.repetition): each for each in answers}
+        return found
 
     def waiting(self) -> set[str]:
         pending = self.calls().filter(state=Call.State.PENDING)
@@ -68,10 +74,8 @@ class Judgements(RunLedger):
         return replace(answer, usage=with_earlier(answer.usage, item.used)) if item.used else answer
 
     def _sample(self, target: Target, item: dict[str, Any], call: Call) -> dict[str, Any] | str:
-        if not target.is_fresh:
-            return sample_of(target, item, None)
-        answers = Call.objects.filter(run=self.run, example=call.example_id, target=target.key, grader="")
-        return sample_of(target, item, answers.filter(repetition=call.repetition).first())
+        answered = call.example_id, target.key, call.repetition
+        return sample_of(target, item, self.answers[call.grader].get(answered))
 
 
 def ask(
