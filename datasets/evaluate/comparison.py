@@ -86,7 +86,7 @@ def create(chosen: Sequence[str], user: Any, name: str = "") -> Comparison:
     The same of the same person within a minute is one: a double click or a second tab.
     """
     columns = _chosen(chosen, user)
-    name, saved = (name.strip() or _named(columns))[:LONGEST_NAME], _saved(columns)
+    name, saved = (named(name) or _named(columns))[:LONGEST_NAME], _saved(columns)
     with transaction.atomic():
         get_user_model().objects.select_for_update().get(pk=user.pk)
         recent = Comparison.objects.filter(owner=user, name=name, created__gt=timezone.now() - DOUBLE)
@@ -159,6 +159,11 @@ def may_change(comparison: Comparison, user: Any) -> bool:
     return readable and (comparison.owner_id == user.pk or acts)
 
 
+def named(text: str) -> str:
+    """A name as a person typed it, on one line."""
+    return " ".join(text.replace("\0", "").split())
+
+
 def _problem(run: Run) -> str:
     if run.state == Run.State.DONE:
         return ""
@@ -167,7 +172,7 @@ def _problem(run: Run) -> str:
 
 def _chosen(chosen: Iterable[str], user: Any) -> list[Column]:
     keys = list(dict.fromkeys(chosen))
-    numbers = {int(key.partition(":")[0]) for key in keys if _is_key(key)}
+    numbers = numbers_in(keys)
     runs = Run.objects.readable_by(user).select_related("evaluation__version").in_bulk(numbers)
     there = {column.key: column for run in runs.values() for column in choices(run)}
     columns = [there[key] for key in keys if key in there]
@@ -182,9 +187,10 @@ def _chosen(chosen: Iterable[str], user: Any) -> list[Column]:
     return columns
 
 
-def _is_key(key: str) -> bool:
-    number = key.partition(":")[0]
-    return number.isdecimal() and len(number) < 18
+def numbers_in(keys: Iterable[str]) -> set[int]:
+    """The runs that keys of columns name, as far as they can be read."""
+    numbers = (key.partition(":")[0] for key in keys)
+    return {int(number) for number in numbers if number.isdecimal() and len(number) < 18}
 
 
 def _saved(columns: Iterable[Column]) -> list[dict[str, Any]]:

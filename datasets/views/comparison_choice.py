@@ -72,7 +72,7 @@ def baseline(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def rename(request: HttpRequest, pk: int) -> HttpResponse:
     found = _changeable(request, pk)
-    name = " ".join(request.POST.get("name", "").replace("\0", "").split())
+    name = compared.named(request.POST.get("name", ""))
     where = redirect("datasets:comparison", pk)
     if not name:
         return toast(request, where, "A comparison needs a name.", "bad")
@@ -109,7 +109,7 @@ def _choose(
     done = Run.objects.readable_by(request.user).filter(state=Run.State.DONE).select_related("evaluation")
     text = request.GET.get("evaluation", "")
     named = int(text) if text.isdecimal() and len(text) < 18 else 0
-    numbers = {int(key.partition(":")[0]) for key in chosen if key.partition(":")[0].isdecimal()}
+    numbers = compared.numbers_in(chosen)
     asked = set(done.filter(pk__in=numbers).values_list("evaluation", flat=True)) | {named}
     runs = list(done.filter(evaluation__in=asked).order_by("-pk")[:OFFERED])
     runs += done.exclude(evaluation__in=asked).order_by("-pk")[: OFFERED - len(runs)]

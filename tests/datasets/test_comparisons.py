@@ -247,6 +247,22 @@ def test_a_double_click_makes_one_comparison(
     assert Comparison.objects.count() == 2
 
 
+def test_columns_that_are_none_are_refused_in_words(
+    builder: User, client_of: SignIn, two_runs: tuple[Run, Run]
+) -> None:
+    client, new = client_of(builder), reverse("datasets:comparison_new")
+    kept = compare(client, *two_runs)
+    change = reverse("datasets:comparison_columns", args=[kept.pk])
+    for wrong in ("9" * 30, "9" * 5000, "²", "-1", ""):
+        for address in (new, change):
+            answer = client.post(address, {"column": [f"{wrong}:first", f"{two_runs[0].pk}:first"]})
+            assert answer.status_code == 422, wrong
+            assert "is not there any more" in text_of(answer)
+    named = client.post(new, {"run": [run.pk for run in two_runs], "name": "a\0b"})
+    assert named.status_code == 302
+    assert Comparison.objects.latest("pk").name == "ab"
+
+
 def test_columns_come_and_go_until_two_are_left(
     builder: User, client_of: SignIn, two_runs: tuple[Run, Run]
 ) -> None:
