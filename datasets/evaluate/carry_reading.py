@@ -65,7 +65,9 @@ def _parsed(text: str) -> Any:
             try:
                 return _bounded(json.loads(text))
             except ValueError:
-                pass  # YAML may begin so as well
+                if (lines := _lines(text)) is not None:
+                    return _bounded(lines)
+                # YAML may begin so as well
         _count(text)
         return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader, in C where there is one
     except RecursionError:
@@ -77,8 +79,23 @@ def _parsed(text: str) -> Any:
         raise Unreadable(f"It is neither JSON nor YAML{place}: {problem}.") from None
     except Unreadable:
         raise
-    except (ValueError, OverflowError, TypeError) as error:
-        raise Unreadable(f"A value in it cannot be read: {str(error)[:120]}") from None
+    except (ValueError, OverflowError, TypeError):
+        raise Unreadable("A value in it cannot be read: a number or a date that there is none of.") from None
+
+
+def _lines(text: str) -> list[Any] | None:
+    """The lines of JSONL, as they stand where one is broken; None for what is none."""
+    first, *more = (line for line in text.splitlines() if line.strip())
+    try:
+        found = [json.loads(first)]
+    except ValueError:
+        return None
+    for line in more:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            found.append(line)
+    return found if isinstance(found[0], dict) and more else None
 
 
 def _bounded(value: Any) -> Any:

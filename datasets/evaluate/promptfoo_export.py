@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from datasets.evaluate import promptfoo_judges as judges
 from datasets.evaluate.carry import NotCarried
+from datasets.evaluate.checks import CHECKS
 from datasets.evaluate.promptfoo_kinds import (
     AMONG,
     FINISH,
@@ -66,6 +67,8 @@ def lost_of(kind: str, params: Mapping[str, Any]) -> list[str]:
 def _told(kind: str, params: Mapping[str, Any]) -> Assertion:
     if kind == Kind.MULTI:
         return _several(params)
+    if kind == Kind.CHECK and not CHECKS[str(params["check"])].reads:  # it has no text
+        return _check(str(params["check"]), str(params.get("value", "")))
     if kind in (Kind.STRING_CHECK, Kind.TEXT_SIMILARITY, Kind.CHECK):
         text = str(params["input"])
         if kind == Kind.STRING_CHECK and text == FINISH and params["operation"] == "eq":

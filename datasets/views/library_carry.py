@@ -32,10 +32,18 @@ def bring(request: HttpRequest, connection: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         reading = form.cleaned_data["reading"]
         if "add" in request.POST:
-            added = library_import.add_all(reading, found, request.user, form.asking)
-            said = f"{added} grader{'' if added == 1 else 's'} added."
-            return toast(request, redirect("datasets:library", found.slug), said, "ok" if added else "info")
-        lines = library_import.prepare(reading, found, request.user, form.asking)
+            try:
+                added = library_import.add_all(reading, found, request.user, form.asking)
+            except library.Refused as reason:  # somebody added one of that name this very moment
+                form.add_error(None, f"Nothing was added. {reason} Look again.")
+                reading = None
+            else:
+                said = f"{added} grader{'' if added == 1 else 's'} added."
+                return toast(
+                    request, redirect("datasets:library", found.slug), said, "ok" if added else "info"
+                )
+        else:
+            lines = library_import.prepare(reading, found, request.user, form.asking)
     context = {
         "connection": found,
         "form": form,

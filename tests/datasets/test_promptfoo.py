@@ -269,6 +269,7 @@ def test_what_has_no_equal_here_is_left_with_a_reason(assertion: dict[str, Any])
         ("check", check("no_personal_data")),
         ("check", check("regex", r"(?i)\Ayes\z")),
         ("check", check("regex", r"(?P<a>x)")),
+        ("check", {"check": "tool_calls", "value": "{{ item.output_tools }}"}),  # of no text
         ("pairwise", {"criteria": "Shorter", "connection": 1, "model": "m"}),
         (
             "label_model",
