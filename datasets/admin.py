@@ -3,7 +3,9 @@
 from django.contrib import admin
 
 from datasets.models import (
+    Call,
     Checkpoint,
+    Comparison,
     Dataset,
     DatasetVersion,
     Deployment,
@@ -12,9 +14,14 @@ from datasets.models import (
     FineTune,
     FineTuneEvent,
     Grader,
+    LibraryGrader,
+    LibraryGraderVersion,
     Relabel,
     RelabelCall,
+    Result,
     Run,
+    Schedule,
+    Sweep,
     UploadedFile,
 )
 from portal.admin import ReadOnly
@@ -54,6 +61,12 @@ class FineTuneAdmin(ReadOnly):
     list_filter = ("state", "connection")
 
 
+@admin.register(Sweep)
+class SweepAdmin(ReadOnly):
+    list_display = ("name", "connection", "version_id", "created")
+    list_filter = ("connection",)
+
+
 @admin.register(FineTuneEvent)
 class FineTuneEventAdmin(ReadOnly):
     list_display = ("fine_tune_id", "created", "level", "message")
@@ -85,6 +98,50 @@ class GraderAdmin(ReadOnly):
 class RunAdmin(ReadOnly):
     list_display = ("evaluation_id", "number", "state", "repeated_calls", "created", "finished")
     list_filter = ("state",)
+
+
+@admin.register(Call)
+class CallAdmin(ReadOnly):
+    list_display = ("run_id", "example_id", "target", "repetition", "grader", "state", "tries", "latency_ms")
+    list_filter = ("state",)
+    show_full_result_count = False
+    raw_id_fields = ("run", "example")
+
+
+@admin.register(Result)
+class ResultAdmin(ReadOnly):
+    list_display = ("run_id", "example_id", "target", "repetition", "grader_id", "score", "passed", "error")
+    list_filter = ("passed",)
+    show_full_result_count = False
+    raw_id_fields = ("run", "example", "grader")
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(ReadOnly):
+    list_display = ("evaluation", "every", "next_at", "enabled", "owner", "problem")
+    list_filter = ("enabled",)
+    list_select_related = ("evaluation", "owner")
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(ReadOnly):
+    list_display = ("name", "owner", "created")
+    list_select_related = ("owner",)
+    search_fields = ("name",)
+
+
+@admin.register(LibraryGrader)
+class LibraryGraderAdmin(ReadOnly):
+    list_display = ("name", "connection", "archived", "created_by", "created")
+    list_filter = ("connection", "archived")
+    list_select_related = ("connection", "created_by")
+    search_fields = ("name",)
+
+
+@admin.register(LibraryGraderVersion)
+class LibraryGraderVersionAdmin(ReadOnly):
+    list_display = ("grader", "number", "kind", "created_by", "created")
+    list_select_related = ("grader", "created_by")
 
 
 @admin.register(Relabel)
