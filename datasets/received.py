@@ -57,7 +57,8 @@ def keep(uploaded: BinaryIO) -> tuple[str, int]:
 def _check_lines(plain: BinaryIO) -> None:
     """Refuse what is no JSONL at all; single bad lines are told later, each by itself."""
     plain.seek(0)
-    some = [line for line in islice(lines(plain, most=LONGEST_LINE), LOOKED_AT) if line.data != b""]
+    held = (line for line in lines(plain, most=LONGEST_LINE) if line.data is None or line.data.strip())
+    some = list(islice(held, LOOKED_AT))
     if not some:
         raise Refused("The file is empty.")
     if not any(line.data is None or line.data.lstrip().startswith(b"{") for line in some):

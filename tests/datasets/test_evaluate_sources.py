@@ -150,6 +150,13 @@ def test_answers_beside_items_are_the_stored_ones(
     assert any("no stored one" in text for text in said)
 
 
+def test_lines_behind_many_empty_ones_are_found(source: Connection, builder: User, client_of: SignIn) -> None:
+    client = client_of(builder)
+    blank: list[Any] = [b"", b" \r", b"\t"] * 20
+    made = read(client, upload(client, source, [*blank, {"input": "One?"}, *blank]), input="input")
+    assert [item["input"][0]["content"] for item in items(made)] == ["One?"]
+
+
 def test_a_file_with_no_good_line_measures_nothing_and_says_so(
     source: Connection, builder: User, client_of: SignIn
 ) -> None:
