@@ -55,7 +55,7 @@ def test_a_run_is_held_to_a_goal_paused_gone_on_with_and_scheduled(
     page.get_by_label("Each target passes at least (%)").fill("50")
     page.get_by_label("Fresh answers to each item").fill("3")
     page.get_by_role("button", name="Count calls again").click()
-    expect(page.get_by_text("This is what it comes to")).to_be_visible()
+    expect(page.get_by_text("This is what it comes to")).to_be_in_viewport()
     expect(page.get_by_label("Fresh answers to each item")).to_have_value("3")
     site.check_accessibility()
     page.get_by_role("button", name="Run", exact=True).click()
