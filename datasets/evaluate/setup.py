@@ -86,9 +86,14 @@ def rename(evaluation: Evaluation, name: str) -> None:
 
 def finish(evaluation: Evaluation, step: str, **told: Any) -> None:
     """Keep what a step was told and mark it as done."""
-    steps = sorted({*done_steps(evaluation), step})
-    evaluation.setup = {**evaluation.setup, **told, "steps": steps}
-    evaluation.save(update_fields=["setup"])
+    with transaction.atomic():
+        # What others wrote there meanwhile stays, such as the thresholds that earlier runs began with.
+        evaluation.setup = (
+            Evaluation.objects.select_for_update().values_list("setup", flat=True).get(pk=evaluation.pk)
+        )
+        steps = sorted({*done_steps(evaluation), step})
+        evaluation.setup = {**evaluation.setup, **told, "steps": steps}
+        evaluation.save(update_fields=["setup"])
 
 
 def set_reference(evaluation: Evaluation, reference: str) -> None:

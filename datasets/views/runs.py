@@ -36,13 +36,13 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
         doubts = names.doubts(chosen)
         look = place is not None or asked.must_look(chosen)
         if names.all_told(doubts, posted.getlist("told")) and not look:
-            told = {"targets": [target.as_dict() for target in chosen], "run": asked.options()}
-            setup.finish(found, "targets", **told)
             try:
                 run = provider_runs.start(request, found, chosen, asked.options())
             except runs.Refused as refused:
                 form.add_error(None, str(refused))
             else:
+                told = {"targets": [target.as_dict() for target in chosen], "run": asked.options()}
+                setup.finish(found, "targets", **told)
                 where = redirect("datasets:run", found.pk, run.number)
                 return toast(request, where, "The run has started.", "info")
     wrong = posted is not None and place is None and not (form.is_valid() and asked.is_valid())

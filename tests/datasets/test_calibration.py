@@ -14,7 +14,7 @@ from completions import labels, reviewing
 from completions.models import Label, ReviewEvent, StoredCompletion
 from completions.reviewing import Said
 from datasets.evaluate import run as runs
-from datasets.evaluate import tally
+from datasets.evaluate import setup, tally
 from datasets.evaluate.calibration import Pair, agreement_of, best_of, cuts_of, doubts, table_of
 from datasets.evaluate.comparison import choices
 from datasets.evaluate.comparison_match import graders_in
@@ -230,3 +230,16 @@ def test_a_run_that_goes_on_judges_with_the_threshold_it_began_with(
     }
     assert set(passed[begun.number]) == {False, True}
     assert passed[later.number] == [True, True]
+
+
+@pytest.mark.django_db
+def test_a_step_that_is_kept_meanwhile_keeps_the_threshold_that_earlier_runs_had(
+    builder: User, run: Run
+) -> None:
+    close = run.evaluation.graders.get(name="Close")
+    seen = Evaluation.objects.get(pk=run.evaluation_id)
+    take(close, 0.2, builder, seen_in=run)
+    setup.finish(seen, "targets", targets=[])
+    (held,) = [each for each in graders_of(Run.objects.get(pk=run.pk)) if each.pk == close.pk]
+    assert held.params["pass_threshold"] == 0.7
+    assert "targets" in seen.setup

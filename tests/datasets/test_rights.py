@@ -8,20 +8,27 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from datasets import distill
+from datasets.evaluate import schedules
 from datasets.evaluate.targets import stored
 from datasets.models import (
     Comparison,
     Deployment,
+    Evaluation,
     FineTune,
     LibraryGrader,
     LibraryGraderVersion,
     Relabel,
     RelabelCall,
+    Run,
+    Schedule,
     Sweep,
 )
 from portal.models import User
 from tests import factories
-from tests.datasets import material, measured
+from tests.datasets import compared, material, measured
+from tests.datasets.measured import CLOSE
+from tests.datasets.test_run_pause import judge
+from tests.datasets.test_schedules import NOON
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SignIn = Callable[[User], Client]
@@ -195,3 +202,43 @@ def test_a_button_to_look_upstream_is_shown_to_whoever_may_press_it(
     button = f'action="{addresses["finetune_refresh"]}"'
     assert button in client_of(builder).get(addresses["finetune"]).content.decode()
     assert button not in client_of(reader).get(addresses["finetune"]).content.decode()
+
+
+def test_what_a_post_names_must_be_within_reach_too(
+    builder: User, outsider: User, client_of: SignIn, own_artifacts: None
+) -> None:
+    library, hidden = factories.connection("Library"), factories.connection("Hidden")
+    factories.grant(outsider, "builder", library)
+    rows = measured.rows(library, 2)
+    evaluation = measured.evaluation(builder, rows, reference="meta:answer", graders=[CLOSE])
+    other = measured.evaluation(builder, rows, reference="meta:answer", graders=[CLOSE])
+    first, second = (measured.ran(made, [stored()], builder) for made in (evaluation, other))
+    elsewhere = measured.fresh(hidden)
+    schedules.save(evaluation, builder, NOON, targets=[elsewhere], repetitions=1, goal={})
+    Evaluation.objects.filter(pk=evaluation.pk).update(setup={"targets": [elsewhere.as_dict()]})
+    asking = compared.said(evaluation, [stored(), elsewhere], {})
+    judged = measured.evaluation(builder, rows, reference="meta:answer", graders=[judge(hidden)])
+    compared.said(judged, [stored()], {})
+    client = client_of(outsider)
+    new, run = f"/evaluations/{evaluation.pk}/run/", f"/evaluations/{evaluation.pk}/runs/{first.number}/"
+    timed = {"every": "day", "at": "06:00", "zone": "UTC", "weekday": 0, "day": 1}
+    foreign = {"grader": other.graders.get().pk, "threshold": "0.1"}
+    before = Run.objects.count(), Schedule.objects.values_list("owner", flat=True).get()
+    for address, values, status in (
+        (new, {"first_connection": hidden.pk, "first_model": "m", "told": f"{hidden.pk}:m"}, 422),
+        (new, {"stored": "on", "where": hidden.pk}, 404),
+        (new, {"stored": "on", "ask": hidden.pk}, 404),
+        (f"/evaluations/{evaluation.pk}/schedule/", timed, 404),
+        (f"/evaluations/{evaluation.pk}/schedule/", timed | {"targets": "latest"}, 404),
+        (f"/evaluations/{evaluation.pk}/schedule/switch/", {"on": "1"}, 404),
+        (f"/evaluations/{evaluation.pk}/runs/{asking.number}/again/", {}, 404),
+        (f"/evaluations/{evaluation.pk}/runs/{asking.number}/pause/", {}, 404),
+        (f"/evaluations/{judged.pk}/run/", {"stored": "on"}, 422),
+        (f"{run}calibrate/threshold/", foreign, 404),
+        ("/comparisons/new/", {"run": [asking.pk]}, 422),
+        ("/comparisons/new/", {"column": [f"{asking.pk}:stored", f"{second.pk}:stored"]}, 422),
+    ):
+        answer = client.post(address, values)
+        assert answer.status_code == status, (address, values, answer.status_code)
+    assert (Run.objects.count(), Schedule.objects.values_list("owner", flat=True).get()) == before
+    assert other.graders.get().params == CLOSE["params"]
