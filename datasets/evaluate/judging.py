@@ -20,7 +20,8 @@ from datasets.models import Grader
 Kind = Grader.Kind
 FIRST, SECOND, TIE = "1", "2", "tie"
 LONGEST_REASON = 2_000
-_MARK = re.compile(r"<\s*/?\s*([A-Za-z][\w -]{0,40}?)\s*>")
+# A mark as a model may read one: with blanks or unseen characters in it, attributes, or never closed.
+_MARK = re.compile(r"<([\s/\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*)([A-Za-z][\w-]*)([^<>]{0,200}>)?")
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n\s*```\s*$", re.DOTALL)
 # The API's sampling parameters of a judge, and what a create call names them; the third is spelled so there.
 SAMPLING = {
@@ -201,17 +202,18 @@ def nearness(part: Part, score: float | None) -> Verdict:
 
 def _guard(messages: Sequence[Mapping[str, Any]]) -> Callable[[str], str]:
     """Keeps what is put into these messages from looking like one of their own marks."""
-    names = {name.casefold() for name in _MARK.findall(json.dumps(messages, ensure_ascii=False))}
-    return partial(_unmarked, names=names)
+    text = json.dumps(messages, ensure_ascii=False)
+    return partial(_unmarked, names={mark[2].casefold() for mark in _MARK.finditer(text) if mark[3]})
 
 
 def _unmarked(text: str, names: Collection[str]) -> str:
     """The text with other brackets where it has a mark of one of these names."""
 
     def other(mark: re.Match[str]) -> str:
-        name = mark[1].casefold()
-        ours = name in names or any(name.startswith(f"{each} ") for each in names)
-        return f"[{mark[0][1:-1]}]" if ours else mark[0]
+        closed = bool(mark[3])
+        if mark[2].casefold() not in names or not (closed or "/" in mark[1]):
+            return mark[0]
+        return f"[{mark[0][1:-1]}]" if closed else f"[{mark[0][1:]}"
 
     return _MARK.sub(other, text) if names else text
 
@@ -252,7 +254,7 @@ def _form(part: Part) -> str:
 def _side_by_side(
     part: Part, item: Mapping[str, Any], sample: Mapping[str, Any], against: Mapping[str, Any], order: str
 ) -> list[dict[str, Any]]:
-    marks = ("conversation", "answer 1", "answer 2", "answer")
+    marks = ("conversation", "answer")
     texts = [_unmarked(str(each.get("output_text", "")), marks) for each in (against, sample)]
     if order != AB:
         texts.reverse()
