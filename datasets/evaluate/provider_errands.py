@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets.evaluate import provider_lines, provider_terms
 from datasets.evaluate.targets import Target
+from datasets.evaluate.thresholds import graders_of
 from datasets.models import Run
 from datasets.remote import MARK, Found
 from portal.models import RemoteAction
@@ -49,7 +50,7 @@ class EvalErrand:
         self.run, self.columns = run, columns
 
     def post(self, upstream: Upstream, action: RemoteAction) -> Found:
-        graders = self.run.evaluation.graders.all()
+        graders = graders_of(self.run)
         body = provider_terms.eval_body(name_of(self.run, action), mark_of(action), graders, self.columns)
         made = upstream.create_eval(body)
         return Found(made.id, made.created, marked=True)

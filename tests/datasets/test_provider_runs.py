@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from datasets.evaluate import provider, provider_cancel, provider_lines, provider_places
+from datasets.evaluate import provider, provider_cancel, provider_lines, provider_places, thresholds
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, stored
 from datasets.models import Call, Evaluation, Result, Run
@@ -111,6 +111,19 @@ def test_stored_answers_get_the_same_report_there_as_here(
     assert verdicts(there) == verdicts(here)
     assert there.summary["items"] == here.summary["items"]
     assert (posts(sandbox, EVALS), posts(sandbox, "/runs"), posts(sandbox, "/files")) == (1, 1, 0)
+
+
+def test_a_threshold_that_is_taken_meanwhile_is_not_sent_for_a_run_that_had_begun(
+    builder: User, place: Connection, sandbox: Sandbox
+) -> None:
+    made = to_measure(builder, place, 3, graders=(CLOSE,))
+    first = measured.ran(made, [stored()], builder)
+    run = provider.start(made, (stored(),), place, builder)
+    thresholds.take(made.graders.get(), 0.0, builder, seen_in=first)
+    work(sandbox)
+    run.refresh_from_db()
+    assert cells(run) == cells(first) == [(2, 1, 0)]
+    assert run.upstream["counts"]["failed"] == 1
 
 
 @pytest.mark.engines
