@@ -290,5 +290,5 @@ def _deployment_node(deployment: Deployment) -> Node:
 def _run_node(run: Run) -> Node:
     href = reverse("datasets:run", args=[run.evaluation_id, run.number])
     state = str(Run.State(run.state).label)
-    tone = {"done": "ok", "failed": "bad", "cancelled": "none"}.get(run.state, "run")
+    tone = {"done": "ok", "failed": "bad", "cancelled": "none", "paused": "warn"}.get(run.state, "run")
     return Node("run", str(run.pk), f"{run.evaluation.name}, run {run.number}", state, href, tone)

@@ -12,6 +12,7 @@ from django_htmx.http import retarget
 from completions.models import StoredCompletion
 from datasets.evaluate import rows, slices, tally
 from datasets.evaluate import run as runs
+from datasets.evaluate.judges import judges_of
 from datasets.evaluate.report import Report
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import SHOWS, Filter
@@ -206,9 +207,15 @@ def _operation(request: HttpRequest, run: Run) -> Operation | None:
     return found
 
 
-def _calls(run: Run) -> dict[str, int]:
-    """How many calls are in which state, for a run that has no report yet."""
+def _calls(run: Run) -> dict[str, Any]:
+    """How many calls of an unfinished run are in which state; and whether judges are asked next."""
     counted = dict(Call.objects.filter(run=run).order_by().values_list("state").annotate(n=Count("pk")))
     total = sum(counted.values())
     made = counted.get(Call.State.DONE, 0)
-    return {"total": total, "answered": made, "failed": counted.get(Call.State.FAILED, 0)}
+    judges = bool(judges_of(run.evaluation.graders.all()))
+    return {
+        "total": total,
+        "answered": made,
+        "failed": counted.get(Call.State.FAILED, 0),
+        "judges_follow": judges and not Call.objects.filter(run=run).exclude(grader="").exists(),
+    }

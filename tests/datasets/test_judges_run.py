@@ -67,6 +67,21 @@ def by_grader(run: Run) -> dict[str, Counter[tuple[str, bool | None]]]:
     return found
 
 
+def test_a_run_whose_judges_were_not_asked_yet_says_that_they_will_be(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    made = measured.evaluation(
+        builder, measured.rows(source, 2), reference="meta:answer", graders=[judge("factuality", source)]
+    )
+    run = measured.ran(made, [fresh(source, TEACHER)], builder)
+    Run.objects.filter(pk=run.pk).update(state=Run.State.PAUSED)
+    address = reverse("datasets:run", args=[made.pk, run.number])
+    assert "then judges are asked" not in text_of(client_of(builder).get(address))
+
+    Call.objects.filter(run=run).exclude(grader="").delete()
+    assert "of 2 for answers; then judges are asked" in text_of(client_of(builder).get(address))
+
+
 @pytest.mark.engines
 def test_judges_are_chosen_tried_run_and_told(
     builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
