@@ -36,7 +36,7 @@ def problems(kind: str, params: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong, by field and in words; empty if the judge can be asked."""
     found: dict[str, str] = {}
     connection, model = params.get("connection"), params.get("model")
-    if isinstance(connection, bool) or not isinstance(connection, int):
+    if isinstance(connection, bool) or not isinstance(connection, int) or not 0 < connection < 2**63:
         found["connection"] = "Choose the connection whose model judges."
     if not isinstance(model, str) or not 0 < len(model.strip()) <= 300:
         found["model"] = "Name the deployment or model that judges."

@@ -132,6 +132,7 @@ def _obstacle(evaluation: Evaluation, chosen: tuple[Target, ...], user: Any) -> 
     alone = len(chosen) < 2 and Grader.Kind.PAIRWISE in kinds
     return (
         python_graders.refusal(evaluation.graders.all())
+        or (setup.stored_refusal(evaluation) if any(not each.is_fresh for each in chosen) else "")
         or obstacles.of(evaluation, chosen, user)
         or (obstacles.ALONE if alone else "")
     )

@@ -1,5 +1,6 @@
 """Runs that would be of no use are not begun: graders that cannot judge, connections that may not answer."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from datasets import library
 from datasets.evaluate import ready_made, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.obstacles import ALONE, CLOSED, GONE
@@ -100,6 +102,10 @@ def test_stored_answers_that_are_missing_cannot_be_chosen(
     refused = client.post(step(made, "targets"), {"stored": "on"})
     assert refused.status_code == 422
     assert setup.NO_OUTPUT in text_of(refused)
+    setup.finish(made, "targets", targets=[stored().as_dict()])  # as long as there were some
+    setup.finish(made, "graders")
+    assert setup.NO_OUTPUT in text_of(client.post(step(made, "review")))
+    assert not Run.objects.exists()
 
 
 def test_what_no_browser_sends_is_refused_and_breaks_nothing(
@@ -111,10 +117,15 @@ def test_what_no_browser_sends_is_refused_and_breaks_nothing(
             client.post(reverse("datasets:library_take", args=[made.pk]), {"version": number}).status_code
             == 422
         )
+    asking = judge("factuality", source)
+    version = library.add(source, "Judge", asking["kind"], asking["params"], builder)
+    told = {"name": "Judge", "since": "1", "params": json.dumps(version.params | {"connection": 10**30})}
+    url = reverse("datasets:library_change_json", args=[version.grader_id])
+    assert client.post(url, told).status_code == 422
     page = client.post(step(made, "graders"), {})
     assert page.status_code == 422
     assert "Nothing is judged without a grader" in text_of(page)
-    told = {"kind": "label_model", "name": "Judge", "connection": source.pk, "model": "m"}
+    told = {"kind": "label_model", "name": "Judge", "connection": str(source.pk), "model": "m"}
     told |= {"labels": "a\nb", "passing_labels": "a", "input_0_role": "user"}
     told |= {"input_0_content": "{{ item.input[" + "9" * 5000 + "] }}"}
     page = client.post(step(made, "graders"), {f"g0-{name}": value for name, value in told.items()})
