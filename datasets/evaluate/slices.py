@@ -316,7 +316,9 @@ def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: i
         value, dimension, cell = min(some, key=lambda one: one[2].gap)
         assert cell.rate is not None
         sliced = f"{dimension.label} = {value.shown}"
-        share = f"{100 * cell.rate:.0f}% of {cell.judged:,}, {abs(cell.gap):.0f} points below the rest"
+        gap = abs(cell.gap)
+        points = f"{gap:.0f}" if gap >= 2 else f"{gap:.1f}"
+        share = f"{100 * cell.rate:.0f}% of {cell.judged:,}, {points} points below the rest"
         sure = f"{cell.corrected_chance}, corrected for {looked:,} such comparisons"
         if clear:
             yield f"On {sliced} “{cell.label}” passes {share} ({sure})."
