@@ -69,7 +69,10 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         context |= _rows(request, found)
         only_rows = fragment(request, "datasets/evaluate/report.html", {"rows"})
         if only_rows.endswith("#rows"):
-            return render(request, only_rows, context)
+            answer = render(request, only_rows, context)
+            # The form sends its empty fields too; the address to share leaves them out.
+            answer["HX-Push-Url"] = f"{request.path}{context['where'].query}"
+            return answer
         made = tally.report_of(found)
         context |= {"report": made, "costs": costs_of(made), "chosen_slices": _slice_choice(found, made)}
     else:
