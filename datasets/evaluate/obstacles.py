@@ -21,7 +21,7 @@ def of(evaluation: Evaluation, targets: Sequence[Target], user: Any) -> str:
     """In words; empty if nothing does. What was fine when a grader was saved may be so no longer."""
     graders = list(evaluation.graders.all())
     asked = connections_of(graders) | {each.connection for each in targets if each.connection is not None}
-    return of_graders(graders, evaluation.reference, len(targets)) or _of_rights(asked, user)
+    return of_graders(graders, evaluation.reference, len(targets)) or of_connections(asked, user)
 
 
 def of_graders(graders: Iterable[Grader], reference: str, targets: int) -> str:
@@ -43,7 +43,8 @@ def disconnected(asked: Collection[int]) -> str:
     return f"{found} is disconnected, so it is asked nothing. Connect it again first." if found else ""
 
 
-def _of_rights(asked: Collection[int], user: Any) -> str:
+def of_connections(asked: Collection[int], user: Any) -> str:
+    """Why somebody may not ask all of these."""
     if problem := disconnected(asked):
         return problem
     if Connection.objects.filter(pk__in=asked).count() < len(asked):

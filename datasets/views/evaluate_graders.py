@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
 from datasets import grader_forms
-from datasets.evaluate import ready_made, setup, suggestions, trying
+from datasets.evaluate import obstacles, ready_made, setup, suggestions, trying
 from datasets.evaluate.judges import connections_of
 from datasets.evaluate.obstacles import ALONE
 from datasets.evaluate.targets import Target
@@ -18,7 +18,6 @@ from datasets.python_forms import CodeForm
 from datasets.trying import billed_as
 from datasets.views.evaluate_page import page_of
 from portal.models import Connection
-from portal.permissions import fetch
 
 PAGE = "datasets/evaluate/graders.html"
 CHANGED = (
@@ -51,7 +50,11 @@ def step(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         if "try" not in request.POST:
             setup.finish(evaluation, "graders")
             return redirect("datasets:evaluate", evaluation.pk, "review")
-        trial = _try(request, evaluation, forms)
+        if closed := _closed(request, evaluation):
+            context = _page(request, evaluation, forms, seen=True) | {"problem": closed}
+            return render(request, PAGE, context, status=422)
+        target = _tried_target(request, setup.targets_of(evaluation))
+        trial = trying.try_on(evaluation, target, list(evaluation.graders.all()), request.user)
         return render(request, PAGE, _page(request, evaluation, forms, trial, seen=True))
     context = _page(request, evaluation, forms) | {"problem": "" if forms else NONE}
     return render(request, PAGE, context, status=422)
@@ -180,12 +183,9 @@ def _tried_target(request: HttpRequest, chosen: tuple[Target, ...]) -> Target:
     return next((target for target in chosen if target.key == wanted), chosen[0])
 
 
-def _try(request: HttpRequest, evaluation: Evaluation, forms: list[CodeForm]) -> trying.Trials:
-    """The graders, which have been saved, on the first rows. Everybody who is asked may be asked."""
+def _closed(request: HttpRequest, evaluation: Evaluation) -> str:
+    """Why the saved graders cannot be tried: somebody who would be asked may not be."""
     targets = setup.targets_of(evaluation)
-    graders = list(evaluation.graders.all())
-    target = _tried_target(request, targets)
-    asked = connections_of(graders) | {each.connection for each in (target, targets[0])}
-    for connection in sorted(pk for pk in asked if pk is not None):
-        fetch(Connection.objects, request.user, "act", pk=connection)
-    return trying.try_on(evaluation, target, graders, request.user)
+    asked = {each.connection for each in (_tried_target(request, targets), targets[0])}
+    judges = connections_of(evaluation.graders.all())
+    return obstacles.of_connections(judges | {pk for pk in asked if pk is not None}, request.user)

@@ -92,6 +92,23 @@ def test_a_judge_that_may_not_be_asked_any_more_begins_no_run(source: Connection
     assert not Spending.objects.exists()
 
 
+def test_a_deployment_that_may_not_be_asked_any_more_is_not_tried(
+    source: Connection, client_of: SignIn
+) -> None:
+    place = factories.connection("Place")
+    user = factories.user("maker", "builder", source)
+    grant = factories.grant(user, "builder", place)
+    made, client = ready(user, source, [EQUAL], fresh(place)), client_of(user)
+    typed = fields_of(client.get(step(made, "graders"))) | {"try": "first"}
+    grant.role = Role("reader")
+    grant.save()
+    assert CLOSED in text_of(client.post(step(made, "graders"), typed))
+    place.delete()
+    refused = client.post(step(made, "graders"), typed)
+    assert (refused.status_code, GONE in text_of(refused)) == (422, True)
+    assert not Spending.objects.exists()
+
+
 def test_stored_answers_that_are_missing_cannot_be_chosen(
     builder: User, source: Connection, client_of: SignIn
 ) -> None:
