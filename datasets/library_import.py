@@ -1,5 +1,6 @@
 """What a reading of another program's graders would add to a library, before and while it does."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from datasets import library
 from datasets.evaluate.carry import NotCarried, told_apart
 from datasets.evaluate.carry_reading import FORMATS, Reading
 from datasets.evaluate.storable import storable
-from datasets.models import LibraryGrader
+from datasets.models import Grader, LibraryGrader
 from portal.models import Connection
 
 
@@ -80,11 +81,28 @@ def add_all(
 def _there(connection: Connection) -> Callable[[str, Mapping[str, Any]], str]:
     graders = LibraryGrader.objects.filter(connection=connection).in_bulk()
     known = [
-        (version.kind, version.params, graders[pk].name)
+        (version.kind, _meant(version.kind, version.params), graders[pk].name)
         for pk, version in library.newest_by_id(graders).items()
     ]
 
     def name_of(kind: str, params: Mapping[str, Any]) -> str:
-        return next((name for each, there, name in known if each == kind and there == params), "")
+        meant = _meant(kind, params)
+        return next((name for each, there, name in known if each == kind and there == meant), "")
 
     return name_of
+
+
+def _meant(kind: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same for graders that differ in how a schema is laid out: other programs do not keep that."""
+    if kind == Grader.Kind.MULTI:
+        parts = {
+            name: {**part, "params": _meant(part["kind"], part["params"])}
+            for name, part in params["graders"].items()
+        }
+        return {**params, "graders": parts}
+    if kind != Grader.Kind.CHECK or params.get("check") != "schema":
+        return params
+    try:
+        return {**params, "value": json.loads(params["value"])}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return params

@@ -10,8 +10,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from datasets import library
-from datasets.evaluate import carry_reading
+from datasets import grader_forms, library
+from datasets.evaluate import carry_reading, ready_made
 from datasets.evaluate.carry import Carried
 from datasets.models import LibraryGrader, LibraryGraderVersion
 from portal.models import AuditEntry, Connection, Role, User
@@ -158,6 +158,25 @@ def test_an_export_says_what_stays_behind_and_comes_back_as_it_was(
         "string_check",
         "text_similarity",
     }
+
+
+@pytest.mark.parametrize("wanted", ["openai", "promptfoo"])
+def test_whatever_goes_out_is_there_already_when_it_comes_back(
+    builder: User, client_of: SignIn, home: Connection, wanted: str
+) -> None:
+    client = client_of(builder)
+    for start in (start.key for group in ready_made.GROUPS for start in group.starts):
+        begun = ready_made.begin if ready_made.makes(start) else grader_forms.first
+        made = begun(start, has_reference=True)
+        params = library.asking(made["kind"], made["params"], home.pk, "gpt-4o", "vectors")
+        library.add(home, f"{made['name']} ({start})", made["kind"], params, builder)
+    told = {"format": wanted, "download": "1"}
+    file = client.get(reverse("datasets:library_export", args=[home.slug]), told).content.decode()
+    read = {"text": file, "judge": home.pk, "model": "gpt-4o", "embeddings": "vectors"}
+    page = client.post(reverse("datasets:library_import", args=[home.slug]), read)
+    lines = page.context["lines"]
+    assert len(lines) > 5
+    assert not [line.where for line in lines if line.adds or line.reason]
 
 
 def test_a_judge_on_a_connection_of_others_is_not_named(
