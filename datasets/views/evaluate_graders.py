@@ -22,7 +22,7 @@ from portal.models import Connection
 PAGE = "datasets/evaluate/graders.html"
 CHANGED = (
     "The graders were saved meanwhile, by somebody or in another tab, and are not those that you changed."
-    " Look at them there. What stands here replaces them if you go on from here once more."
+    " What stands here replaces them if you go on from here once more."
 )
 NONE = "Nothing is judged without a grader. Add one."
 
@@ -42,7 +42,7 @@ def step(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     if fine and not setup.set_graders(
         evaluation, [form.grader() for form in forms], since=request.POST.get("since", "")
     ):
-        context = _page(request, evaluation, forms, seen=True) | {"problem": CHANGED}
+        context = _page(request, evaluation, forms, seen=True) | {"problem": CHANGED, "changed": True}
         return render(request, PAGE, context, status=422)
     if fine:
         if "library" in request.POST:
