@@ -36,6 +36,7 @@ MAX_TRIES = 4  # of one call that errs while others are answered
 SHORT_WAIT = 3.0  # longer pauses give the worker back
 LINGER = 0.025  # answers that come so soon after each other are written together
 TOGETHER = 16
+REFUSED = "The deployment asks to wait."
 LOW = 4  # so few ready calls last for as long as a commit takes: claim more
 READ = 32  # pending rows read at once
 ITEM_ERRORS = frozenset(
@@ -117,6 +118,7 @@ class Asking:
         self.arrived: SimpleQueue[Landed] = SimpleQueue()
         self.flying = 0
         self.stop: Exception | None = None
+        self.refused = False  # since the last answer
         self._looked = 0.0
         calls = ledger.calls()
         self.total = calls.count()
@@ -173,7 +175,7 @@ class Asking:
                 return operations.Again()
             pause = min(lane.pace.resume_at for lane in self.lanes if lane.asked.key in waiting) - monotonic()
             if pause > SHORT_WAIT:
-                return operations.Wait(pause, "The deployment asks to wait.")
+                return operations.Wait(pause, REFUSED)
             sleep(max(0.01, pause))
 
     def _launch(self, pool: ThreadPoolExecutor) -> None:
@@ -242,6 +244,9 @@ class Asking:
                 )
             elif settled or put_back or any(rooms.values()):
                 hold(self.work)
+                if self.refused:
+                    # It is no progress, but whoever looks on sees why there is none.
+                    Operation.objects.filter(pk=self.work.operation.pk).update(note=REFUSED)
             if put_back:
                 self.ledger.calls().filter(pk__in=put_back).update(state=PENDING)
             keep(settled, ["state", "tries", self.ledger.text, "answer", "latency_ms", "error"])
@@ -286,6 +291,7 @@ class Asking:
         """Write onto the row what became of its call, and let pace and purse learn from it."""
         call, lane, outcome = landed.sent.call, landed.sent.lane, landed.outcome
         if isinstance(outcome, ChatAnswer):
+            self.refused = False
             lane.pace.answered()
             lane.purse.paid(lane.asked.key, outcome.usage)
             call.state, call.tries = DONE, call.tries + 1
@@ -315,6 +321,7 @@ class Asking:
         now = monotonic()
         call.state = PENDING
         if error.kind == "throttled":
+            self.refused = True
             lane.pace.throttled(now, sent_at, error.retry_after)
             lane.shared.tell(lane.pace)
         elif error.kind in ITEM_ERRORS:

@@ -128,6 +128,20 @@ def test_a_connection_that_is_disconnected_is_asked_nothing_until_it_is_connecte
     assert asked(sandbox).total() == 3
 
 
+def test_a_deployment_that_answers_nobody_is_said_to_ask_for_patience(
+    builder: User, source: Connection, sandbox: Sandbox, settings: Any
+) -> None:
+    settings.OPERATION_STEP_SECONDS = 1
+    run = begun(measured.evaluation(builder, measured.rows(source, 2)), builder, fresh(source))
+    faults(sandbox, {"kind": "status", "status": 429, "path": CHAT, "method": "POST", "times": 1000})
+    assert material.step(runs.KIND).note == asking.REFUSED
+    faults(sandbox)
+    material.drain()
+    run.refresh_from_db()
+    assert run.operation is not None
+    assert (run.state, run.operation.note) == (Run.State.DONE, "")
+
+
 def test_failed_verdicts_of_a_judge_are_asked_again_and_nothing_else_is(
     builder: User, source: Connection, sandbox: Sandbox
 ) -> None:
