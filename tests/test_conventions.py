@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -148,3 +150,15 @@ def test_nothing_blank_is_left_for_later() -> None:
         if unfinished.search(line)
     ]
     assert found == []
+
+
+def test_a_worker_knows_every_kind_of_work() -> None:
+    """A worker loads no view, so whatever registers a kind of work is imported by an app or its tasks."""
+    registering = [name_of(path) for path in MODULES if "@operations.handler(" in path.read_text()]
+    assert len(registering) > 20
+    worker = "import sys, django; django.setup(); import completions.tasks, datasets.tasks, portal.tasks"
+    missing = f"print(*sorted(set({registering!r}) - set(sys.modules)))"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{worker}; {missing}"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == []
