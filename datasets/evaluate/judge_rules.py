@@ -159,5 +159,5 @@ def _sampling_problems(sampling: Any) -> dict[str, str]:
         else:
             low, high = _SAMPLED[name]
             if not is_number(value) or not low <= value <= high or (name in _WHOLE and value != int(value)):
-                return {"sampling_params": f"{name} is a number from {low:g} to {high:g}."}
+                return {"sampling_params": f"{name} is a number from {low:,} to {high:,}."}
     return {}

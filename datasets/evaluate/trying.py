@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from time import monotonic
 from typing import Any
 
 from datasets.asking import Unsendable, in_words
@@ -23,7 +24,9 @@ from datasets.models import Evaluation, Grader
 from portal.models import Connection
 from portal.upstream import ChatAnswer, Upstream, UpstreamError, connect
 
-SECONDS = 25.0  # a person waits for it
+SECONDS = 25.0  # of one call: a person waits for it
+TOGETHER = 60.0  # no call begins later than so many seconds after the first
+LATE = "It was not asked: what came before took too long. Try fewer graders, or run it."
 AT_ONCE = 8
 MOST_TOKENS = 2_000  # that an answer is taken to have at most where nobody limits it
 MOST_VERDICT = 400
@@ -103,6 +106,7 @@ class _Desk:
     user: Any
     bills: dict[int, Bill] = field(default_factory=dict)
     upstreams: dict[int, Upstream | str] = field(default_factory=dict)
+    until: float = field(default_factory=lambda: monotonic() + TOGETHER)
 
     def ask(self, asked: Sequence[_Call]) -> list[Said]:
         """All of them, some at a time. Money is kept first, and only this thread writes it down."""
@@ -121,10 +125,18 @@ class _Desk:
                 continue
             ready += [(place, upstream, cost) for place, cost in zip(mine, expected, strict=True)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            outcomes = list(pool.map(lambda each: _made(asked[each[0]], each[1]), ready))
+            outcomes = list(pool.map(lambda each: self._made(asked[each[0]], each[1]), ready))
         for (place, _, cost), outcome in zip(ready, outcomes, strict=True):
             said[place] = self._paid(asked[place], outcome, cost)
         return said
+
+    def _made(self, call: _Call, upstream: Upstream) -> ChatAnswer | Exception:
+        if monotonic() > self.until:
+            return Unsendable(LATE)
+        try:
+            return call.make(upstream)
+        except (UpstreamError, Unsendable) as problem:
+            return problem
 
     def _paid(self, call: _Call, outcome: ChatAnswer | Exception, expected: Decimal | None) -> Said:
         bill = self.bills[call.connection]
@@ -157,13 +169,6 @@ def _problem(error: UpstreamError) -> str:
     if error.kind == "throttled":
         return f"{error.message} It was asked once only. Wait a moment, then try again."
     return in_words(error)
-
-
-def _made(call: _Call, upstream: Upstream) -> ChatAnswer | Exception:
-    try:
-        return call.make(upstream)
-    except (UpstreamError, Unsendable) as problem:
-        return problem
 
 
 def try_on(evaluation: Evaluation, target: Target, graders: Sequence[Grader], user: Any) -> Trials:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from datasets.evaluate import ready_made, setup
+from datasets.evaluate import ready_made, setup, trying
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, stored
 from datasets.models import Call, Evaluation, Result, Run
@@ -357,6 +357,26 @@ def test_a_trial_shows_whatever_a_judge_says_and_promises_nothing(
     page = text_of(client.post(url, typed))
     assert "try again" in page
     assert "goes on by itself" not in page
+
+
+def test_a_trial_that_takes_too_long_asks_no_more(
+    builder: User,
+    client_of: SignIn,
+    source: Connection,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    priced()
+    made = measured.evaluation(
+        builder, measured.rows(source, 3), reference="meta:answer", graders=[judge("factuality", source)]
+    )
+    setup.finish(made, "targets", targets=[stored().as_dict()])
+    url, client = reverse("datasets:evaluate", args=[made.pk, "graders"]), client_of(builder)
+    monkeypatch.setattr(trying, "TOGETHER", -1.0)
+    page = text_of(client.post(url, fields_of(client.get(url)) | {"try": "stored"}))
+    assert page.count(trying.LATE) == 3
+    assert not asked(sandbox)
+    assert not Spending.objects.exclude(state=Spending.State.RELEASED).exists()
 
 
 def test_a_judge_on_a_connection_of_others_is_refused(client_of: SignIn, source: Connection) -> None:
