@@ -196,7 +196,8 @@ def try_on(evaluation: Evaluation, target: Target, graders: Sequence[Grader], us
                     continue
                 mine = verdicts.get((id(tried), grader.pk), {})
                 beside = {name: verdict for name, (verdict, _) in mine.items()}
-                beside |= boxes.beside(grader.kind, grader.params, tried.item, sample)
+                if monotonic() < desk.until:
+                    beside |= boxes.beside(grader.kind, grader.params, tried.item, sample)
                 verdict = grade(grader.kind, grader.params, tried.item, sample, beside)
                 shown = replace(verdict, reason=storable(verdict.reason), error=storable(verdict.error)[:300])
                 told.append(Judged(grader.name, shown, _together([used for _, used in mine.values()])))
