@@ -196,11 +196,17 @@ class Report:
         if chief.is_preference:
             return " ".join(each.in_words for each in chief.preferences if each.items)
         where = "every grader" if chief.id == 0 else f"“{chief.name}”"
-        compared = [difference for difference in chief.differences if difference.items]
-        if compared:
-            return " ".join(_compare(difference, chief, where) for difference in compared)
-        cell = next(cell for cell in chief.cells if cell.judged)
-        return f"“{cell.label}” passes {where} on {_share(cell)}."
+        told = [_compare(difference, chief, where) for difference in chief.differences if difference.items]
+        if not told:
+            told = [
+                f"“{cell.label}” passes {where} on {_share(cell)}." for cell in chief.cells if cell.judged
+            ]
+        return " ".join(
+            [
+                *told,
+                *(f"Nothing of “{cell.label}” could be judged." for cell in chief.cells if not cell.judged),
+            ]
+        )
 
 
 def read(summary: Mapping[str, Any], graders: Mapping[int, Mapping[str, Any]]) -> Report:
@@ -330,5 +336,11 @@ def _compare(difference: Difference, chief: Judged, where: str) -> str:
             f"A difference can hardly be told: {passed}. The 95% interval, {difference.range} points,"
             " excludes zero; the exact test does not rule out chance"
             f" ({difference.items:,} items, {difference.chance})."
+        )
+    if any(cell.judged > difference.items for cell in chief.cells if cell.label in (first, second)):
+        # The rates are of all that was judged; what is compared are fewer items.
+        told = (
+            f"on the {difference.items:,} items judged for both {difference.in_points},"
+            f" 95% interval {difference.range}, {difference.chance}"
         )
     return f"No difference can be told: {passed} ({told})."

@@ -75,6 +75,21 @@ def test_a_difference_that_may_be_chance_is_not_claimed() -> None:
     assert made.graders[0].differences[0].tone == "none"
 
 
+def test_rates_of_more_items_than_are_compared_are_told_apart_from_the_difference() -> None:
+    made = report([("p", "f")] * 3 + [("f", "p")] * 2 + [("p", "p")] * 15 + [("u", "p")] * 20)
+    assert "“student” passes “Close” on 92.5% of the items, “teacher” on 90.0%" in made.headline
+    assert "(on the 20 items judged for both \N{MINUS SIGN}5.0 points, 95% interval " in made.headline
+
+
+def test_a_target_of_which_nothing_could_be_judged_is_not_passed_over() -> None:
+    made = report([("p", "u")] * 4)
+    assert made.headline.startswith("“teacher” passes “Close” on 100.0% of 4 items (")
+    assert made.headline.endswith(" Nothing of “student” could be judged.")
+    apart = report([("p", "u"), ("u", "f")])
+    assert "“teacher” passes “Close” on 100.0% of 1 item (" in apart.headline
+    assert "“student” passes “Close” on 0.0% of 1 item (" in apart.headline
+
+
 def test_what_the_interval_excludes_and_the_exact_test_does_not_is_hardly_told() -> None:
     made = report([("f", "p")] * 5 + [("p", "p")] * 6 + [("f", "f")])
     (difference,) = made.graders[0].differences
