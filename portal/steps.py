@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 State = Operation.State
 LONGEST_WAIT_SECONDS = 24 * 3600
 LONGEST_BACKOFF_SECONDS = 300
+UNKNOWN_SECONDS = 60
 
 
 def work_on(pk: int) -> bool:
@@ -42,7 +43,8 @@ def _step(work: Working) -> Outcome | Cancelled | Failed | UpstreamError | Excep
     if operation.cancel_requested:
         return Cancelled()
     if registered is None:
-        return Failed("unknown_kind", f"This version does not know work of the kind “{operation.kind}”.")
+        # A worker that has not been renewed yet: failing here would leave behind what only `ended` can end.
+        return Wait(UNKNOWN_SECONDS, f"It waits for a worker that knows work of the kind “{operation.kind}”.")
     try:
         return registered.run(work)
     except LeaseLost:

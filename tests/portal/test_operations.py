@@ -210,6 +210,22 @@ def test_waiting_holds_no_worker_and_is_rung_when_due(does: Any, rings: list[int
 
 
 @pytest.mark.django_db(transaction=True)
+def test_work_that_a_worker_does_not_know_waits_for_one_that_does(does: Any, rings: list[int]) -> None:
+    operation = begun(kind := does(lambda work: Done()))
+    newer = operations._handlers.pop(kind)
+    try:
+        assert steps.work_on(operation.pk)
+    finally:
+        operations._handlers[kind] = newer
+    assert fresh(operation).is_live
+    assert "waits for a worker" in fresh(operation).note
+
+    due_now(operation)
+    assert steps.work_on(operation.pk)
+    assert fresh(operation).state == State.DONE
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_broker_that_lost_everything_is_rung_again(does: Any, rings: list[int]) -> None:
     kind = does(lambda work: Done())
     lost = [begun(kind, key) for key in "abc"]
