@@ -1,6 +1,7 @@
 """Judges' answers that came and are no verdict: found by reading them again, and put back to be asked."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from datasets.evaluate import judging
@@ -8,7 +9,7 @@ from datasets.evaluate.judges import judges_of
 from datasets.keeping import keep
 from datasets.models import Call, Grader, Result, Run
 
-AT_ONCE = 500
+AT_ONCE, KEPT_AT_ONCE = 1_000, 500
 _COUNTED = ("prompt_tokens", "completion_tokens")
 
 
@@ -20,26 +21,31 @@ def unread(run: Run, graders: Sequence[Grader]) -> Iterator[tuple[Call, str]]:
     )
     came = Call.objects.filter(
         run=run, grader__in=judges, state=Call.State.DONE, example__in=ungraded.values("example")
-    )
-    for call in came.order_by("id").iterator(chunk_size=AT_ONCE):
-        part = judges[call.grader].part
-        verdict = judging.verdict(part, call.answer, call.output_text, call.order)
-        if verdict.score is None:
-            yield call, verdict.error
+    ).order_by("pk")
+    last = 0
+    while batch := list(came.filter(pk__gt=last)[:AT_ONCE]):  # whoever is told of them may change their rows
+        last = batch[-1].pk
+        for call in batch:
+            part = judges[call.grader].part
+            verdict = judging.verdict(part, call.answer, call.output_text, call.order)
+            if verdict.score is None:
+                yield call, verdict.error
 
 
 def put_back(run: Run, graders: Sequence[Grader]) -> list[int]:
     """Let them be asked again, in a transaction; the examples that they are about. What they used stays
     on their rows, as it was paid for.
     """
-    calls = [call for call, _ in unread(run, graders)]
-    for call in calls:
-        call.state, call.tries, call.error = Call.State.PENDING, 0, {}
-        call.output_text, call.latency_ms = "", None
-        call.answer = {"usage": call.answer.get("usage") or {}}
-    for at in range(0, len(calls), AT_ONCE):
-        keep(calls[at : at + AT_ONCE], ["state", "tries", "error", "output_text", "latency_ms", "answer"])
-    return [call.example_id for call in calls]
+    examples: list[int] = []
+    found = (call for call, _ in unread(run, graders))
+    while calls := list(islice(found, KEPT_AT_ONCE)):
+        for call in calls:
+            call.state, call.tries, call.error = Call.State.PENDING, 0, {}
+            call.output_text, call.latency_ms = "", None
+            call.answer = {"usage": call.answer.get("usage") or {}}
+            examples.append(call.example_id)
+        keep(calls, ["state", "tries", "error", "output_text", "latency_ms", "answer"])
+    return examples
 
 
 def with_earlier(usage: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
