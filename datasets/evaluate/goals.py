@@ -3,7 +3,7 @@
 Held against the report as soon as there is one, whoever started the run; what does not hold turns it red.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,21 +89,33 @@ def _misses(judged: Judged, goal: Goal) -> Iterator[str]:
     if not asked:
         yield f"Nothing was judged by “{judged.name}”."
         return
-    if goal.at_least is not None:
-        for cell in asked:
-            if cell.rate is None:
-                yield f"{cell.label}: nothing could be judged by “{judged.name}”."
-            elif cell.rate < goal.at_least:
-                yield (
-                    f"{cell.label} passes “{judged.name}” on {cell.rate:.1%} of {cell.judged:,},"
-                    f" asked for are {in_percent(goal.at_least)}."
-                )
-    for difference in judged.differences if goal.no_worse else ():
-        if difference.is_clear and difference.points < 0:
+    for cell in asked:
+        # Neither often enough nor no worse: nothing is known of it.
+        if cell.rate is None:
+            yield f"{cell.label}: nothing could be judged by “{judged.name}”."
+        elif goal.at_least is not None and cell.rate < goal.at_least:
+            yield (
+                f"{cell.label} passes “{judged.name}” on {cell.rate:.1%} of {cell.judged:,},"
+                f" asked for are {in_percent(goal.at_least)}."
+            )
+    if goal.no_worse:
+        yield from _worse(judged, {cell.label for cell in asked if cell.judged})
+
+
+def _worse(judged: Judged, known: Collection[str]) -> Iterator[str]:
+    """Which targets are clearly worse than the first one, or cannot be compared with it."""
+    for difference in judged.differences:
+        if not difference.items and {difference.first, difference.second} <= set(known):
+            both = f"{difference.first} and {difference.second}"
+            yield f"No item was judged by “{judged.name}” for {both} alike."
+        elif difference.is_clear and difference.points < 0:
             yield (
                 f"{difference.second} is worse than {difference.first} by {difference.in_points}"
                 f" (95% interval {difference.range}, {difference.items:,} items)."
             )
+    for preference in judged.preferences:
+        if preference.is_clear and preference.wins < preference.losses:
+            yield preference.in_words
 
 
 def in_percent(share: float) -> str:

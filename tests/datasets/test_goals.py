@@ -6,6 +6,7 @@ import pytest
 
 from datasets.evaluate.goals import Goal, NoSuchGrader, judged_by, misses
 from datasets.evaluate.report import Cell, Difference, Judged, Report
+from datasets.evaluate.report_preferences import Preference
 
 
 def cell(label: str, passed: int, failed: int, ungraded: int = 0) -> Cell:
@@ -42,6 +43,29 @@ def test_worse_counts_only_where_it_is_clear() -> None:
     assert misses(clear, Goal(no_worse=True))[0].startswith("student is worse than teacher by −12.5 points")  # noqa: RUF001  # a minus sign is meant
     assert misses(report(*cells, only_first=6, only_second=4), Goal(no_worse=True)) == []
     assert misses(report(*cells, only_first=5, only_second=30), Goal(no_worse=True)) == []
+
+
+def test_what_could_not_be_compared_is_never_called_no_worse() -> None:
+    none = "student: nothing could be judged by “Close”."
+    no_worse = Goal(no_worse=True)
+    assert misses(report(cell("teacher", 180, 20), cell("student", 0, 0, 200)), no_worse) == [none]
+    apart = Difference("teacher", "student", 0, 0, 0)
+    judged = Judged(1, "Close", (cell("teacher", 9, 1, 9), cell("student", 9, 0, 10)), (apart,))
+    found = replace(report(cell("teacher", 1, 0)), graders=(judged,))
+    assert misses(found, no_worse) == ["No item was judged by “Close” for teacher and student alike."]
+
+
+def test_a_judge_that_prefers_the_first_target_clearly_calls_the_other_worse() -> None:
+    cells = cell("teacher", 0, 0), cell("student", 5, 35)
+
+    def preferring(wins: int, losses: int) -> Report:
+        each = Preference("teacher", "student", wins, 0, losses, 0)
+        return replace(report(*cells), graders=(Judged(1, "Better", cells, (), preferences=(each,)),))
+
+    (miss,) = misses(preferring(5, 35), Goal(no_worse=True))
+    assert miss.startswith("“student” is only preferred to “teacher” on 12.5% of 40 items")
+    assert misses(preferring(35, 5), Goal(no_worse=True)) == []
+    assert misses(preferring(18, 22), Goal(no_worse=True)) == []
 
 
 def test_a_grader_that_is_not_there_is_said_and_missed() -> None:
