@@ -92,6 +92,10 @@ def test_runs_are_compared_and_a_grader_is_calibrated(
     page.keyboard.press("Escape")
     expect(drawer).to_have_count(0)
 
+    item = page.locator("[data-drawer-open]").first.get_attribute("href") or ""
+    for address in (item, reverse("datasets:comparisons"), reverse("datasets:comparison_new")):
+        site.open(address)
+        site.check_accessibility()
     site.open(reverse("datasets:run", args=[ran.pk, 2]))
     page.get_by_role("link", name="Calibrate").click()
     page.get_by_label("Grader", exact=True).select_option(label="Close (Text similarity)")

@@ -52,3 +52,13 @@ def test_a_report_is_cut_and_narrowed_down(
     site.check_accessibility(".drawer")
     page.keyboard.press("Escape")
     expect(drawer).to_have_count(0)
+
+    one = [run.evaluation_id, run.number]
+    for address in (
+        reverse("datasets:run_slices", args=one),
+        reverse("datasets:run_row", args=[*one, 1]),
+        reverse("datasets:evaluations"),
+        reverse("datasets:evaluate_new"),
+    ):
+        site.open(address)
+        site.check_accessibility()
