@@ -43,10 +43,15 @@ def disconnected(asked: Collection[int]) -> str:
     return f"{found} is disconnected, so it is asked nothing. Connect it again first." if found else ""
 
 
+def gone(asked: Collection[int]) -> str:
+    """Whether one of these connections is there no more, in words."""
+    return GONE if Connection.objects.filter(pk__in=asked).count() < len(asked) else ""
+
+
 def of_connections(asked: Collection[int], user: Any) -> str:
     """Why somebody may not ask all of these."""
     if problem := disconnected(asked):
         return problem
-    if Connection.objects.filter(pk__in=asked).count() < len(asked):
-        return GONE
+    if problem := gone(asked):
+        return problem
     return CLOSED if Connection.objects.actionable_by(user).filter(pk__in=asked).count() < len(asked) else ""

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from datasets.evaluate import names, paying, provider, setup
+from datasets.evaluate import names, obstacles, paying, provider, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, read
 from datasets.models import Evaluation, Run
@@ -71,6 +71,8 @@ def costs(evaluation: Evaluation, targets: tuple[Target, ...], repetitions: int,
 def again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """The same measurement once more, held to the same goal."""
     found = _run(request, pk, number)
+    if problem := obstacles.gone(runs.asked_of(found.evaluation, read(found.targets))):
+        return toast(request, redirect("datasets:run", pk, number), problem, "bad")
     check_reach(request, found.evaluation, read(found.targets))
     try:
         another = provider_runs.again(request, found)
@@ -83,6 +85,8 @@ def again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 def retry(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Go on with a run that was paused or stopped, or ask again for what failed."""
     found = _run(request, pk, number)
+    if problem := obstacles.gone(runs.asked_of(found.evaluation, read(found.targets))):
+        return toast(request, redirect("datasets:run", pk, number), problem, "bad")
     check_reach(request, found.evaluation, read(found.targets))
     where = redirect("datasets:run", pk, number)
     if runs.go_on(found, request.user):

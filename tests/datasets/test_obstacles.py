@@ -92,6 +92,19 @@ def test_a_judge_that_may_not_be_asked_any_more_begins_no_run(source: Connection
     assert not Spending.objects.exists()
 
 
+def test_a_run_whose_judge_is_gone_says_so_when_it_is_asked_again(
+    builder: User, source: Connection, client_of: SignIn
+) -> None:
+    place, client = factories.connection("Place"), client_of(builder)
+    made = ready(builder, source, [judge("factuality", place)])
+    run = runs.start(made, [stored()], builder)
+    place.delete()
+    for name in ("run_again", "run_retry"):
+        answer = client.post(reverse(f"datasets:{name}", args=[made.pk, run.number]))
+        assert GONE in shelf.toast_of(client, answer)
+    assert Run.objects.count() == 1
+
+
 def test_a_deployment_that_may_not_be_asked_any_more_is_not_tried(
     source: Connection, client_of: SignIn
 ) -> None:
