@@ -25,7 +25,7 @@ from datasets.models import (
     Result,
     Run,
 )
-from portal.models import AuditEntry, Connection, User
+from portal.models import AuditEntry, Connection, Price, User
 from portal.sandbox import Sandbox
 from tests import factories
 from tests.datasets import material, measured
@@ -205,6 +205,7 @@ def test_the_list_asks_as_often_for_many_as_for_few(
 
 def test_run_again_and_other_targets(builder: User, client_of: SignIn, mixed: Run, quiet: Connection) -> None:
     client = client_of(builder)
+    assert "measured once more; no model is asked." in page_of(client, mixed).content.decode()
     again = client.post(reverse("datasets:run_again", args=[mixed.evaluation_id, mixed.number]))
     assert again["Location"] == reverse("datasets:run", args=[mixed.evaluation_id, 2])
     material.drain()
@@ -228,6 +229,10 @@ def test_a_run_is_stopped_and_goes_on(builder: User, client_of: SignIn, source: 
     material.drain()
     run.refresh_from_db()
     assert run.state == Run.State.DONE
+    assert "with as many calls, whose price is not known." in page_of(client, run).content.decode()
+    for kind in ("input", "output"):
+        Price.objects.create(model=measured.TEACHER, kind=kind, amount="1000", as_of="2026-11-01")
+    assert "with as many calls: those of this run cost 0." in page_of(client, run).content.decode()
 
 
 def test_a_page_of_a_run_follows_what_others_do_with_it(
