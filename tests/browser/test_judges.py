@@ -17,6 +17,14 @@ from tests.browser.looks import in_looks
 from tests.datasets import measured
 from tests.datasets.measured import STUDENT, TEACHER, fresh
 
+PRESSED_TWICE = """button => {
+  let sent = 0;
+  window.addEventListener("submit", (event) => { sent += !event.defaultPrevented; });
+  button.click();
+  button.click();
+  return [button.getAttribute("aria-busy"), sent];
+}"""
+
 
 @pytest.fixture
 def aimed(
@@ -62,7 +70,8 @@ def test_judges_are_picked_tried_and_taken_on(
         TEACHER
     )
     site.check_accessibility()
-    page.get_by_role("button", name=STUDENT).click()
+    # Impatience does not pay twice.
+    assert page.get_by_role("button", name=f"Try {STUDENT}").evaluate(PRESSED_TWICE) == ["true", 1]
     expect(page.get_by_text("A judge may favour itself")).to_be_visible()
     expect(page.get_by_text("15 calls")).to_contain_text("None was stored upstream")
     expect(page.get_by_text("price unknown")).to_have_count(0)
