@@ -110,7 +110,7 @@ def _worse(judged: Judged, known: Collection[str]) -> Iterator[str]:
             yield f"No item was judged by “{judged.name}” for {both} alike."
         elif difference.is_clear and difference.points < 0:
             yield (
-                f"{difference.second} is worse than {difference.first} by {difference.in_points}"
+                f"{difference.second} is worse than {difference.first}: {difference.in_points}"
                 f" (95% interval {difference.range}, {difference.items:,} items)."
             )
     for preference in judged.preferences:

@@ -40,7 +40,7 @@ def test_a_target_of_which_nothing_could_be_judged_misses_and_one_that_is_not_as
 def test_worse_counts_only_where_it_is_clear() -> None:
     cells = cell("teacher", 180, 20), cell("student", 170, 30)
     clear = report(*cells, only_first=30, only_second=5)
-    assert misses(clear, Goal(no_worse=True))[0].startswith("student is worse than teacher by −12.5 points")  # noqa: RUF001  # a minus sign is meant
+    assert misses(clear, Goal(no_worse=True))[0].startswith("student is worse than teacher: −12.5 points")  # noqa: RUF001  # a minus sign is meant
     assert misses(report(*cells, only_first=6, only_second=4), Goal(no_worse=True)) == []
     assert misses(report(*cells, only_first=5, only_second=30), Goal(no_worse=True)) == []
 

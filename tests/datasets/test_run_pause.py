@@ -197,7 +197,7 @@ def test_a_student_that_is_clearly_worse_turns_the_run_red(builder: User, source
     material.drain()
     run.refresh_from_db()
     (miss,) = run.misses
-    assert miss.startswith(f"{STUDENT} is worse than {TEACHER} by ")
+    assert miss.startswith(f"{STUDENT} is worse than {TEACHER}: ")
 
 
 def test_rate_and_time_left_are_those_of_the_present_part_of_the_work() -> None:
