@@ -73,6 +73,11 @@ def counted(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
     return found
 
 
+def is_counted(columns: Sequence[Column], shared: Sequence[Shared]) -> bool:
+    """Whether it was counted before, so that `counted` takes no time."""
+    return bool(cache.has_key(_key(columns, shared)))
+
+
 def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
     keys = [column.key for column in columns]
     numbers = [one.number for one in shared]

@@ -15,7 +15,7 @@ from completions.models import StoredCompletion
 from datasets.evaluate import comparison as compared
 from datasets.evaluate import comparison_scatter as scatter
 from datasets.evaluate.comparison import Column
-from datasets.evaluate.comparison_count import Counted, counted
+from datasets.evaluate.comparison_count import Counted, counted, is_counted
 from datasets.evaluate.comparison_match import graders_in
 from datasets.evaluate.comparison_rows import SHOWS, Row, Shown
 from datasets.evaluate.comparison_spent import Spent, spent_by
@@ -26,6 +26,7 @@ from portal.htmx import fragment, wants_fragment
 from portal.permissions import fetch
 
 PER_PAGE = 50
+AT_ONCE = 10_000  # verdicts to count, about half a second; more of them are counted behind the page
 AXES = {"price": "Price", "time": "Time"}
 
 
@@ -43,8 +44,14 @@ def comparison(request: HttpRequest, pk: int) -> HttpResponse:
     """The columns beside each other: rates, differences, what they took, and the items."""
     found: Comparison = fetch(Comparison.objects.select_related("owner"), request.user, pk=pk)
     sight = Sight(request, found)
-    context = {"comparison": found, "sight": sight, "may_change": compared.may_change(found, request.user)}
-    return render(request, fragment(request, "datasets/comparisons/comparison.html", {"items"}), context)
+    template = fragment(request, "datasets/comparisons/comparison.html", {"items", "numbers"})
+    context = {
+        "comparison": found,
+        "sight": sight,
+        "may_change": compared.may_change(found, request.user),
+        "counts_behind": not wants_fragment(request) and "wait" not in request.GET and sight.takes_long,
+    }
+    return render(request, template, context)
 
 
 @require_GET
@@ -111,6 +118,17 @@ class Sight:
     @property
     def can_compare(self) -> bool:
         return len(self.columns) > 1
+
+    @property
+    def items(self) -> int:
+        """How many items the largest of its runs has."""
+        return max(int(column.run.summary.get("items", 0)) for column in self.columns if column.run)
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether so much is to be counted first that a page should not wait for it."""
+        verdicts = self.items * len(self.columns) * len(self.shared) if self.can_compare else 0
+        return verdicts > AT_ONCE and not is_counted(self.columns, self.shared)
 
     @property
     def baseline(self) -> Column:
