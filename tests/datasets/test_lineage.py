@@ -226,6 +226,7 @@ def test_each_has_a_page_and_a_panel(
     assert "<html" not in panel
     assert panel.count('class="node') >= 6
     assert panel.count(" here") == 1
+    assert f'hx-get="{url}" hx-trigger="operation-ended' in panel  # states change with what ends meanwhile
     assert client.get(reverse("datasets:lineage", args=["user", 1])).status_code == 404
 
 
