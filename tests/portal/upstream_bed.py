@@ -1,5 +1,6 @@
 """Helpers of the upstream tests: bare servers that misbehave as told, and what the sandbox wrote down."""
 
+import json
 import socket
 import socketserver
 import ssl
@@ -178,3 +179,8 @@ def certificate_of_a_test(folder: Path) -> tuple[Path, ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(trusted, private)
     return trusted, context
+
+
+def page_of(rows: list[Any], **envelope: Any) -> bytes:
+    """A page of a list as services send it."""
+    return json.dumps({"object": "list", "data": rows, **envelope}).encode()
