@@ -242,6 +242,19 @@ def test_a_right_that_is_taken_away_ends_it(builder: User, source: Connection, s
     assert not asked(sandbox)
 
 
+def test_a_connection_that_is_disconnected_meanwhile_is_asked_nothing(
+    builder: User, source: Connection, sandbox: Sandbox
+) -> None:
+    relabel = begun(builder, source, bad_rows(source, 2))
+    setup.start(relabel, builder)
+    Connection.objects.update(state=Connection.State.DISCONNECTED)
+    material.drain()
+    relabel.refresh_from_db()
+    assert relabel.operation is not None
+    assert (relabel.state, relabel.operation.error_code) == (Relabel.State.FAILED, "disconnected")
+    assert not asked(sandbox)
+
+
 # What becomes of the answers.
 
 
