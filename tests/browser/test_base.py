@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from portal.models import User
 from tests.browser.conftest import Site
@@ -119,6 +119,21 @@ def test_a_confirmation_asks_first(live_site: Site, operator: User) -> None:
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the fine-tune").click()
     page.wait_for_url("**/kit/chosen/")
+
+
+def test_a_press_before_the_scripts_are_there_is_not_lost(live_site: Site, operator: User) -> None:
+    live_site.sign_in(operator)
+    page = live_site.page
+    held: list[Route] = []
+    page.route("**/dialogs*.js*", lambda route: held.append(route))
+    page.goto(f"{live_site.address}/kit/", wait_until="commit")
+    button = page.get_by_role("button", name="Cancel", exact=True)
+    button.click()
+    expect(button).to_have_attribute("aria-busy", "true")
+    assert page.url.endswith("/kit/"), "the form was sent unasked"
+    held[0].continue_()
+    expect(page.get_by_role("dialog", name="Cancel this fine-tune?")).to_be_visible()
+    expect(button).not_to_have_attribute("aria-busy", "true")
 
 
 def test_a_chart_is_drawn_and_has_a_table(live_site: Site, operator: User) -> None:
