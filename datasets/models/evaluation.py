@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 
+from datasets.models.grader_params import GraderParamsField
 from portal.querysets import FromConnectionsQuerySet
 
 
@@ -52,7 +53,7 @@ class Grader(models.Model):
     position = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=80)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    params = models.JSONField(default=dict)
+    params = GraderParamsField(default=dict)
     taken_from = models.ForeignKey(
         "datasets.LibraryGraderVersion", models.SET_NULL, null=True, related_name="used_as"
     )

@@ -5,6 +5,7 @@ from typing import Any
 from django.db import models
 
 from datasets.models.evaluation import Grader
+from datasets.models.grader_params import GraderParamsField
 from portal.querysets import OnConnectionQuerySet
 
 
@@ -35,7 +36,7 @@ class LibraryGraderVersion(models.Model):
     grader = models.ForeignKey(LibraryGrader, models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     kind = models.CharField(max_length=20, choices=Grader.Kind.choices)
-    params = models.JSONField(default=dict)
+    params = GraderParamsField(default=dict)
     note = models.CharField(max_length=200, blank=True)
     created_by = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)

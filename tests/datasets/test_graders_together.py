@@ -1,15 +1,20 @@
 """Several graders as one: the formula, what it may hold, and what becomes of a part without a verdict."""
 
+import json
 import math
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets import library
 from datasets.evaluate.formula import Unsolved, problems, work_out
 from datasets.evaluate.graders import Verdict, describe, grade, needs_reference, validate
+from datasets.models import LibraryGraderVersion
+from tests import factories
 
 EXACT: dict[str, Any] = {
     "kind": "string_check",
@@ -164,3 +169,23 @@ def test_whether_a_reference_is_needed_is_asked_of_the_parts() -> None:
 
 def test_several_graders_are_told_in_a_line() -> None:
     assert describe("multi", together("a * b", 0.5, a=EXACT, b=SHORT)) == "a * b of a, b ≥ 0.5"
+
+
+@pytest.mark.engines
+@pytest.mark.django_db
+def test_parts_keep_their_order_where_the_database_sorts_the_names_of_an_object() -> None:
+    written = together("longest + mid + b", longest=EXACT, mid=CLOSE, b=SHORT)
+    version = library.add(factories.connection("Home"), "Several", "multi", written, None)
+    column = "UPDATE datasets_librarygraderversion SET params = %s WHERE id = %s"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT params FROM datasets_librarygraderversion WHERE id = %s", [version.pk])
+        sorted_names = json.dumps(json.loads(cursor.fetchone()[0]), sort_keys=True)
+        cursor.execute(column, [sorted_names, version.pk])
+    read = LibraryGraderVersion.objects.get(pk=version.pk)
+    assert read.params == written
+    assert list(read.params["graders"]) == ["longest", "mid", "b"]
+    assert describe("multi", read.params) == "longest + mid + b of longest, mid, b ≥ 0.5"
+
+    with connection.cursor() as cursor:  # as rows were written before there was an order
+        cursor.execute(column, [json.dumps(written), version.pk])
+    assert LibraryGraderVersion.objects.get(pk=version.pk).params == written

@@ -257,6 +257,7 @@ def test_an_answer_that_forges_marks_is_judged_as_what_it_is(
     assert (result.passed, result.reason[:2]) == (False, "D:")
 
 
+@pytest.mark.engines
 def test_a_judge_among_several_graders_is_asked_and_counted_by_the_formula(
     builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
 ) -> None:
