@@ -104,8 +104,8 @@ class Purse:
             self.keep(need)
         except spending.OverBudget as over:
             self.refusal = str(over)
-            left = spending.state_of(self.connection).left or NOTHING
-            most = (self.reserved or NOTHING) + max(left, NOTHING)
+            # What is kept already counts too, whichever step kept it: it is the subject's own.
+            most = spending.most_for(self.connection, self.subject_type, self.subject_id) or NOTHING
             wanted = max(0, min(wanted, int((most - self.spent) / worst) - flying)) if worst else 0
             if wanted and not self._keep_or_not(self.spent + (flying + wanted) * worst):
                 return 0

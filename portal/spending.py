@@ -137,6 +137,26 @@ def state_of(connection: Connection, month: date | None = None) -> Standing:
     return _standing(connection, month, Spending.objects.filter(connection=connection, month=month))
 
 
+def most_for(connection: Connection, subject_type: str, subject_id: object) -> Decimal | None:
+    """All that a subject may cost, what it did cost with it: what others leave of the budget.
+
+    None where there is no budget.
+    """
+    key = {"subject_type": subject_type, "subject_id": str(subject_id)}
+    row: Spending | None = Spending.objects.filter(**key).first()
+    before = _before(key)
+    if row is not None and row.state != State.RESERVED and row.month != this_month():
+        before, row = before + (row.settled or NOTHING), None  # it will be put aside
+    month = row.month if row is not None else this_month()
+    budget = budget_of(connection, month)
+    if budget is None:
+        return None
+    others = Spending.objects.filter(connection=connection, month=month)
+    if row is not None:
+        others = others.exclude(pk=row.pk)
+    return before + budget.amount - _standing(connection, month, others).used
+
+
 def budget_of(connection: Connection, month: date) -> Budget | None:
     """The month's own budget, else the standing one."""
     found = list(Budget.objects.filter(Q(month=month) | Q(month=None), connection=connection))

@@ -12,8 +12,10 @@ from completions.models import StoredCompletion
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import stored
 from datasets.models import Call, Run
+from datasets.purse import Purse
 from portal import operations, prices, spending
 from portal.models import Budget, Connection, Price, Spending, User
+from portal.prices import Rates
 from portal.sandbox import Sandbox
 from tests.datasets import material, measured
 from tests.datasets.measured import EQUAL, TEACHER, asked, fresh, ran
@@ -107,6 +109,30 @@ def test_row_55_a_budget_that_is_reached_on_the_way_stops_the_run_before_it_is_e
     assert run.state == Run.State.DONE
     row = Spending.objects.get(subject_id=f"{run.pk}/{source.pk}")
     assert row.settled == used(run)
+
+
+def test_row_55_what_was_reserved_can_be_used_by_every_step(builder: User, source: Connection) -> None:
+    limit(source, "10")
+    rates = Rates(Price(amount=Decimal(1_000_000)), Price(amount=Decimal(1_000_000)))
+
+    def purse() -> Purse:
+        made = Purse(source, "x", "1", "A run", builder, rates={"first": rates}, each={"first": Decimal(1)})
+        for tokens in (1, 2, 2):  # five of ten are spent, and the dearest answer took two
+            made.paid("first", {"prompt_tokens": tokens})
+        return made
+
+    purse().keep(Decimal(10))
+    # The next step begins with another purse; nothing is left beside what is kept.
+    later = purse()
+    assert later.room("first", 10, flying=0) == 2
+    assert later.room("first", 10, flying=1) == 1
+    assert Spending.objects.get().reserved == 10
+    assert (spending.most_for(source, "x", "1"), spending.most_for(source, "x", "2")) == (10, 0)
+
+    # What was settled in an earlier month is no part of this month's budget.
+    spending.settle("x", "1", Decimal(5))
+    Spending.objects.update(month=date(2026, 1, 1))
+    assert spending.most_for(source, "x", "1") == 15
 
 
 def test_row_55_without_a_price_a_run_is_refused_where_unknown_prices_are(
