@@ -52,6 +52,8 @@ RULES: Final = _table((
     Rule("bom", "error", "The file starts with a byte order mark", "remove_bom", ALL, only="openai"),
     Rule("not_utf8", "error", "The line is not UTF-8", "leave_out", ALL),
     Rule("not_json", "error", "The line is not JSON", "leave_out", ALL),
+    Rule("not_finite", "error", "It holds a number that JSON does not have, or one too large to be read",
+         "leave_out", ALL),
     Rule("data_type", "error", "The line is not a JSON object", "leave_out", ALL),
     Rule("line_separator", "warning", "It holds a character that some readers take for the end of a line",
          "escape_line_ends", ALL),

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import isfinite
 from typing import Any, Final
 
 from completions.conversation import Conversation, parse
@@ -102,8 +103,12 @@ def of_line(
         value = _DECODER.decode(text)
     except UnicodeDecodeError:
         return [*found, *_problems([("not_utf8", "")], number, provider)]
-    except (ValueError, RecursionError):
+    except _NoNumber as what:
+        return [*found, *_problems([("not_finite", str(what))], number, provider)]
+    except (json.JSONDecodeError, RecursionError):
         return [*found, *_problems([("not_json", "")], number, provider)]
+    except ValueError:  # Python reads no whole number of more than some thousand digits
+        return [*found, *_problems([("not_finite", "")], number, provider)]
     codes = checks.of_text(text, value)
     found += [*_problems(codes, number, provider)]
     return found + of_value(number, value, purpose, model, provider, fields=fields, personal=personal)
@@ -256,8 +261,19 @@ def _conversation(value: Mapping[str, Any]) -> Conversation:
     return parse({}, [message for messages in checks.talks(value) for message in messages])
 
 
+class _NoNumber(Exception):
+    """JSON has no such number, or Python cannot read it; says so in words."""
+
+
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise _NoNumber(f"It holds {name}, which is no number in JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not isfinite(number):
+        raise _NoNumber(f"It holds {digits:.40}, a number that is too large to be read")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)

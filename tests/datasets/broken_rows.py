@@ -59,7 +59,14 @@ ROWS: dict[str, list[Broken]] = {
         for provider in ("", "openai")
     ],
     "not_utf8": [Broken(b'{"messages": "\xff"}')],
-    "not_json": [Broken(b"{"), Broken(b""), Broken(b'{"messages": NaN}'), Broken(b"[" * 100_000)],
+    "not_json": [Broken(b"{"), Broken(b""), Broken(b"[" * 100_000)],
+    "not_finite": [
+        Broken(b'{"messages": NaN}'),
+        Broken(b'{"messages": -Infinity}'),
+        Broken(b'{"item": {"score": 1e999}}', EVALS),
+        Broken(b'{"question": "Why?", "score": [-1.5e999]}', EVALS),
+        Broken(b'{"item": {"score": ' + b"9" * 5000 + b"}}", EVALS),
+    ],
     "data_type": [Broken([1]), Broken("text"), Broken(None)],
     "line_separator": [
         Broken(json.dumps(talk(USER, {**ANSWER, "content": f"a{sign}b"}), ensure_ascii=False).encode())

@@ -25,6 +25,7 @@ from portal.sandbox import Sandbox
 from tests import factories
 from tests.datasets import material, measured, provider
 from tests.datasets.measured import EQUAL
+from tests.pages import text_of
 
 ANSWERS = {
     "name": "Answers",
@@ -121,6 +122,24 @@ def test_a_file_is_shown_then_read_and_its_columns_are_what_somebody_said(
     assert list(verdicts.values_list("passed", flat=True)) == [True, True, None, False]
     ungraded = verdicts.get(passed=None)
     assert "item.tags[1].deep" in ungraded.error
+
+
+def test_a_number_that_cannot_be_read_is_told_at_its_line(
+    source: Connection, client_of: SignIn, builder: User
+) -> None:
+    client = client_of(builder)
+    good = {"question": "How deep is it?", "said": "Deep.", "metres": 1e300}
+    odd = [b'{"question": "How far?", "metres": %s}' % number for number in (b"1e999", b"NaN", b"-Infinity")]
+    made = upload(client, source, [good, *odd, good | {"metres": -4}])
+    told = text_of(client.get(step(made, "data")))
+    assert "Line 2 It holds 1e999, a number that is too large to be read" in told
+    assert "Line 3 It holds NaN, which is no number in JSON" in told
+    assert "Line 4 It holds -Infinity, which is no number in JSON" in told
+    made = read(client, made, input="question", output="said", reference="metres")
+    assert [item["metres"] for item in items(made)] == [1e300, -4]
+    left = text_of(client.get(step(made, "data")))
+    assert "3 lines left out" in left
+    assert "It holds 1e999" in left
 
 
 def test_answers_beside_items_are_the_stored_ones(
