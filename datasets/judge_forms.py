@@ -155,17 +155,28 @@ class MessagesForm(JudgeForm):
 
     def said(self) -> list[dict[str, Any]]:
         """What the judge is shown, as the API has it."""
-        found = []
+        return list(self._said_by_number().values())
+
+    def _said_by_number(self) -> dict[int, dict[str, Any]]:
+        found = {}
         for number in self.numbers:
             content = str(self.cleaned_data.get(f"input_{number}_content") or "").replace("\r\n", "\n")
             if content.strip():
                 role = self.cleaned_data.get(f"input_{number}_role") or "user"
-                found.append({"role": role, "content": _read(content)})
+                found[number] = {"role": role, "content": _read(content)}
         return found
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """What is wrong with the messages is said beside the first of them."""
-        super().add_error("input_0_content" if field == "input" else field, error)
+        """What is wrong with a message is said beside that one."""
+        if field != "input":
+            super().add_error(field, error)
+            return
+        said = self._said_by_number()
+        numbers, wrong = list(said), judge_rules.message_problems(list(said.values()))
+        for place, words in wrong.items():
+            super().add_error(f"input_{numbers[place]}_content", words)
+        if not wrong:
+            super().add_error("input_0_content", error)
 
 
 class LabelForm(MessagesForm):

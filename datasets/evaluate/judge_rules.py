@@ -84,13 +84,18 @@ def is_number(value: Any) -> TypeGuard[int | float]:
 def _input_problems(messages: Any) -> dict[str, str]:
     if not isinstance(messages, list) or not 1 <= len(messages) <= MOST_MESSAGES:
         return {"input": f"From one to {MOST_MESSAGES} messages."}
-    for number, message in enumerate(messages, 1):
-        if wrong := next(_message_problems(message), ""):
-            return {"input": f"Message {number}: {wrong}"}
+    for place, wrong in message_problems(messages).items():
+        return {"input": f"Message {place + 1}: {wrong}"}
     return {}
 
 
-def _message_problems(message: Any) -> Iterator[str]:
+def message_problems(messages: list[Any]) -> dict[int, str]:
+    """What is wrong with each message that cannot be sent, by its place from 0 on."""
+    found = ((place, next(_problems_of(message), "")) for place, message in enumerate(messages))
+    return {place: wrong for place, wrong in found if wrong}
+
+
+def _problems_of(message: Any) -> Iterator[str]:
     if not isinstance(message, Mapping) or message.get("role") not in ROLES:
         yield f"The role is one of {', '.join(ROLES)}."
         return

@@ -156,11 +156,16 @@ def test_what_no_browser_sends_is_refused_and_breaks_nothing(
     assert page.status_code == 422
     assert "Nothing is judged without a grader" in text_of(page)
     told = {"kind": "label_model", "name": "Judge", "connection": str(source.pk), "model": "m"}
-    told |= {"labels": "a\nb", "passing_labels": "a", "input_0_role": "user"}
-    told |= {"input_0_content": "{{ item.input[" + "9" * 5000 + "] }}"}
-    page = client.post(step(made, "graders"), {f"g0-{name}": value for name, value in told.items()})
-    assert page.status_code == 422
-    assert list(page.context["forms"][0].errors) == ["input_0_content"]  # said where it stands
+    told |= {"labels": "a\nb", "passing_labels": "a"} | {
+        f"input_{number}_role": "user" for number in range(4)
+    }
+    broken = "{{ item.input[" + "9" * 5000 + "] }}"
+    for said in ({0: broken}, {0: "Judge.", 2: broken}, {0: broken, 1: "Judge.", 3: "{{ item.}}"}):
+        typed = told | {f"input_{number}_content": text for number, text in said.items()}
+        page = client.post(step(made, "graders"), {f"g0-{name}": value for name, value in typed.items()})
+        assert page.status_code == 422
+        wrong = [f"input_{number}_content" for number, text in said.items() if text != "Judge."]
+        assert list(page.context["forms"][0].errors) == wrong  # said where it stands
 
 
 def test_graders_that_another_tab_saved_are_not_replaced_unseen(
