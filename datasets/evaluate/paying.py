@@ -157,10 +157,16 @@ def purses(run: Run, user: Any, *, ahead: bool = True) -> dict[int, Purse]:
     return made
 
 
-def reserve(run: Run, user: Any) -> None:
-    """Keep what the calls that are still to be made may cost. Raises spending.OverBudget."""
+def reserve(run: Run, user: Any, *, only: int | None = None, spent: Decimal = NOTHING) -> None:
+    """Keep what the calls that are still to be made may cost, on one connection or on all that are asked.
+
+    `spent` is what it did cost already beside the calls that have rows. Raises spending.OverBudget.
+    """
     asked = payees(run.evaluation, read(run.targets), run.repetitions)
     for pk, purse in purses(run, user).items():
+        if only not in (None, pk):
+            continue
+        purse.spent += spent
         mine = [payee for payee in asked if payee.connection == pk]
         purse.keep(purse.cost_of({payee.key: _still_to_make(run, payee) for payee in mine}))
 

@@ -16,9 +16,9 @@ from datasets.evaluate import goals, obstacles, provider_cancel, provider_lines,
 from datasets.evaluate import provider_reading as reading
 from datasets.evaluate import provider_terms as terms
 from datasets.evaluate.provider_errands import EvalErrand, FileErrand, RunErrand
-from datasets.evaluate.provider_paying import reserve, settle
+from datasets.evaluate.provider_paying import left_behind, reserve, settle
 from datasets.evaluate.provider_reading import keep
-from datasets.evaluate.run import LIVE, Refused, asked_of, check_rights, wait_for_items
+from datasets.evaluate.run import LIVE, Refused, asked_of, check_rights, outcome_of, wait_for_items
 from datasets.evaluate.targets import Target, problem_of, read
 from datasets.models import Evaluation, Run
 from datasets.remote import Outcome
@@ -114,7 +114,8 @@ def go_on(run: Run, user: Any) -> None:
         # Something that was made there is gone or of no use.
         from_the_start = last is not None and last.error_code in ("not_found", "file_refused")
         if from_the_start:
-            run.upstream, cursor = {"connection": place.pk}, {"stage": "items"}
+            run.upstream = {"connection": place.pk, **left_behind(run)}
+            cursor = {"stage": "items"}
         for action in provider_cancel.actions_of(run):
             if from_the_start or action.state == RemoteAction.State.NOT_FOUND:
                 remote.abandon(action, user, "made again")
@@ -123,7 +124,8 @@ def go_on(run: Run, user: Any) -> None:
                 and run.upstream.get("status") in provider_cancel.WITHOUT_RESULTS
             ):
                 remote.abandon(action, user, "started again")
-                run.upstream = {**run.upstream, "run": "", "status": "", "report_url": "", "counts": {}}
+                run.upstream = {**run.upstream, **left_behind(run)}
+                run.upstream |= {"run": "", "status": "", "report_url": "", "counts": {}, "usage": []}
                 cursor |= {"stage": "run", "after": "", "looks": 0}
         if run.state == State.DONE:
             raise Refused("The run is done. Run it again for new results.")
@@ -164,6 +166,8 @@ def _ended(operation: Operation) -> None:
 def work_there(work: operations.Working) -> operations.Outcome:
     """One step of a run at the provider."""
     run = _run_of(work)
+    if run.state == State.DONE:
+        return outcome_of(run)
     (target,) = read(run.targets)
     place = Connection.objects.filter(pk=run.upstream.get("connection")).first()
     if place is None:
@@ -211,6 +215,8 @@ def _run_of(work: operations.Working) -> Run:
     )
     if run is None:
         raise operations.Failed("gone", "The run was deleted.")
+    if run.state == State.DONE:
+        return run  # a worker died before it could end its operation, or an old operation was tried again
     if run.operation_id != work.operation.pk or run.state != State.RUNNING:
         run.operation, run.state, run.finished, run.misses = work.operation, State.RUNNING, None, []
         run.save(update_fields=["operation", "state", "finished", "misses"])

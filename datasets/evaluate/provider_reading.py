@@ -9,7 +9,7 @@ from datasets.evaluate import provider_items, provider_lines
 from datasets.evaluate.items import Items
 from datasets.evaluate.provider_errands import CANCELED
 from datasets.evaluate.provider_paying import settle
-from datasets.evaluate.run import conclude
+from datasets.evaluate.run import conclude, outcome_of
 from datasets.evaluate.tally import summarise
 from datasets.evaluate.targets import Target
 from datasets.models import Call, Example, Result, Run
@@ -131,4 +131,4 @@ def finish(work: operations.Working, run: Run) -> operations.Done:
         conclude(run, summary, work.operation.requested_by)
     if strange:
         work.log(f"{strange:,} results belong to no item or grader of this run and were left out.", "warn")
-    return operations.Done({"items": summary["items"], "red": len(run.misses)})
+    return outcome_of(run)

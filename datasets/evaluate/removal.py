@@ -6,10 +6,11 @@ from django.db import transaction
 
 from datasets import received
 from datasets.build import files
-from datasets.evaluate import sources
+from datasets.evaluate import paying, provider_cancel, sources
 from datasets.evaluate.run import LIVE
 from datasets.models import Call, DatasetVersion, Evaluation, Result
-from portal import audit
+from portal import audit, spending
+from portal.models import Operation, Spending
 
 
 class InUse(Exception):
@@ -25,6 +26,13 @@ def delete(evaluation: Evaluation, user: Any) -> None:
         going = evaluation.runs.filter(state__in=LIVE).exists()
         if going or (live is not None and live.is_live):
             raise InUse("A run of this evaluation goes on, or its items are being read. Stop that first.")
+        ids = {str(pk) for pk in evaluation.runs.values_list("pk", flat=True)}
+        if Operation.objects.live().filter(kind=provider_cancel.KIND, subject_id__in=ids).exists():
+            raise InUse("A run of this evaluation is being stopped at the provider. Wait until it has ended.")
+        kept = Spending.objects.filter(subject_type=paying.SUBJECT, state=Spending.State.RESERVED)
+        for subject in kept.values_list("subject_id", flat=True):
+            if subject.partition("/")[0] in ids:  # nobody will come back to say what it did cost
+                spending.settle(paying.SUBJECT, subject, None)
         audit.record(user, "evaluation.deleted", evaluation, runs=evaluation.runs.count())
         # Without a look at each row, as a cascade would take for what has no rows of its own below it.
         Result.objects.filter(run__evaluation=evaluation).delete()

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from datasets import received
 from datasets.asking import Asking, recover
-from datasets.evaluate import goals, obstacles, paying, tally, unread
+from datasets.evaluate import goals, obstacles, paying, slices_kept, tally, unread
 from datasets.evaluate.calls import Calls, Paused
 from datasets.evaluate.grading import grade_all
 from datasets.evaluate.judgements import Judgements, calls_for
@@ -190,7 +190,7 @@ def _ended(operation: Operation) -> None:
     """The operation failed or was cancelled: so did the run."""
     state = State.CANCELLED if operation.state == Operation.State.CANCELLED else State.FAILED
     run = Run.objects.select_related("evaluation__version").filter(pk=operation.subject_id).first()
-    if run is not None:
+    if run is not None and run.state != State.DONE:
         Run.objects.filter(pk=run.pk).update(state=state, finished=timezone.now())
         paying.settle(run)
 
@@ -199,6 +199,8 @@ def _ended(operation: Operation) -> None:
 def answer(work: operations.Working) -> operations.Outcome:
     """One step of a run."""
     run = _run_of(work)
+    if run.state == State.DONE:
+        return outcome_of(run)
     targets = read(run.targets)
     check_rights(work, run, asked_of(run.evaluation, targets))
     if run.state == State.PAUSED:
@@ -272,6 +274,8 @@ def _run_of(work: operations.Working) -> Run:
     )
     if run is None:
         raise operations.Failed("gone", "The run was deleted.")
+    if run.state == State.DONE:
+        return run  # a worker died before it could end its operation, or an old operation was tried again
     if run.operation_id != work.operation.pk or run.state not in (State.RUNNING, State.PAUSED):
         # Tried again from the page of operations, or begun just now; a pause asked for meanwhile stays.
         Run.objects.filter(pk=run.pk).exclude(state=State.PAUSED, operation=work.operation).update(
@@ -358,9 +362,15 @@ def _finish(work: operations.Working, run: Run) -> operations.Done:
         conclude(run, summary, work.operation.requested_by)
         if run.misses:
             work.advance(note=f"Red. {' '.join(run.misses)}")
-    return operations.Done(
-        {"items": summary["items"], "repeated_calls": run.repeated_calls, "red": len(run.misses)}
-    )
+    return outcome_of(run)
+
+
+def outcome_of(run: Run) -> operations.Done:
+    """How the operation of a run that is done ends."""
+    told = {"items": run.summary.get("items", 0), "red": len(run.misses)}
+    if run.backend == Run.Backend.HERE:
+        told["repeated_calls"] = run.repeated_calls
+    return operations.Done(told)
 
 
 def conclude(run: Run, summary: Mapping[str, Any], user: Any) -> None:
@@ -371,3 +381,5 @@ def conclude(run: Run, summary: Mapping[str, Any], user: Any) -> None:
     audit.record(user, "run.finished", run, items=summary["items"])
     if run.misses:
         audit.record(user, "run.red", run, misses=len(run.misses), first=run.misses[0][:200])
+    if slices_kept.is_large(run):
+        slices_kept.begin(run, user)

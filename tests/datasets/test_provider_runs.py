@@ -10,7 +10,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from datasets.evaluate import provider, provider_cancel, provider_lines, provider_places, thresholds
+from datasets.evaluate import (
+    provider,
+    provider_cancel,
+    provider_lines,
+    provider_places,
+    removal,
+    thresholds,
+)
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import Target, stored
 from datasets.models import Call, Evaluation, Result, Run
@@ -187,6 +194,8 @@ def test_stopping_here_cancels_there(builder: User, place: Connection, sandbox: 
     run.refresh_from_db()
     assert run.operation is not None
     assert operations.cancel(run.operation, builder)
+    with pytest.raises(removal.InUse, match="being stopped at the provider"):
+        removal.delete(run.evaluation, builder)
     work(sandbox, provider_cancel.KIND)
     run.refresh_from_db()
     assert (run.state, run.upstream["status"]) == (Run.State.CANCELLED, "canceled")
@@ -297,6 +306,57 @@ def test_what_it_may_cost_is_reserved_and_what_the_models_used_is_settled(
     (used,) = run.upstream["usage"]
     cost = (2 * used["prompt_tokens"] + 8 * used["completion_tokens"]) / Decimal(1_000_000)
     assert Spending.objects.get().settled == pytest.approx(cost, abs=Decimal("0.000001"))
+
+
+def test_what_goes_on_there_stays_reserved_and_what_was_given_up_there_stays_paid(
+    builder: User, place: Connection, sandbox: Sandbox
+) -> None:
+    for kind in ("input", "output"):
+        Price.objects.create(model=TEACHER, kind=kind, amount="10", as_of="2026-11-01")
+    run = provider.start(to_measure(builder, place, 3), (fresh(place),), place, builder)
+    material.drain(kinds=["dataset.build"])
+    wait_until(lambda: material.step(provider.KIND).cursor.get("stage") == "follow")
+    run.refresh_from_db()
+
+    def fail() -> None:
+        ended = operations.end(run.operation_id, "failed", states=Operation.LIVE, error_code="server")
+        assert ended
+        run.refresh_from_db()
+        assert run.state == Run.State.FAILED
+
+    fail()  # here it was given up after many tries; there it goes on
+    assert Spending.objects.get().state == Spending.State.RESERVED
+    # By now it failed there too, and says what it used: one hundredth of a dollar.
+    told = {"status": "failed", "usage": [{"model": TEACHER, "prompt_tokens": 600, "completion_tokens": 400}]}
+    run.upstream |= told
+    run.save()
+    provider.go_on(run, builder)
+    assert Spending.objects.get().reserved > Decimal("0.01")
+    work(sandbox)
+    run.refresh_from_db()
+    assert run.state == Run.State.DONE
+    (used,) = run.upstream["usage"]
+    cost = Decimal("0.01") + (used["prompt_tokens"] + used["completion_tokens"]) / Decimal(100_000)
+    assert Spending.objects.get().settled == pytest.approx(cost, abs=Decimal("0.000001"))
+
+
+def test_what_is_reserved_for_an_evaluation_that_is_deleted_is_not_reserved_for_ever(
+    builder: User, place: Connection, sandbox: Sandbox, connect_to: Callable[..., Connection]
+) -> None:
+    elsewhere = connect_to(sandbox, "openai", key="sandbox-openai-key", name="Elsewhere")
+    near = {**CLOSE["params"], "evaluation_metric": "cosine", "connection": elsewhere.pk, "model": "embed"}
+    made = to_measure(builder, place, 3, ({**CLOSE, "params": near},))
+    run = provider.start(made, (fresh(place),), place, builder)
+    # The provider chooses the model of the embeddings, so nothing is kept where the grader says.
+    assert [each.connection for each in Spending.objects.all()] == [place]
+    material.drain(kinds=["dataset.build"])
+    wait_until(lambda: material.step(provider.KIND).cursor.get("stage") == "follow")
+    run.refresh_from_db()
+    assert operations.end(run.operation_id, "failed", states=Operation.LIVE, error_code="server")
+    assert Spending.objects.get().state == Spending.State.RESERVED
+    removal.delete(made, builder)
+    row = Spending.objects.get()
+    assert (row.state, row.settled) == (Spending.State.SETTLED, None)
 
 
 def test_what_was_deleted_there_meanwhile_is_made_again_by_going_on(

@@ -53,6 +53,29 @@ def begun(made: Evaluation, user: User, *targets: Any, **options: Any) -> Run:
     return run
 
 
+def test_a_run_that_is_done_stays_so_whatever_becomes_of_its_operations(
+    builder: User, source: Connection
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 2), reference="meta:answer", graders=[EQUAL])
+    run = measured.ran(made, [stored()], builder)
+    operation, finished = run.operation, run.finished
+    # A worker that died just before it could end the operation; somebody stops it before the next one comes.
+    ready = Operation.objects.filter(pk=operation.pk)
+    for stop in (False, True):
+        ready.update(state=Operation.State.READY, finished=None, cancel_requested=False)
+        assert stop is bool(stop and operations.cancel(operation, builder))
+        material.drain()
+        run.refresh_from_db()
+        assert (run.state, run.finished, run.misses) == (Run.State.DONE, finished, [])
+    # And one that failed long ago, tried again from its own page, with a connection that is closed by now.
+    connections.disconnect(source, builder)
+    operations.retry(operation, builder)
+    material.drain()
+    run.refresh_from_db()
+    assert (run.state, run.finished) == (Run.State.DONE, finished)
+    assert AuditEntry.objects.filter(verb="run.finished").count() == 1
+
+
 def test_a_paused_run_keeps_what_is_on_its_way_and_going_on_asks_only_for_the_rest(
     builder: User, source: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
