@@ -4,7 +4,7 @@ A grader belongs to an evaluation, not to a run. So what a grader's threshold wa
 beside the number of the last run that began with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -25,7 +25,10 @@ class Refused(Exception):
 def graders_of(run: Run) -> list[Grader]:
     """The graders of a run's evaluation, each with the threshold that holds in this run."""
     found = list(run.evaluation.graders.all())
-    kept = _before(run.evaluation, run.number)
+    # Read behind the graders and never from the run's own copy, which is as old as the step that holds it: a
+    # threshold that is taken meanwhile is then written down here already.
+    history = Evaluation.objects.filter(pk=run.evaluation_id).values_list(f"setup__{BEFORE}", flat=True)
+    kept = _before(history.first() or (), run.number)
     for grader in found:
         if grader.pk in kept:
             grader.params = {**grader.params, FIELD: kept[grader.pk]}
@@ -63,10 +66,10 @@ def take(grader: Grader, threshold: float, user: Any, *, seen_in: Run) -> None:
         )
 
 
-def _before(evaluation: Evaluation, number: int) -> Mapping[int, float]:
+def _before(history: Iterable[Mapping[str, Any]], number: int) -> Mapping[int, float]:
     """The thresholds that run `number` began with, of graders that have another one now."""
     kept: dict[int, float] = {}
-    for entry in evaluation.setup.get(BEFORE, ()):
+    for entry in history:
         if entry["run"] >= number:
             kept.setdefault(entry["grader"], entry["threshold"])
     return kept

@@ -222,6 +222,8 @@ def test_a_run_that_goes_on_judges_with_the_threshold_it_began_with(
     made = built(builder, rows, reference="meta:answer", graders=[CLOSE])
     begun = runs.start(made, [stored()], builder)
     take(made.graders.get(), 0.0, builder, seen_in=begun)
+    # A step that was under way holds the run and its evaluation as they were before.
+    assert [each.params["pass_threshold"] for each in graders_of(begun)] == [0.7]
     material.drain()
     later = measured.ran(Evaluation.objects.get(pk=made.pk), [stored()], builder)
     passed = {
