@@ -41,7 +41,8 @@ def age(seen: datetime) -> timedelta:
     return timezone.now() - seen
 
 
-def _fresh(name: str) -> bool:
+def is_fresh(name: str) -> bool:
+    """Whether that was within the last minute."""
     seen = last_seen(name)
     return seen is not None and age(seen) <= FRESH
 
@@ -78,8 +79,8 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "database": database_answers,
     "migrations": migrated,
     "broker": broker_answers,
-    "worker": lambda: _fresh("worker"),
-    "beat": lambda: _fresh("beat"),
+    "worker": lambda: is_fresh("worker"),
+    "beat": lambda: is_fresh("beat"),
 }
 
 

@@ -3,13 +3,11 @@
 One pass over the items, a batch at a time; what is kept is a few numbers for each slice.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.core.cache import cache
 from django.utils import timezone
 
 from completions.spoken import UNKNOWN
@@ -26,8 +24,7 @@ LEAST: Final = 10  # judged items that a slice and the rest must have
 MOST_VALUES: Final = 60  # of a dimension; one with more is no kind of thing, but an id or a date
 MOST_DIMENSIONS: Final = 60
 AT_ONCE: Final = 500
-KEPT: Final = 24 * 3600  # seconds
-_FORM: Final = 1  # of what is kept; raised when it changes
+Judging = tuple[int, str]  # the grader, 0 for all together, and the key of the target
 _ORDER: Final = [name for _, name in BANDS] + [LONGEST_BAND]
 
 
@@ -130,46 +127,67 @@ class Slices:
     worst: tuple[str, ...]  # a sentence for each target
     counted: str  # when, as ISO 8601
 
-
-def slices_of(run: Run, grader: int = OVERALL) -> Slices:
-    """Count, or take what was counted before; 0 stands for all graders together."""
-    key = f"slices-{hashlib.sha256(repr((_FORM, run.pk, run.finished, grader)).encode()).hexdigest()}"
-    found: Slices | None = cache.get(key)
-    if found is None:
-        found = _count(run, grader)
-        cache.set(key, found, KEPT)
-    return found
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> "Slices":
+        """What `dataclasses.asdict` made of one, by way of JSON."""
+        told = dict(data)
+        told["targets"] = tuple((key, label) for key, label in told["targets"])
+        told["dimensions"] = tuple(
+            Dimension(
+                **{
+                    **each,
+                    "values": tuple(
+                        Value(**{**value, "cells": tuple(Cell(**cell) for cell in value["cells"])})
+                        for value in each["values"]
+                    ),
+                }
+            )
+            for each in told["dimensions"]
+        )
+        return cls(**{**told, "varied": tuple(told["varied"]), "worst": tuple(told["worst"])})
 
 
 class _Tally:
-    """Of one slice: its items, and by target how many of them were judged and passed."""
+    """Of one slice: its items, and by grader and target how many of them were judged and passed."""
 
     __slots__ = ("by", "items")
 
-    def __init__(self) -> None:
-        self.items = 0
-        self.by: dict[str, list[int]] = {}
+    def __init__(self, items: int = 0, by: dict[Judging, list[int]] | None = None) -> None:
+        self.items = items
+        self.by = {} if by is None else by
 
-    def add(self, target: str, passed: int) -> None:
-        counts = self.by.get(target)
+    def add(self, of: Judging, passed: int) -> None:
+        counts = self.by.get(of)
         if counts is None:
-            counts = self.by[target] = [0, 0]
+            counts = self.by[of] = [0, 0]
         counts[0] += 1
         counts[1] += passed
 
-    def of(self, target: str) -> tuple[int, int]:
+    def of(self, grader: int, target: str) -> tuple[int, int]:
         """How many were judged, and how many of those passed."""
-        judged, passed = self.by.get(target, (0, 0))
+        judged, passed = self.by.get((grader, target), (0, 0))
         return judged, passed
+
+    def as_data(self) -> list[Any]:
+        return [self.items, [[*of, *counts] for of, counts in self.by.items()]]
+
+    @classmethod
+    def read(cls, data: Sequence[Any]) -> "_Tally":
+        items, by = data
+        return cls(items, {(grader, target): counts for grader, target, *counts in by})
 
 
 class _Counts:
     """Every slice with its tally; dimensions that get out of hand are dropped."""
 
-    def __init__(self) -> None:
-        self.values: dict[str, dict[str, _Tally]] = {}
-        self.dropped: dict[str, None] = {}
-        self.total = _Tally()
+    def __init__(self, data: Mapping[str, Any] | None = None) -> None:
+        told = data or {"values": {}, "dropped": [], "total": [0, []]}
+        self.values: dict[str, dict[str, _Tally]] = {
+            dimension: {value: _Tally.read(tally) for value, tally in values.items()}
+            for dimension, values in told["values"].items()
+        }
+        self.dropped: dict[str, None] = dict.fromkeys(told["dropped"])
+        self.total = _Tally.read(told["total"])
 
     def tally(self, of: Slice) -> _Tally | None:
         """That of a slice; None where its dimension is not counted."""
@@ -188,69 +206,102 @@ class _Counts:
             found = values[value] = _Tally()
         return found
 
-
-def _count(run: Run, grader: int) -> Slices:
-    targets = read(run.targets)
-    rated = [one.pk for one in graders_of(run) if one.kind != Grader.Kind.PAIRWISE]
-    counts = _Counts()
-    examples = Example.objects.filter(version=run.evaluation.version_id, line__isnull=False).order_by("line")
-    examples = examples.only("line", "completion_id", "offset", "length")
-    last = 0
-    with FactsOf(run, targets) as facts:
-        while batch := list(examples.filter(line__gt=last)[:AT_ONCE]):
-            last = batch[-1].line or 0
-            known, said = facts.of(batch), _verdicts(run, batch, [grader] if grader else rated)
-            for example in batch:
-                _add(counts, known[example.pk], said.get(example.pk, {}))
-    return _compared(counts, targets, grader)
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "values": {
+                dimension: {value: tally.as_data() for value, tally in values.items()}
+                for dimension, values in self.values.items()
+            },
+            "dropped": list(self.dropped),
+            "total": self.total.as_data(),
+        }
 
 
-def _add(counts: _Counts, fact: Facts, said: Mapping[str, bool]) -> None:
+class Counting:
+    """The slices of a run under every grader, a batch of items after the other.
+
+    What `as_data` gives stands for what was counted so far, so that another process can go on from there.
+    """
+
+    def __init__(self, run: Run, data: Mapping[str, Any] | None = None) -> None:
+        self.done: int = data["done"] if data else 0
+        self.after: int = data["after"] if data else 0
+        self._run, self._targets = run, read(run.targets)
+        self._rated = [one.pk for one in graders_of(run) if one.kind != Grader.Kind.PAIRWISE]
+        self._counts = _Counts(data["counts"] if data else None)
+
+    def go_on(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Count while it may; True once every item is."""
+        examples = Example.objects.filter(version=self._run.evaluation.version_id, line__isnull=False)
+        examples = examples.order_by("line").only("line", "completion_id", "offset", "length")
+        with FactsOf(self._run, self._targets) as facts:
+            while batch := list(examples.filter(line__gt=self.after)[:AT_ONCE]):
+                known, said = facts.of(batch), _verdicts(self._run, batch, self._rated)
+                for example in batch:
+                    _add(self._counts, known[example.pk], said.get(example.pk, {}))
+                self.after, self.done = batch[-1].line or 0, self.done + len(batch)
+                if not may_go_on():
+                    return False
+        return True
+
+    def as_data(self) -> dict[str, Any]:
+        return {"done": self.done, "after": self.after, "counts": self._counts.as_data()}
+
+    def found(self) -> dict[int, Slices]:
+        """By grader; 0 stands for all of them together."""
+        return {
+            grader: _compared(self._counts, self._targets, grader)
+            for grader in dict.fromkeys((*self._rated, OVERALL))
+        }
+
+
+def _add(counts: _Counts, fact: Facts, said: Mapping[Judging, bool]) -> None:
     """One item with what is said of each target."""
     tallies = [found for of in set(fact.slices) if (found := counts.tally(of)) is not None]
     bands = {of: found for of in set(fact.answers.values()) if (found := counts.tally(of)) is not None}
     for found in (*tallies, *bands.values()):
         found.items += 1
-    for key, passed in said.items():
-        counts.total.add(key, passed)
+    for of, passed in said.items():
+        counts.total.add(of, passed)
         for found in tallies:
-            found.add(key, passed)
-        own = fact.answers.get(key)
+            found.add(of, passed)
+        own = fact.answers.get(of[1])
         if own in bands:
-            bands[own].add(key, passed)
+            bands[own].add(of, passed)
 
 
-def _verdicts(run: Run, batch: Sequence[Example], asked: Sequence[int]) -> dict[int, dict[str, bool]]:
-    """What graders together say of each target of these items; not what is ungraded."""
+def _verdicts(run: Run, batch: Sequence[Example], rated: Sequence[int]) -> dict[int, dict[Judging, bool]]:
+    """What each grader, and all together, say of each target of these items; not what is ungraded."""
     found: dict[int, dict[str, dict[int, list[Said]]]] = {}
     keys = [example.pk for example in batch]
     # The grader is not asked for, so that the index by example is the one that serves.
     rows = Result.objects.filter(run=run, example__in=keys)
-    wanted = frozenset(asked)
+    wanted = frozenset(rated)
     for example, target, by, score, passed in rows.values_list(
         "example_id", "target", "grader_id", "score", "passed"
     ):
-        if by not in wanted:
-            continue
-        of_target = found.setdefault(example, {}).setdefault(target, {})
-        of_target.setdefault(by, []).append((score, passed, ""))
-    return {
-        example: {
-            target: passed
-            for target, each in by_target.items()
-            if (passed := together(settle(each[by])[1] if by in each else None for by in asked)) is not None
-        }
-        for example, by_target in found.items()
-    }
+        if by in wanted:
+            of_target = found.setdefault(example, {}).setdefault(target, {})
+            of_target.setdefault(by, []).append((score, passed, ""))
+    made: dict[int, dict[Judging, bool]] = {}
+    for example, by_target in found.items():
+        of_item = made[example] = {}
+        for target, each in by_target.items():
+            settled = {by: settle(each[by])[1] if by in each else None for by in rated}
+            settled[OVERALL] = together(settled.values())
+            for by, said in settled.items():
+                if said is not None:
+                    of_item[by, target] = said
+    return made
 
 
 def _compared(counts: _Counts, targets: Sequence[Target], grader: int) -> Slices:
-    judged = {target.key: counts.total.of(target.key)[0] for target in targets}
+    judged = {target.key: counts.total.of(grader, target.key)[0] for target in targets}
     fisher = Fisher(max(judged.values(), default=0))
     made: list[Dimension] = []
     for name, values in counts.values.items():
         every = [
-            Value(name, value, found.items, tuple(_cells(found, counts.total, targets, fisher)))
+            Value(name, value, found.items, tuple(_cells(found, counts.total, targets, grader, fisher)))
             for value, found in values.items()
         ]
         enough = [value for value in every if any(cell.is_enough for cell in value.cells)]
@@ -288,10 +339,12 @@ def _compared(counts: _Counts, targets: Sequence[Target], grader: int) -> Slices
     )
 
 
-def _cells(found: _Tally, total: _Tally, targets: Sequence[Target], fisher: Fisher) -> Iterator[Cell]:
+def _cells(
+    found: _Tally, total: _Tally, targets: Sequence[Target], grader: int, fisher: Fisher
+) -> Iterator[Cell]:
     for target in targets:
-        judged, passed = found.of(target.key)
-        every, every_passed = total.of(target.key)
+        judged, passed = found.of(grader, target.key)
+        every, every_passed = total.of(grader, target.key)
         if every:
             rest, rest_passed = every - judged, every_passed - passed
             cell = Cell(target.label, target.key, passed, judged, rest_passed, rest)

@@ -1,6 +1,7 @@
 """What is made from a selection: datasets, fine-tunes, deployments, evaluations."""
 
 from datasets.models.comparison import Comparison
+from datasets.models.counts import Counts
 from datasets.models.dataset import Dataset, DatasetVersion, Example, Part, Purpose
 from datasets.models.evaluation import Call, Evaluation, Grader, Result, Run
 from datasets.models.finetune import Checkpoint, Deployment, FineTune, FineTuneEvent, Sweep, UploadedFile
@@ -12,6 +13,7 @@ __all__ = [
     "Call",
     "Checkpoint",
     "Comparison",
+    "Counts",
     "Dataset",
     "DatasetVersion",
     "Deployment",

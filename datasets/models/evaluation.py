@@ -1,11 +1,25 @@
 """Evaluations: items, graders, runs, and one row per call and per verdict."""
 
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 
 from datasets.models.grader_params import GraderParamsField
 from portal.querysets import FromConnectionsQuerySet
+
+
+class EvaluationQuerySet(FromConnectionsQuerySet):
+    """Evaluations; one that is being deleted is nobody's any more."""
+
+    def _on_every_source(self, user: Any, role: str) -> Self:
+        return super()._on_every_source(user, role).filter(deleting=False)
+
+
+class RunQuerySet(FromConnectionsQuerySet):
+    """Runs; they go with their evaluation."""
+
+    def _on_every_source(self, user: Any, role: str) -> Self:
+        return super()._on_every_source(user, role).filter(evaluation__deleting=False)
 
 
 class Evaluation(models.Model):
@@ -23,8 +37,9 @@ class Evaluation(models.Model):
     )
     owner = models.ForeignKey("portal.User", models.SET_NULL, null=True, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
+    deleting = models.BooleanField(default=False, help_text="An operation removes it with all its rows.")
 
-    objects: Any = FromConnectionsQuerySet.as_manager()
+    objects: Any = EvaluationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
@@ -109,7 +124,7 @@ class Run(models.Model):
     created = models.DateTimeField(auto_now_add=True)
     finished = models.DateTimeField(null=True)
 
-    objects: Any = FromConnectionsQuerySet.as_manager()
+    objects: Any = RunQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

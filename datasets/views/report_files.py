@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
-from datasets.evaluate import report_export, slices, tally
+from datasets.evaluate import report_export, slices, slices_kept, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
 from datasets.models import Run
@@ -37,12 +37,14 @@ def page(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
     """The report without its rows as one file: nothing in it is fetched, nothing runs."""
     found = _done(request, pk, number)
     made = tally.report_of(found)
+    look = slices_kept.look(found, request.user) if made.rated else None
     context = {
         "run": found,
         "evaluation": found.evaluation,
         "report": made,
         "costs": costs_of(made),
-        "slices": slices.slices_of(found) if made.rated else None,
+        "slices": look.slices if look else None,
+        "counted_later": bool(look and look.operation),
         "least": slices.LEAST,
         "targets": targets_of(found),
         "graders": described(found.evaluation, found),

@@ -5,12 +5,12 @@ from typing import Any
 
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import retarget
 
 from completions.models import StoredCompletion
-from datasets.evaluate import rows, slices, tally
+from datasets.evaluate import rows, slices, slices_kept, tally
 from datasets.evaluate import run as runs
 from datasets.evaluate.judges import judges_of
 from datasets.evaluate.report import Report
@@ -84,9 +84,9 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     return render(request, fragment(request, "datasets/evaluate/run.html", {"run"}), context)
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def run_slices(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """How each target does on parts of the items; under all graders, or under one."""
+    """How each target does on parts of the items, under all graders or one; posting counts them again."""
     found = run_of(request, pk, number)
     if found.state != Run.State.DONE:
         raise Http404
@@ -94,10 +94,16 @@ def run_slices(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     asked = request.GET.get("grader", "")
     offered = _slice_choice(found, made)
     grader = next((pk for pk, _ in offered if str(pk) == asked), offered[-1][0] if offered else 0)
+    if request.method == "POST":
+        slices_kept.begin(found, request.user, again=True)
+        return redirect(request.get_full_path())
+    look = slices_kept.look(found, request.user, grader) if offered else None
     context = {
         "run": found,
         "evaluation": found.evaluation,
-        "slices": slices.slices_of(found, grader) if offered else None,
+        "slices": look.slices if look else None,
+        "operation": look.operation if look else None,
+        "here": request.get_full_path(),
         "least": slices.LEAST,
         "most": slices.MOST_VALUES,
         "chosen_slices": offered,

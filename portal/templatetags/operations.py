@@ -4,6 +4,7 @@ from typing import Any
 
 from django import template
 
+from portal import health
 from portal.models import Operation
 from portal.progress import Progress, next_try, progress_of
 
@@ -20,3 +21,9 @@ def progress(operation: Operation) -> Progress:
 def goes_on(operation: Operation) -> Any:
     """When a waiting operation goes on."""
     return next_try(operation)
+
+
+@register.filter
+def unattended(operation: Operation) -> bool:
+    """Whether it is ready while no worker has shown for a while that it works."""
+    return operation.state == Operation.State.READY and not health.is_fresh("worker")

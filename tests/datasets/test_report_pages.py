@@ -19,7 +19,7 @@ from completions.models import ReviewState, StoredCompletion
 from datasets.evaluate import rows, schedules, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
-from datasets.evaluate.slices import slices_of
+from datasets.evaluate.slices_kept import slices_of
 from datasets.models import Call, Grader, Run
 from portal.models import AuditEntry, Connection, User
 from tests import factories

@@ -1,0 +1,85 @@
+"""Numbers that a worker counted, and the operation that counts them: what slices and comparisons share.
+
+What is counted while somebody waits is kept in the same way, so that the next look is immediate.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import transaction
+
+from completions.columns.changes import removed_after
+from completions.models import Mirror, StoredCompletion
+from datasets.models import Counts, DatasetVersion, Example
+from portal import operations
+from portal.models import Operation
+
+AT_ONCE: Final = 10_000  # verdicts that are counted while a page is waited for, about half a second
+_LOOKED: Final = 10_000  # completions that became others; of more it is not asked which
+State = Operation.State
+
+
+def key_of(*told: Any) -> str:
+    """The key of numbers that depend on all this."""
+    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
+
+
+def read(key: str) -> Counts | None:
+    found: Counts | None = Counts.objects.filter(key=key).first()
+    return found
+
+
+def keep(key: str, data: bytes, seen: Mapping[str, Any] | None = None, **of: Any) -> None:
+    """Keep what was counted of a run or of a comparison; whoever counts it twice keeps the same."""
+    packed = {"data": zlib.compress(data, 1), "seen": dict(seen or {})}
+    with transaction.atomic():
+        Counts.objects.update_or_create(key=key, defaults=packed, create_defaults={**packed, **of})
+
+
+def data_of(kept: Counts) -> bytes:
+    return zlib.decompress(bytes(kept.data))
+
+
+def seen_now(version: DatasetVersion) -> dict[str, Any]:
+    """How far the mirrors are that the items come from; ask before counting."""
+    connections = version.connections.values_list("pk", flat=True)
+    changes = Mirror.objects.filter(connection__in=list(connections)).values_list("connection_id", "change")
+    return {"changes": {str(pk): change for pk, change in changes}, "linked": _linked(version)}
+
+
+def has_changed(version: DatasetVersion, seen: Mapping[str, Any]) -> bool:
+    """Whether a completion of the items became another one since, was reviewed, or is gone."""
+    before = seen.get("changes", {})
+    connections = version.connections.values_list("pk", flat=True)
+    for pk, change in Mirror.objects.filter(connection__in=list(connections)).values_list(
+        "connection_id", "change"
+    ):
+        known = before.get(str(pk), 0)
+        if known == change:
+            continue
+        others = StoredCompletion.objects.filter(connection=pk, change__gt=known)
+        ids = list(others.values_list("pk", flat=True)[: _LOOKED + 1])
+        if len(ids) > _LOOKED or Example.objects.filter(version=version, completion__in=ids).exists():
+            return True
+        if len(removed_after(pk, known)) and _linked(version) != seen.get("linked"):
+            return True
+    return False
+
+
+def _linked(version: DatasetVersion) -> int:
+    return int(Example.objects.filter(version=version, completion__isnull=False).count())
+
+
+def begin(kind: str, key: str, *, again: bool = False, **options: Any) -> Operation:
+    """The operation that counts what is missing: the live one, the one that failed, else a new one.
+
+    One that failed is begun anew only when somebody asks for it, `again`.
+    """
+    last: Operation | None = Operation.objects.filter(kind=kind, dedupe_key=key).order_by("-id").first()
+    if last is not None and (last.is_live or (last.state != State.DONE and not again)):
+        return last
+    with transaction.atomic():
+        return operations.begin(kind, dedupe_key=key, **options)
