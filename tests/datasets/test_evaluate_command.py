@@ -9,12 +9,13 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from datasets.evaluate import run as runs
+from datasets.evaluate import setup, sources
 from datasets.evaluate.targets import stored
 from datasets.models import Evaluation, Run
 from portal.models import Connection, User
 from tests import factories
 from tests.completions.changing import own_folder
-from tests.datasets import measured
+from tests.datasets import material, measured
 from tests.datasets.measured import CLOSE, EQUAL
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +84,17 @@ def test_who_may_not_act_and_what_is_not_there_is_no_red_but_not_run(made: Evalu
         call_command("evaluate", str(made.pk), "--user", "reader")
     assert ended.value.returncode == 2
     assert not Run.objects.exists()
+
+
+def test_items_that_are_still_being_taken_from_a_dataset_need_no_worker_either(
+    builder: User, source: Connection
+) -> None:
+    version = material.built(builder, material.many(source, 12))
+    made = sources.begin_version(version, sources.WHOLE, "Taken", builder)
+    there = {"input": "{{ sample.output_text }}", "check": "answers", "value": ""}
+    setup.set_graders(made, [{"name": "Answers", "kind": "check", "params": there}])
+    setup.finish(made, "targets", targets=[stored().as_dict()])
+    assert "passes “Answers” on 100.0% of 12 items" in evaluate(str(made.pk), "--within", "0.05")
 
 
 def test_an_evaluation_without_a_target_is_not_run(made: Evaluation) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from datasets.build import build
+from datasets import received
 from datasets.evaluate import goals, setup, tally
 from datasets.evaluate import run as runs
 from datasets.evaluate.report import Judged, Report
@@ -111,7 +111,7 @@ class Command(BaseCommand):
         operation = run.operation
         if operation is None or not operation.is_live:
             return None
-        items = build.operation_of(run.evaluation.version)
+        items = received.operation_of(run.evaluation.version)
         return [items, operation] if items is not None and items.is_live else [operation]
 
     def _check_grader(self, evaluation: Evaluation, name: str) -> None:
