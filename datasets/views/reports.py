@@ -22,7 +22,7 @@ from datasets.models import Call, Evaluation, Grader, Run
 from datasets.views.evaluations import described, left_out
 from portal.htmx import fragment, wants_fragment
 from portal.models import Connection, Operation
-from portal.permissions import fetch, may
+from portal.permissions import Verb, fetch, may
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def run_slices(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """How each target does on parts of the items, under all graders or one; posting counts them again."""
-    found = run_of(request, pk, number)
+    found = run_of(request, pk, number, "act" if request.method == "POST" else "read")
     if found.state != Run.State.DONE:
         raise Http404
     made = tally.report_of(found)
@@ -104,6 +104,7 @@ def run_slices(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "slices": look.slices if look else None,
         "operation": look.operation if look else None,
         "here": request.get_full_path(),
+        "may_act": may(Run.objects, request.user, "act", found),
         "least": slices.LEAST,
         "most": slices.MOST_VALUES,
         "chosen_slices": offered,
@@ -148,10 +149,10 @@ def run_row(request: HttpRequest, pk: int, number: int, line: int) -> HttpRespon
     )
 
 
-def run_of(request: HttpRequest, pk: int, number: int) -> Run:
-    """The run at an address, if this person may read it."""
+def run_of(request: HttpRequest, pk: int, number: int, verb: Verb = "read") -> Run:
+    """The run at an address, if this person may read it, or act on it."""
     queryset = Run.objects.select_related("evaluation__version__dataset", "operation", "created_by")
-    found: Run = fetch(queryset, request.user, "read", evaluation=pk, number=number)
+    found: Run = fetch(queryset, request.user, verb, evaluation=pk, number=number)
     return found
 
 
