@@ -37,6 +37,7 @@ POINTS = (
     "provider.imported",
     "provider.filled",
 )
+ITS_ITEMS = "not_there"  # the error of a run whose items the provider does not take, whoever asks again
 State = Run.State
 PROVIDER = Run.Backend.PROVIDER
 
@@ -235,13 +236,17 @@ def _survey(work: operations.Working, run: Run, target: Target) -> str:
     found = provider_lines.survey(run, target)
     if found.refused:
         why, count = found.refused.most_common(1)[0]
+        which = ", ".join(map(str, found.lines[why]))
+        if more := count - len(found.lines[why]):
+            which += f" and {more:,} more"
         raise operations.Failed(
-            "not_there",
+            ITS_ITEMS,
             f"{found.refused.total():,} of {run.evaluation.version.rows:,} items cannot be answered at the"
-            f" provider: {count:,} {why}. Nothing was created there. Run it here instead.",
+            f" provider: {count:,} {why} (item {which})."
+            " Nothing was created there. Run it here instead.",
         )
     if not found.rows:
-        raise operations.Failed("no_items", "No item has an answer that could be judged there.")
+        raise operations.Failed(ITS_ITEMS, "No item has an answer that could be judged there.")
     as_file = found.size > provider_lines.INLINE
     stage = _enter(
         work, "file" if as_file else "eval", step="creating", note="", columns=found.columns, size=found.size

@@ -2,8 +2,8 @@
 
 import json
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -15,35 +15,42 @@ from datasets.models import Example, Run
 
 INLINE = 256 * 1024  # bytes of rows that travel in the body of the call
 ROWS_AT_ONCE = 1000
+NAMED = 5  # items that an error names
 SPOOL = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What will be sent; `refused` counts the reasons why items cannot be put to a deployment there."""
+    """What will be sent; `refused` counts the reasons why items cannot be put to a deployment there, and
+    `lines` names the first items of each.
+    """
 
     rows: int
     size: int
     columns: dict[str, str]
     refused: Counter[str]
+    lines: Mapping[str, list[int]]
 
 
 def survey(run: Run, target: Target) -> Survey:
     rows = size = 0
     columns: dict[str, str] = {provider_terms.LINE: "number"}
     refused: Counter[str] = Counter()
+    lines: defaultdict[str, list[int]] = defaultdict(list)
     with Items(run.evaluation) as items:
         for example in examples_of(run):
             item = items.of(example)
             if target.is_fresh and not item.get("unsendable") and (why := provider_terms.unsendable(item)):
                 refused[why] += 1
+                if len(lines[why]) < NAMED:
+                    lines[why].append(example.line or 0)
                 continue
             row = row_of(target, item, example)
             if isinstance(row, str):
                 continue
             provider_terms.types_of(row["item"], columns)
             rows, size = rows + 1, size + len(_line(row))
-    return Survey(rows, size, columns, refused)
+    return Survey(rows, size, columns, refused, lines)
 
 
 def row_of(target: Target, item: dict[str, Any], example: Example) -> dict[str, Any] | str:

@@ -1,10 +1,13 @@
 """What pages tell of a run that the provider does."""
 
+import json
+import zlib
 from typing import Any
 from urllib.parse import urlsplit
 
 from django import template
 
+from datasets.evaluate.provider import ITS_ITEMS
 from datasets.models import Run
 from portal.models import Connection
 
@@ -14,10 +17,14 @@ _IDS = (("Evaluation", "eval"), ("Run", "run"), ("File", "file"))
 
 @register.simple_tag
 def provider_facts(run: Run) -> dict[str, Any]:
-    """Where it is, how far, its ids; the report's address only if it is one that a browser may open."""
+    """Where it is, how far, its ids; the report's address only if it is one that a browser may open.
+
+    `mark` is another one as soon as anything of it is.
+    """
     told = run.upstream
     counts = told.get("counts") or {}
     return {
+        "mark": f"{zlib.crc32(json.dumps(told, sort_keys=True).encode()):x}",
         "place": Connection.objects.filter(pk=told.get("connection")).values_list("name", flat=True).first(),
         "status": told.get("status", ""),
         "judged": sum(counts.get(name, 0) for name in ("passed", "failed", "errored")),
@@ -28,6 +35,13 @@ def provider_facts(run: Run) -> dict[str, Any]:
         "usage": told.get("usage") or [],
         "strange": told.get("strange", 0),
     }
+
+
+@register.filter
+def refused_for_its_items(run: Run) -> bool:
+    """Whether the provider takes no such items, which never change: going on would be refused again."""
+    ended = run.operation
+    return run.state == Run.State.FAILED and ended is not None and ended.error_code == ITS_ITEMS
 
 
 def _address(text: Any) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,13 @@ def give_up(run: Run) -> None:
     assert operations.end(operation.pk, "failed", states=Operation.LIVE, error_code="server")
     run.refresh_from_db()
     assert run.state == Run.State.FAILED
+
+
+def status_after_a_step(run: Run, sandbox: Sandbox) -> str:
+    advance(sandbox, 3)
+    material.step(provider.KIND)
+    run.refresh_from_db()
+    return str(run.upstream["status"])
 
 
 def cells(run: Run, grader: int = 0) -> list[tuple[int, int, int]]:
@@ -252,7 +260,11 @@ def test_an_item_without_a_value_is_ungraded_with_the_reason(
 
 
 def test_what_cannot_run_there_is_refused_before_anything_is_made(
-    builder: User, place: Connection, sandbox: Sandbox, connect_to: Callable[..., Connection]
+    builder: User,
+    place: Connection,
+    sandbox: Sandbox,
+    connect_to: Callable[..., Connection],
+    client_of: Callable[[User], Client],
 ) -> None:
     check = {
         "name": "Length",
@@ -275,9 +287,17 @@ def test_what_cannot_run_there_is_refused_before_anything_is_made(
     with_tools = measured.evaluation(builder, [tools], reference="meta:answer", graders=(EQUAL,))
     run = provider.start(with_tools, (fresh(place),), place, builder)
     ended = work(sandbox)
-    assert (ended.error_code, "tools" in ended.error_text) == ("not_there", True)
+    assert ended.error_code == provider.ITS_ITEMS
+    assert (
+        "1 offer tools, and the provider takes one set of tools for all items (item 1)." in ended.error_text
+    )
     run.refresh_from_db()
     assert run.state == Run.State.FAILED
+    page = client_of(builder).get(reverse("datasets:run", args=[with_tools.pk, run.number]))
+    (first,) = re.findall(r'<(?:a|button) class="btn pri"[^>]*>(?:<svg.*?</svg>)?([^<]+)', page.text)
+    assert first == "Run it here"
+    assert "Go on" not in page.text
+    assert reverse("datasets:version", args=[with_tools.version.dataset_id, 1]) in page.text
     assert not RemoteAction.objects.exists()
     assert (posts(sandbox, EVALS), posts(sandbox, "/runs")) == (0, 0)
 
@@ -412,6 +432,20 @@ def test_the_form_offers_the_place_and_the_page_shows_what_is_there(
     answer = client.post(new, {"stored": "on", "where": str(place.pk)})
     assert answer.status_code == 302, answer.content.decode()
     run = Run.objects.get(backend=Run.Backend.PROVIDER)
+    material.drain(kinds=["dataset.build"])
+    wait_until(lambda: material.step(provider.KIND).cursor.get("stage") == "follow")
+    page = client.get(reverse("datasets:run", args=[made.pk, run.number])).text
+    assert 'hx-swap-oob="true"' not in page
+    (polled,) = re.findall(r'id="calls" hx-get="([^"]+)"', page)
+    calls = {"HX-Request": "true", "HX-Target": "calls"}
+    assert "At the provider" not in client.get(unescape(polled), headers=calls).text  # nothing is new
+    run.refresh_from_db()
+    was = run.upstream["status"]
+    wait_until(lambda: status_after_a_step(run, sandbox) != was)
+    fresher = client.get(unescape(polled), headers=calls).text
+    assert '<section class="panel" id="at-provider" hx-swap-oob="true">' in fresher
+    assert run.upstream["status"] in fresher
+    assert polled not in fresher
     work(sandbox)
     run.refresh_from_db()
     page = client.get(reverse("datasets:run", args=[made.pk, run.number])).content.decode()
