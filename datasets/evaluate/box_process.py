@@ -103,7 +103,10 @@ class Process:
             if not self._take(until):
                 raise EOFError
         line, self._read = self._read.split(b"\n", 1)
-        told = json.loads(line)
+        try:
+            told = json.loads(line)
+        except RecursionError:
+            raise ValueError(STRANGE) from None
         if self._read or not isinstance(told, dict):
             raise ValueError(STRANGE)
         return told

@@ -103,7 +103,8 @@ def _calls_problem(value: str) -> str:
 
 
 def _xml(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
-    parser = expat.ParserCreate()
+    # It is a text already, whatever encoding it declares.
+    parser = expat.ParserCreate("utf-8")
 
     def refuse(*_: Any) -> None:
         raise Unjudged("It declares a document type, which is not read.")

@@ -274,9 +274,11 @@ def _together(
             return Verdict(None, None, "", f"{name}: {verdict.error}"[:300])
         scores[name] = verdict.score
     try:
-        score = formulas.work_out(params["calculate_output"], scores)
+        worked_out = formulas.work_out(params["calculate_output"], scores)
     except formulas.Unsolved as problem:
         return Verdict(None, None, "", str(problem))
+    # Parts of 0.7, 0.2 and 0.1 are one together, which sums of binary fractions miss by a hair.
+    score = float(f"{worked_out:.12g}")
     passed, wanted = score >= params["pass_threshold"], params["pass_threshold"]
     told = ", ".join(f"{name} {value:.3g}" for name, value in scores.items())
     return Verdict(score, passed, f"{told}: {score:.3g} is {'at least' if passed else 'below'} {wanted:g}.")

@@ -22,7 +22,7 @@ FIRST, SECOND, TIE = "1", "2", "tie"
 LONGEST_REASON = 2_000
 # A mark as a model may read one: with blanks or unseen characters in it, attributes, or never closed.
 _MARK = re.compile(r"<([\s/\u00ad\u200b-\u200f\u2060-\u2064\ufeff]*)([A-Za-z][\w-]*)([^<>]{0,200}>)?")
-_FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n\s*```\s*$", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*\n")
 # The API's sampling parameters of a judge, and what a create call names them; the third is spelled so there.
 SAMPLING = {
     "seed": "seed",
@@ -130,7 +130,8 @@ def read(part: Part, text: str, order: str = "") -> Verdict:
     found = _object(text)
     if found is None:
         return Verdict(None, None, "", _unread("It is no JSON object", text))
-    reason, result = str(found.get("reason") or "")[:LONGEST_REASON], found.get("result")
+    told, result = found.get("reason"), found.get("result")
+    reason = told[:LONGEST_REASON] if isinstance(told, str) else ""
     labels = labels_of(part)
     if labels:
         label = next((label for label in labels if _same(label, result)), None)
@@ -294,12 +295,20 @@ def _preferred(label: str, reason: str, order: str) -> Verdict:
 
 
 def _object(text: str) -> dict[str, Any] | None:
-    fenced = _FENCE.match(text)
     try:
-        found = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once)
+        found = json.loads(_unfenced(text.strip()), object_pairs_hook=_once)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _unfenced(text: str) -> str:
+    """What stands between the lines of a fence, where all of it does; each letter is looked at once."""
+    opened = _FENCE.match(text)
+    before, line, closing = text.rpartition("\n")
+    if opened is None or not line or closing.strip() != "```":
+        return text
+    return before[opened.end() :]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

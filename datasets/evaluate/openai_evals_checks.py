@@ -44,7 +44,7 @@ def _refuse(*_):
 
 
 def _is_xml(text):
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")
     parser.StartDoctypeDeclHandler = _refuse
     try:
         parser.Parse(text.strip().encode("utf-8", "replace"), True)

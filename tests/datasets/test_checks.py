@@ -24,6 +24,10 @@ CASES = [
     ("json", "", "3", "NaN"),
     ("json", "", '"{{ item.reference }}"', "Paris"),
     ("xml", "", "<a><b/>&amp;</a>", "<a><b></a>"),
+    *(
+        ("xml", "", f'<?xml version="1.0" encoding="{name}"?><a>é</a>', f'<?xml encoding="{name}"?><a>')
+        for name in ("gb2312", "utf-16", "rot13", "iso-8859-1", "x")
+    ),
     ("starts", "{{ item.reference }}", "  Paris is it.", "It is Paris."),
     ("ends", "{{ item.reference }}.", "It is Paris.\n", "Paris is it."),
     ("regex", r"\b\d{4}\b", "In 1889.", "In 18890."),

@@ -107,6 +107,13 @@ def test_a_formula_gives_a_number_or_says_why_not(formula: str) -> None:
             assert math.isfinite(work_out(formula, {"a": 0.25, "b": 0.0}))
 
 
+@pytest.mark.parametrize("formula", ["0.7 * a + 0.2 * b + 0.1 * c", "1 - (a - 0.9) / 0.1 + b", "c / 3 * 3"])
+def test_parts_that_make_up_the_threshold_reach_it(formula: str) -> None:
+    answer = {"output_text": "one"}
+    params = together(formula, 1, a=SHORT, b=SHORT, c=SHORT)
+    assert grade("multi", params, {}, answer).passed is True
+
+
 def test_several_graders_make_one_score() -> None:
     params = together("0.5 * exact + 0.5 * close", 0.7, exact=EXACT, close=CLOSE)
     assert validate("multi", params) == {}

@@ -30,7 +30,15 @@ def asked(params: dict[str, Any], answer: str, kind: str = "label_model", order:
     return list(judging.question(judge, ITEM, {"output_text": answer}, order, against).messages)
 
 
-@pytest.mark.parametrize("text", [said("Good"), said(" good "), f"```json\n{said('GOOD')}\n```"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        said("Good"),
+        said(" good "),
+        f"```json\n{said('GOOD')}\n```",
+        f" \n```\n\n{said('good')}\n\n  ```\n",
+    ],
+)
 def test_a_label_is_read_whatever_its_capitals(text: str) -> None:
     verdict = judging.read(LABEL, text)
     assert (verdict.score, verdict.passed, verdict.error) == (1.0, True, "")
@@ -55,6 +63,9 @@ def test_a_label_is_read_whatever_its_capitals(text: str) -> None:
         "\x00",
         "[" * 100_000,
         "x" * 1_000_000,
+        "```json" + "\n" * 100_000,
+        "```\n" + " \n" * 100_000 + "`",
+        "```\n```",
         said("Good") + said("Bad"),
         '{"reason": "so", "result": "Bad", "result": "Good"}',
         '{"result": ' + "9" * 5_000 + "}",
@@ -87,6 +98,11 @@ def test_a_score_outside_the_range_is_ungraded_and_never_clipped(number: str) ->
 def test_a_score_passes_from_the_threshold_on(score: float, passed: bool) -> None:
     verdict = judging.read(SCORE, said(score))
     assert (verdict.score, verdict.passed) == (float(score), passed)
+
+
+def test_a_reason_that_is_no_text_is_none() -> None:
+    verdict = judging.read(LABEL, f'{{"reason": {"[" * 400}{"]" * 400}, "result": "Good"}}')
+    assert (verdict.passed, verdict.reason) == (True, "Good")
 
 
 def test_refusals_filters_cuts_and_silence_are_told_apart() -> None:

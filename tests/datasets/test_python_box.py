@@ -73,8 +73,9 @@ FORGERY = source(
         "x" * 100_000,
         '{"score": "<script>"}\n',
         '{"score": Infinity}\n',
+        "[" * 10_000 + "\n",
     ],
-    ids=["answers", "half an answer", "nothing", "no object", "a flood", "no number", "no end"],
+    ids=["answers", "half an answer", "nothing", "no object", "a flood", "no number", "no end", "no bottom"],
 )
 def test_one_that_writes_where_results_are_written_falsifies_no_other_score(written: str) -> None:
     honest, forged = {"written": ""}, {"written": written}
