@@ -10,6 +10,7 @@ from datasets.evaluate.graders import Verdict, grade
 from datasets.evaluate.items import Items
 from datasets.evaluate.judges import Judge, is_judged, judges_of
 from datasets.evaluate.python_graders import Boxes, refusal
+from datasets.evaluate.storable import score as storable_score
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.evaluate.thresholds import graders_of
@@ -149,7 +150,7 @@ def _result(run: Run, answered: Answered, grader: Grader, verdict: Verdict) -> R
         target=target,
         repetition=repetition,
         grader=grader,
-        score=verdict.score,
+        score=storable_score(verdict.score),
         passed=verdict.passed,
         reason=storable(verdict.reason),
         error=storable(verdict.error)[:300],

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets.evaluate.provider_terms import LINE, named
+from datasets.evaluate.storable import score as storable_score
 from datasets.evaluate.storable import storable
 from datasets.evaluate.targets import Target
 from datasets.models import Call, Example, Grader, Result, Run
@@ -170,7 +171,7 @@ def _score(value: Any) -> float | None:
         score = float(value)
     except OverflowError:
         return None
-    return score if math.isfinite(score) else None
+    return storable_score(score) if math.isfinite(score) else None
 
 
 def _reason(result: Mapping[str, Any]) -> str:

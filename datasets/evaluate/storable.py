@@ -1,8 +1,9 @@
-"""Text of models as every database takes it."""
+"""Text of models as every database takes it, and scores as sums of many of them do."""
 
 import re
 from typing import Any
 
+FARTHEST = 1e100  # from 0: a million of them still make a sum
 _REFUSED = re.compile(r"[\x00\ud800-\udfff]")
 
 
@@ -19,3 +20,8 @@ def storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value
+
+
+def score(value: float | None) -> float | None:
+    """The score, or the farthest that is kept. Whether it passes was decided by what it was."""
+    return None if value is None else max(-FARTHEST, min(FARTHEST, value))

@@ -10,6 +10,7 @@ import pytest
 
 from datasets import asking
 from datasets.evaluate import run as runs
+from datasets.evaluate import tally
 from datasets.evaluate.targets import SELF_MEASURE, Target, stored
 from datasets.models import Call, Result, Run
 from portal import operations
@@ -259,6 +260,24 @@ def test_text_that_a_database_refuses_is_kept_readable(builder: User, source: Co
     )
     assert cells(run) == [(0, 1, 0)]
     assert "<script>" in Result.objects.get(run=run).reason
+
+
+@pytest.mark.engines
+def test_scores_as_great_as_numbers_get_leave_a_report(builder: User, source: Connection) -> None:
+    there = {
+        "kind": "check",
+        "params": {"input": "{{ sample.output_text }}", "check": "answers", "value": ""},
+    }
+    params = {"graders": {"a": there}, "calculate_output": "exp(709) * (2 * a - 1)", "pass_threshold": 0}
+    graders = [{"name": "Great", "kind": "multi", "params": params}]
+    chosen = [*measured.rows(source, 4), measured.row(source, 5, answer="I'm sorry, but I can't help.")]
+    run = ran(
+        measured.evaluation(builder, chosen, reference="meta:answer", graders=graders), [stored()], builder
+    )
+    assert run.state == Run.State.DONE
+    (cell,) = tally.report_of(run).graders[0].cells
+    assert (cell.passed, cell.failed) == (4, 1)
+    assert cell.mean == pytest.approx(0.6e100)
 
 
 @pytest.mark.engines
