@@ -61,8 +61,8 @@ class Filter:
             "show": self.show,
             "grader": str(self.grader or ""),
             "target": self.target,
-            "from": "" if self.low is None else f"{self.low:g}",
-            "to": "" if self.high is None else f"{self.high:g}",
+            "from": _told(self.low),
+            "to": _told(self.high),
             "q": self.text,
             "slice": self.dimension,
             "value": self.value,
@@ -98,9 +98,11 @@ class Filter:
             return found
         verdicts = self._verdicts(run)
         if self.show == "changed":
-            return found.filter(pk__in=_changed(verdicts))
+            changed = _grouped(verdicts).filter(self._between("mean"), good__gt=0, bad__gt=0)
+            return found.filter(pk__in=changed.values("example"))
         if self.show == "disagreed":
-            found = found.filter(_disagreed(run, verdicts))
+            others = self.but(target="")._verdicts(run) if self.target else None
+            found = found.filter(_disagreed(run, verdicts, others))
             return found.filter(pk__in=self._scored(run, verdicts)) if asks_scores else found
         if run.repetitions == 1:
             return self._single(found, verdicts)
@@ -173,23 +175,27 @@ def _grouped(verdicts: "QuerySet[Result]") -> Any:
     )
 
 
-def _changed(verdicts: "QuerySet[Result]") -> Any:
-    return _grouped(verdicts).filter(good__gt=0, bad__gt=0).values("example")
-
-
-def _disagreed(run: Run, verdicts: "QuerySet[Result]") -> Any:
-    """Some target passes a grader that another one fails."""
-    if run.repetitions == 1:
-        other = verdicts.filter(example=OuterRef("example"), grader=OuterRef("grader"), passed=False)
-        return Exists(verdicts.filter(Exists(other), example=OuterRef("pk"), passed=True))
-    graders = list(verdicts.order_by().values_list("grader", flat=True).distinct())
+def _disagreed(run: Run, verdicts: "QuerySet[Result]", others: "QuerySet[Result] | None") -> Any:
+    """Some target passes a grader that another one fails; with `others`, one of both is among those."""
     found = Q(pk__in=[])
-    for grader in graders:
-        settled = _grouped(verdicts.filter(grader=grader))
-        passes = settled.filter(good__gt=F("bad")).values("example")
-        fails = settled.filter(bad__gt=0, bad__gte=F("good")).values("example")
-        found |= Q(pk__in=passes) & Q(pk__in=fails)
+    every, ways = (verdicts, (True,)) if others is None else (others, (True, False))
+    if run.repetitions == 1:
+        for passed in ways:
+            other = every.filter(example=OuterRef("example"), grader=OuterRef("grader"), passed=not passed)
+            found |= Q(Exists(verdicts.filter(Exists(other), example=OuterRef("pk"), passed=passed)))
+        return found
+    says = {True: Q(good__gt=F("bad")), False: Q(bad__gt=0, bad__gte=F("good"))}
+    for grader in list(verdicts.order_by().values_list("grader", flat=True).distinct()):
+        one, other = (_grouped(some.filter(grader=grader)) for some in (verdicts, every))
+        for passed in ways:
+            mine, theirs = one.filter(says[passed]), other.filter(says[not passed])
+            found |= Q(pk__in=mine.values("example")) & Q(pk__in=theirs.values("example"))
     return found
+
+
+def _told(number: float | None) -> str:
+    """As it was read, to the last digit: another number would ask for other rows on the next page."""
+    return "" if number is None else repr(number).removesuffix(".0")
 
 
 def _number(text: Any) -> float | None:

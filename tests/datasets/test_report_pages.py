@@ -20,7 +20,7 @@ from datasets.evaluate import rows, schedules, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
 from datasets.evaluate.slices_kept import slices_of
-from datasets.models import Call, Grader, Run
+from datasets.models import Call, Grader, Result, Run
 from portal.models import AuditEntry, Connection, User
 from tests import factories
 from tests.datasets import measured
@@ -175,10 +175,37 @@ def test_an_item_counts_once_over_its_repetitions(builder: User, source: Connect
     assert lines_of(run, show="passed", target="first", grader=str(equal.id)) == [2]
     assert lines_of(run, show="ungraded", target="first", grader=str(equal.id)) == [4]
     assert lines_of(run, show="disagreed", grader=str(equal.id)) == [1]
+    assert lines_of(run, show="disagreed", grader=str(equal.id), target="stored") == [1]
+    assert lines_of(run, show="disagreed", grader=str(equal.id), target="first") == [1]
     assert lines_of(run, show="changed") == [1, 2]
+    assert lines_of(run, show="changed", grader=str(equal.id), **{"from": "0.6"}) == [2]
     assert lines_of(run, **{"from": "0.5", "to": "0.7", "grader": str(close.id)}) == [1]
     (row,) = rows.read_rows(run, list(rows.examples_of(run)[:1]))
     assert (row.answers[1].state, row.answers[1].times) == ("failed", "1 of 4 passed")
+
+
+def test_disagreements_of_a_target_are_those_in_which_it_takes_part(
+    builder: User, source: Connection
+) -> None:
+    made = built(builder, measured.rows(source, 4), reference="meta:answer", graders=[EQUAL])
+    verdicts = {("stored", "Equal"): "ppff", ("first", "Equal"): "pfpf", ("second", "Equal"): "ppff"}
+    run = said(made, [stored(), fresh(source, "first", "a"), fresh(source, "second", "b")], verdicts)
+    assert lines_of(run, show="disagreed") == [2, 3]
+    for target in ("stored", "first", "second"):
+        assert lines_of(run, show="disagreed", target=target) == [2, 3]
+    Result.objects.filter(run=run, target="second", example__line=3).update(passed=True)
+    Result.objects.filter(run=run, target="stored", example__line=2).update(passed=False)
+    assert lines_of(run, show="disagreed", target="stored") == [2, 3]
+    assert lines_of(run, show="disagreed", target="second") == [2, 3]
+    Result.objects.filter(run=run, target="first").update(passed=None)
+    assert lines_of(run, show="disagreed", target="first") == []
+    assert lines_of(run, show="disagreed", target="stored") == [2, 3]
+
+
+def test_a_score_that_is_asked_for_is_the_same_on_every_page() -> None:
+    chosen = Filter(low=0.8333334, high=123456789.0)
+    assert (chosen.query["from"], chosen.query["to"]) == ("0.8333334", "123456789")
+    assert Filter(low=1.0).address() == "?show=all&from=1"
 
 
 @pytest.mark.engines
