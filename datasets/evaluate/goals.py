@@ -95,8 +95,8 @@ def _misses(judged: Judged, goal: Goal) -> Iterator[str]:
             yield f"{cell.label}: nothing could be judged by “{judged.name}”."
         elif goal.at_least is not None and cell.rate < goal.at_least:
             yield (
-                f"{cell.label} passes “{judged.name}” on {cell.rate:.1%} of {cell.judged:,},"
-                f" asked for are {in_percent(goal.at_least)}."
+                f"{cell.label} passes “{judged.name}” on {_below(cell.rate, goal.at_least)} of"
+                f" {cell.judged:,}, asked for are {in_percent(goal.at_least)}."
             )
     if goal.no_worse:
         yield from _worse(judged, {cell.label for cell in asked if cell.judged})
@@ -119,5 +119,11 @@ def _worse(judged: Judged, known: Collection[str]) -> Iterator[str]:
 
 
 def in_percent(share: float) -> str:
-    """A share with as many decimals as it has, up to three."""
-    return f"{100 * share:.3f}".rstrip("0").rstrip(".") + "%"
+    """A share with as many decimals as it has, up to four, which is how a goal is kept."""
+    return f"{100 * share:.4f}".rstrip("0").rstrip(".") + "%"
+
+
+def _below(rate: float, share: float) -> str:
+    """A rate that is less than a share, with as many decimals as it takes to see that."""
+    told = (f"{100 * rate:.{decimals}f}" for decimals in range(1, 8))
+    return next((text for text in told if float(text) < round(100 * share, 4)), f"{100 * rate}") + "%"

@@ -31,6 +31,17 @@ def test_each_target_must_pass_often_enough_and_exactly_enough_is() -> None:
     assert misses(found, Goal("Close", 0.895)) == []
 
 
+def test_a_rate_that_misses_by_little_is_not_rounded_to_what_was_asked_for() -> None:
+    found = report(cell("student", 89_996, 10_004))
+    assert misses(found, Goal("", 0.9)) == [
+        "student passes “Close” on 89.996% of 100,000, asked for are 90%."
+    ]
+    found = report(cell("student", 2, 1))
+    assert misses(found, Goal("", 0.666667)) == [
+        "student passes “Close” on 66.66667% of 3, asked for are 66.6667%."
+    ]
+
+
 def test_a_target_of_which_nothing_could_be_judged_misses_and_one_that_is_not_asked_about_does_not() -> None:
     found = report(cell("teacher", 0, 0), cell("student", 0, 0, 200))
     assert misses(found, Goal("", 0.0)) == ["student: nothing could be judged by “Close”."]
