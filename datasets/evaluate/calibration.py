@@ -3,11 +3,13 @@
 Pure. A pair is one answer that a grader judged and a person judged too.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import floor
+from operator import itemgetter
 from typing import Final
 
 from completions import agreement
@@ -69,12 +71,21 @@ class Cut:
 
 def agreement_of(pairs: Sequence[Pair], threshold: float | None = None) -> Agreement:
     """Agreement on what passed, or on what would pass from a threshold on."""
-    said = [
-        (pair.passed if threshold is None else pair.score is not None and pair.score >= threshold, pair.good)
+    passing = [
+        pair.good
         for pair in pairs
+        if (pair.passed if threshold is None else pair.score is not None and pair.score >= threshold)
     ]
-    ratings = [{"grader": int(passed), "people": int(good)} for passed, good in said]
-    return Agreement(len(said), sum(passed == good for passed, good in said), agreement.kappa(ratings))
+    return _agreement(len(pairs), sum(pair.good for pair in pairs), len(passing), sum(passing))
+
+
+def _agreement(pairs: int, good: int, passed: int, passed_good: int) -> Agreement:
+    """From how many are good, pass, and both; with Cohen's kappa (1960) of that table."""
+    alike = passed_good + (pairs - passed - good + passed_good)
+    chance = passed * good + (pairs - passed) * (pairs - good)  # over the square of the pairs
+    # Where both say one and the same of everything, agreement by chance is certain.
+    kappa = (pairs * alike - chance) / (pairs * pairs - chance) if chance < pairs * pairs else None
+    return Agreement(pairs, alike, kappa)
 
 
 def table_of(pairs: Sequence[Pair]) -> dict[str, int]:
@@ -92,13 +103,21 @@ def cuts_of(pairs: Sequence[Pair], threshold: float) -> list[Cut]:
 
     Of many scores, as many cuts as a curve needs.
     """
-    scores = sorted({pair.score for pair in pairs if pair.score is not None})
+    scored = sorted((pair.score, pair.good) for pair in pairs if pair.score is not None)
+    scores = sorted({score for score, _ in scored})
     between = [_round(low, high) for low, high in pairwise(scores)]
     every = -(-len(between) // MOST_CUTS) or 1
     wanted = {*between[::every], threshold}
     if scores:
         wanted.add(floor(100 * scores[0]) / 100)  # every answer passes
-    return [Cut(cut, agreement_of(pairs, cut)) for cut in sorted(wanted)]
+    good = sum(pair.good for pair in pairs)
+    good_from = [*accumulate((each for _, each in reversed(scored)), initial=0)][::-1]
+
+    def at(cut: float) -> Cut:
+        below = bisect_left(scored, cut, key=itemgetter(0))
+        return Cut(cut, _agreement(len(pairs), good, len(scored) - below, good_from[below]))
+
+    return [at(cut) for cut in sorted(wanted)]
 
 
 def best_of(pairs: Sequence[Pair], threshold: float) -> Cut | None:

@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from completions import labels, reviewing
+from completions.agreement import kappa
 from completions.models import Label, ReviewEvent, StoredCompletion
 from completions.reviewing import Said
 from datasets.evaluate import run as runs
@@ -54,6 +55,10 @@ def test_the_best_threshold_is_the_one_that_counting_finds() -> None:
         def alike(threshold: float, told: list[tuple[float, bool]] = told) -> float:
             return sum((score >= threshold) == good for score, good in told) / len(told)
 
+        for cut in cuts_of(some, 0.5):
+            ratings = [{"grader": int(score >= cut.threshold), "people": int(good)} for score, good in told]
+            assert cut.agreement == agreement_of(some, cut.threshold)
+            assert cut.agreement.kappa == pytest.approx(kappa(ratings))
         every = [agreement_of(some, cut / 1000).kappa or 0 for cut in range(1001)]
         assert best.agreement.kappa == pytest.approx(max(every))
         assert best.agreement.percent == pytest.approx(alike(best.threshold))
@@ -70,6 +75,7 @@ def test_figures_that_say_little_say_so() -> None:
     assert "Only 5 answers that people call bad" in doubts(pairs(*[(0.9, True)] * 75, *[(0.1, False)] * 5))
     assert not doubts(pairs(*[(0.9, True)] * 40, *[(0.1, False)] * 40))
     assert best_of(pairs((0.9, True), (0.1, True)), 0.5) is None
+    assert agreement_of(pairs(*[(0.9, True)] * 3)).kappa is agreement_of([]).kappa is None
 
 
 # With rows, on the page.
