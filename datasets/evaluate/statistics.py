@@ -128,10 +128,11 @@ def mean_difference(
 ) -> tuple[float, Interval] | None:
     """The mean of paired differences and its interval, by drawing the pairs again (Efron, 1979).
 
-    The same differences and seed give the same interval. None when there is no pair.
+    The same differences and seed give the same interval. None when there are fewer than two pairs: one alone
+    does not say how far others lie from it, and drawn again it would look certain.
     """
     some = np.asarray(differences, float)
-    if not len(some):
+    if len(some) < 2:
         return None
     means = _drawn_again(some, np.random.Generator(np.random.PCG64(seed)))
     tail = (1 - confidence) / 2
