@@ -50,6 +50,7 @@ class Purse:
     _dearest: dict[str, Decimal] = field(default_factory=dict)
     _paid: dict[str, Decimal] = field(default_factory=dict)
     _answered: dict[str, int] = field(default_factory=dict)
+    _asked: bool = False
     _unknown_allowed: bool = False
 
     def keep(self, amount: Decimal | None) -> None:
@@ -73,6 +74,7 @@ class Purse:
 
     def paid(self, key: str, usage: Mapping[str, Any] | None) -> None:
         """An answer came, and says what it used."""
+        self._asked = True
         cost = self._cost(key, usage)
         if cost is not None:
             self.spent += cost
@@ -85,6 +87,7 @@ class Purse:
         for usage in usages:
             self.paid(key, usage)
         self.spent += repeated * self._worst(key)
+        self._asked |= repeated > 0
 
     def room(self, key: str, wanted: int, flying: int) -> int:
         """How many of `wanted` calls may be made beside `flying` ones; reserves more where there is more."""
@@ -113,12 +116,12 @@ class Purse:
 
     def settle(self) -> None:
         """Write down what it did cost, or give everything back where nothing was asked."""
-        if not all(rates.known for rates in self.rates.values()):
-            spending.settle(self.subject_type, self.subject_id, None)
-        elif self.spent:
-            spending.settle(self.subject_type, self.subject_id, self.spent)
-        else:
+        if not self._asked:
             spending.release(self.subject_type, self.subject_id)
+        elif not all(rates.known for rates in self.rates.values()):
+            spending.settle(self.subject_type, self.subject_id, None)
+        else:
+            spending.settle(self.subject_type, self.subject_id, self.spent)
 
     def _keep_or_not(self, amount: Decimal | None) -> bool:
         try:

@@ -18,7 +18,7 @@ from portal.models import Budget, Connection, Price, Spending, User
 from portal.prices import Rates
 from portal.sandbox import Sandbox
 from tests.datasets import material, measured
-from tests.datasets.measured import EQUAL, TEACHER, asked, fresh, ran
+from tests.datasets.measured import EQUAL, STUDENT, TEACHER, asked, fresh, ran
 
 pytestmark = [pytest.mark.engines, pytest.mark.django_db(transaction=True)]
 
@@ -163,7 +163,15 @@ def test_a_run_that_was_cancelled_before_it_asked_costs_nothing(builder: User, s
     assert run.operation is not None
     operations.cancel(run.operation, builder)
     material.drain()
-    assert Spending.objects.get().state == Spending.State.RELEASED
+    # Nor does one of which nobody knows what it would have cost.
+    unknown = runs.start(
+        measured.evaluation(builder, measured.rows(source, 4)), [fresh(source, STUDENT)], builder
+    )
+    assert unknown.operation is not None
+    operations.cancel(unknown.operation, builder)
+    material.drain()
+    assert {row.state for row in Spending.objects.all()} == {Spending.State.RELEASED}
+    assert spending.state_of(source).unknown == 0
 
 
 def test_other_targets_that_are_too_dear_are_refused_on_the_page_in_words(
