@@ -138,6 +138,8 @@ def _begin(pk: int) -> bool:
         schedule: Schedule | None = rows.filter(pk=pk).first()
         if schedule is None:
             return False
+        # The evaluation before its schedule, as whoever saves one: else each could wait for the other.
+        Evaluation.objects.select_for_update().filter(pk=schedule.evaluation_id).first()
         now = timezone.now()
         # Whoever changes the time begins the run; everybody else finds another time there.
         mine = Schedule.objects.filter(
