@@ -25,10 +25,10 @@ def delete(evaluation: Evaluation, user: Any) -> None:
         live = received.operation_of(version)
         going = evaluation.runs.filter(state__in=LIVE).exists()
         if going or (live is not None and live.is_live):
-            raise InUse("A run of this evaluation goes on, or its items are being read. Stop that first.")
+            raise InUse("A run of this evaluation goes on, or its items are being read. Cancel that first.")
         ids = {str(pk) for pk in evaluation.runs.values_list("pk", flat=True)}
         if Operation.objects.live().filter(kind=provider_cancel.KIND, subject_id__in=ids).exists():
-            raise InUse("A run of this evaluation is being stopped at the provider. Wait until it has ended.")
+            raise InUse("A run of this evaluation is being cancelled at the provider. Wait for its end.")
         kept = Spending.objects.filter(subject_type=paying.SUBJECT, state=Spending.State.RESERVED)
         for subject in kept.values_list("subject_id", flat=True):
             if subject.partition("/")[0] in ids:  # nobody will come back to say what it did cost

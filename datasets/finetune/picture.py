@@ -20,7 +20,7 @@ _RUNNING = {
     "pausing": "Pausing",
     "paused": "Paused",
     "resuming": "Going on",
-    "cancelling": "Stopping",
+    "cancelling": "Being cancelled",
 }
 _TONE = {
     State.DRAFT: "none",
@@ -36,7 +36,7 @@ def in_words(tune: FineTune) -> str:
     """The state of a job as a person says it."""
     if tune.state == State.RUNNING:
         if tune.cancel_requested and tune.status not in ("cancelled", "paused"):
-            return "Stopping"
+            return "Being cancelled"
         known = _RUNNING.get(tune.status)
         if known is None:
             return f"The provider says “{tune.status}”" if tune.status else "Started"

@@ -179,7 +179,7 @@ def delete(relabel: Relabel, user: Any) -> None:
     with transaction.atomic():
         relabel = _locked(relabel)
         if relabel.operation is not None and relabel.operation.is_live:
-            raise Refused("It is still going on. Stop it first.")
+            raise Refused("It is still going on. Cancel it first.")
         audit.record(user, "relabel.deleted", relabel, connection=relabel.connection)
         RelabelCall.objects.filter(relabel=relabel).delete()
         relabel.delete()

@@ -160,8 +160,8 @@ def go_on(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     found = _acting(request, pk)
-    stopped = found.operation is not None and operations.cancel(found.operation, request.user)
-    text = "It stops as soon as the calls on their way are answered." if stopped else "It had ended."
+    cancelled = found.operation is not None and operations.cancel(found.operation, request.user)
+    text = "It is cancelled once the calls on their way are answered." if cancelled else "It had ended."
     return _told(request, found, text)
 
 

@@ -55,7 +55,7 @@ def test_the_student_is_better_than_the_base_and_near_the_teacher_and_the_contro
     assert journey.confirm(page, "Evaluate") == ITEMS
 
     _set_up(page, [TEACHER, students.BASE, student, control])
-    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
     material.drain(120)
     expect(page.locator(".headline")).to_be_visible(timeout=30_000)
     _compare(page)

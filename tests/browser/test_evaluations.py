@@ -36,7 +36,7 @@ def test_a_run_becomes_its_report_and_rows_are_read_by_key(
     live_site.sign_in(builder)
     address = reverse("datasets:run", args=[begun.evaluation_id, begun.number])
     page = live_site.open(address)
-    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
     live_site.check_accessibility()
     material.drain()
     expect(page.locator(".headline")).to_contain_text(

@@ -210,7 +210,7 @@ def test_stopping_here_cancels_there(builder: User, place: Connection, sandbox: 
     run.refresh_from_db()
     assert run.operation is not None
     assert operations.cancel(run.operation, builder)
-    with pytest.raises(removal.InUse, match="being stopped at the provider"):
+    with pytest.raises(removal.InUse, match="being cancelled at the provider"):
         removal.delete(run.evaluation, builder)
     work(sandbox, provider_cancel.KIND)
     run.refresh_from_db()
