@@ -1,20 +1,13 @@
 """Count the verdicts of several runs item by item, in one pass; what a comparison's numbers are made of.
 
 The same counting and the same report as of one run (tally, report), with a column in the place of a target.
-What was counted is kept in the cache under the runs and when they ended, so a page reads it again in
-milliseconds, and a run that is repeated is counted anew.
 """
 
-import hashlib
-import json
-import pickle
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from django.core.cache import cache
 from numpy.typing import NDArray
 
 from datasets.evaluate import graders, report
@@ -25,8 +18,6 @@ from datasets.models import Result
 
 NONE, UNGRADED, FAILED, PASSED = 0, 1, 2, 3  # what a column says of an item
 _CODES: Final[dict[bool | None, int]] = {None: UNGRADED, False: FAILED, True: PASSED}
-KEPT: Final = 24 * 3600  # seconds
-_FORM: Final = 1  # of what is kept; raised when it changes
 
 
 @dataclass(frozen=True)
@@ -61,37 +52,44 @@ class Counted:
         return report.read(self.summary, known)
 
 
-def counted(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
-    """Count, or take what was counted before. The first column is the baseline."""
-    key = _key(columns, shared)
-    packed: bytes | None = cache.get(key)
-    if packed is not None:
-        kept: Counted = pickle.loads(zlib.decompress(packed))  # noqa: S301  # ours, from our own cache
-        return kept
-    found = _count(columns, shared)
-    cache.set(key, zlib.compress(pickle.dumps(found), 1), KEPT)
-    return found
+@dataclass
+class Counting:
+    """The verdicts of all columns, a batch of items after the other; the first column is the baseline.
 
+    It can be pickled between two batches, and goes on from there.
+    """
 
-def is_counted(columns: Sequence[Column], shared: Sequence[Shared]) -> bool:
-    """Whether it was counted before, so that `counted` takes no time."""
-    return bool(cache.has_key(_key(columns, shared)))
+    columns: Sequence[Column]
+    shared: Sequence[Shared]
 
+    def __post_init__(self) -> None:
+        self._keys = [column.key for column in self.columns]
+        self._numbers = [one.number for one in self.shared]
+        self._verdicts = Verdicts(self._keys, self._numbers)
+        self._lines: list[int] = []
+        self._examples: list[NDArray[np.int64]] = [np.empty((0, len(self._keys)), np.int64)]
+        self._codes = [np.empty((0, len(self._keys), len(self._numbers) + 1), np.int8)]
+        self._told: dict[str, Any] = {}
+        self.done = 0  # items of the baseline that were looked at
 
-def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
-    keys = [column.key for column in columns]
-    numbers = [one.number for one in shared]
-    verdicts = Verdicts(keys, numbers)
-    items = Items(columns)
-    lines: list[int] = []
-    examples: list[list[int]] = []
-    parts = [np.empty((0, len(keys), len(numbers) + 1), np.int8)]
-    for batch in items.batches():
-        said = _said(columns, shared, batch)
+    def go_on(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Count while it may; True once every item is."""
+        items, last = Items(self.columns), self._lines[-1] if self._lines else 0
+        for batch in items.batches():
+            if batch[-1].line <= last:
+                continue
+            self._add(batch)
+            self.done = items.total
+            if not may_go_on():
+                return False
+        self._told = {"total": items.total, "differing": items.differing, "elsewhere": items.elsewhere}
+        return True
+
+    def _add(self, batch: Sequence[Item]) -> None:
+        columns, keys, numbers = self.columns, self._keys, self._numbers
+        said = _said(columns, self.shared, batch)
         codes = np.zeros((len(batch), len(keys), len(numbers) + 1), np.int8)
         for place, item in enumerate(batch):
-            lines.append(item.line)
-            examples.append([item.of_version[_version(column)] for column in columns])
             rows: list[tuple[int, str, int, float | None, bool | None, str]] = []
             for at, key in enumerate(keys):
                 passed: list[bool | None] = []
@@ -101,26 +99,40 @@ def _count(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
                     passed.append(settle(each)[1] if each else None)
                     codes[place, at, number] = _CODES[passed[-1]] if each else NONE
                 codes[place, at, OVERALL] = _CODES[together(passed)] if numbers else NONE
-            verdicts.add_all(rows)
-        parts.append(codes)
-    named = [(one.number, one.name) for one in shared]
-    if len(named) > 1:
-        named.append((OVERALL, "All graders"))
-    return Counted(
-        summary={
-            "items": len(lines),
-            "left_out": 0,
-            "targets": [{"key": c.key, "label": label, "kind": "column"} for c, label in _labels(columns)],
-            "graders": [verdicts.entry(number, name) for number, name in named],
-            "ungraded": [{"text": text, "n": n} for text, n in verdicts.errors.most_common(20)],
-        },
-        total=items.total,
-        differing=items.differing,
-        elsewhere=items.elsewhere,
-        lines=np.array(lines, np.int64),
-        examples=np.array(examples, np.int64).reshape(len(lines), len(keys)),
-        codes=np.concatenate(parts),
-    )
+            self._verdicts.add_all(rows)
+        versions = [_version(column) for column in columns]
+        examples = [[item.of_version[version] for version in versions] for item in batch]
+        self._lines.extend(item.line for item in batch)
+        self._examples.append(np.array(examples, np.int64))
+        self._codes.append(codes)
+
+    def found(self) -> Counted:
+        """What was counted, once everything is."""
+        named = [(one.number, one.name) for one in self.shared]
+        if len(named) > 1:
+            named.append((OVERALL, "All graders"))
+        verdicts = self._verdicts
+        labels = _labels(self.columns)
+        return Counted(
+            summary={
+                "items": len(self._lines),
+                "left_out": 0,
+                "targets": [{"key": c.key, "label": label, "kind": "column"} for c, label in labels],
+                "graders": [verdicts.entry(number, name) for number, name in named],
+                "ungraded": [{"text": text, "n": n} for text, n in verdicts.errors.most_common(20)],
+            },
+            **self._told,
+            lines=np.array(self._lines, np.int64),
+            examples=np.concatenate(self._examples),
+            codes=np.concatenate(self._codes),
+        )
+
+
+def counted(columns: Sequence[Column], shared: Sequence[Shared]) -> Counted:
+    """Count all of it here and now."""
+    counting = Counting(columns, shared)
+    counting.go_on()
+    return counting.found()
 
 
 def _said(
@@ -155,16 +167,3 @@ def _labels(columns: Sequence[Column]) -> list[tuple[Column, str]]:
         (column, column.label if names.count(column.label) == 1 else f"{column.label} ({column.of})")
         for column in columns
     ]
-
-
-def _key(columns: Sequence[Column], shared: Sequence[Shared]) -> str:
-    said = [
-        _FORM,
-        [(column.key, column.run.finished if column.run else None, *_names(column)) for column in columns],
-        [(one.described, sorted(one.ids.items())) for one in shared],
-    ]
-    return f"comparison-{hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()}"
-
-
-def _names(column: Column) -> tuple[str, str]:
-    return column.label, column.of

@@ -8,25 +8,27 @@ from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods
 
 from completions.models import StoredCompletion
 from datasets.evaluate import comparison as compared
+from datasets.evaluate import comparison_kept
 from datasets.evaluate import comparison_scatter as scatter
 from datasets.evaluate.comparison import Column
-from datasets.evaluate.comparison_count import Counted, counted, is_counted
+from datasets.evaluate.comparison_count import Counted
 from datasets.evaluate.comparison_match import graders_in
 from datasets.evaluate.comparison_rows import SHOWS, Row, Shown
 from datasets.evaluate.comparison_spent import Spent, spent_by
 from datasets.evaluate.report import Report
 from datasets.evaluate.report_costs import EACH
 from datasets.models import Comparison, Run
-from portal.htmx import fragment, wants_fragment
-from portal.permissions import fetch
+from portal.htmx import fragment, go, wants_fragment
+from portal.models import Operation
+from portal.permissions import Verb, fetch, may
 
 PER_PAGE = 50
-AT_ONCE = 10_000  # verdicts to count, about half a second; more of them are counted behind the page
 AXES = {"price": "Price", "time": "Time"}
 
 
@@ -39,17 +41,26 @@ def list_all(request: HttpRequest) -> HttpResponse:
     return render(request, "datasets/comparisons/list.html", {"page": page, "can_compare": can_compare})
 
 
-@require_GET
+@require_http_methods(["GET", "POST"])
 def comparison(request: HttpRequest, pk: int) -> HttpResponse:
-    """The columns beside each other: rates, differences, what they took, and the items."""
-    found: Comparison = fetch(Comparison.objects.select_related("owner"), request.user, pk=pk)
+    """The columns beside each other: rates, differences, what they took, the items. Posting counts again."""
+    verb: Verb = "act" if request.method == "POST" else "read"
+    found: Comparison = fetch(Comparison.objects.select_related("owner"), request.user, verb, pk=pk)
     sight = Sight(request, found)
+    if request.method == "POST":
+        if sight.is_waiting:
+            comparison_kept.begin(found, sight.columns, sight.shared, request.user, again=True)
+        return redirect(request.get_full_path())
     template = fragment(request, "datasets/comparisons/comparison.html", {"items", "numbers"})
+    if sight.is_waiting and template.endswith("#items"):
+        return go(request, request.get_full_path())
     context = {
         "comparison": found,
         "sight": sight,
+        "operation": sight.operation,
+        "here": request.get_full_path(),
+        "may_act": may(Comparison.objects, request.user, "act", found),
         "may_change": compared.may_change(found, request.user),
-        "counts_behind": not wants_fragment(request) and "wait" not in request.GET and sight.takes_long,
     }
     return render(request, template, context)
 
@@ -59,6 +70,8 @@ def item(request: HttpRequest, pk: int, line: int) -> HttpResponse:
     """One item with the answers of all columns: in the drawer, or as a page of its own."""
     found: Comparison = fetch(Comparison.objects.all(), request.user, pk=pk)
     sight = Sight(request, found)
+    if sight.is_waiting:
+        return go(request, f"{reverse('datasets:comparison', args=[pk])}{sight.query()}")
     row = sight.shown.row(line) if sight.can_compare else None
     if row is None:
         raise Http404
@@ -114,6 +127,7 @@ class Sight:
         self.after, self.before = _number(request, "after"), _number(request, "before")
         self.axis = request.GET.get("x", "price")
         self._path = request.path
+        self._user = request.user
 
     @property
     def can_compare(self) -> bool:
@@ -124,11 +138,18 @@ class Sight:
         """How many items the largest of its runs has."""
         return max(int(column.run.summary.get("items", 0)) for column in self.columns if column.run)
 
+    @cached_property
+    def _look(self) -> comparison_kept.Look:
+        return comparison_kept.look(self.comparison, self.columns, self.shared, self._user)
+
     @property
-    def takes_long(self) -> bool:
-        """Whether so much is to be counted first that a page should not wait for it."""
-        verdicts = self.items * len(self.columns) * len(self.shared) if self.can_compare else 0
-        return verdicts > AT_ONCE and not is_counted(self.columns, self.shared)
+    def is_waiting(self) -> bool:
+        """Whether a worker has to count first."""
+        return self.can_compare and self._look.counted is None
+
+    @property
+    def operation(self) -> Operation | None:
+        return self._look.operation if self.can_compare else None
 
     @property
     def baseline(self) -> Column:
@@ -152,9 +173,10 @@ class Sight:
     def apart(self) -> Any:
         return self._graders[1]
 
-    @cached_property
+    @property
     def counted(self) -> Counted:
-        return counted(self.columns, self.shared)
+        assert self._look.counted is not None
+        return self._look.counted
 
     @cached_property
     def report(self) -> Report:
