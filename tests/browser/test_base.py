@@ -157,6 +157,39 @@ def test_the_drawer_opens_with_its_own_address_and_gives_the_focus_back(pane: Pa
     assert pane.url.endswith("/kit/pane/")
 
 
+def test_of_two_steps_back_the_last_one_is_shown_though_the_first_answers_late(pane: Page) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.headers.get("hx-history-restore-request") and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    pane.get_by_role("link", name="Prompt 3 Answer").click()
+    expect(pane.get_by_role("heading", name="Completion 3")).to_be_focused()
+    pane.keyboard.press("j")
+    expect(pane.get_by_role("heading", name="Completion 4")).to_be_focused()
+    pane.route("**/kit/pane/**", hold)
+    pane.evaluate("history.back()")
+    pane.wait_for_url("**/kit/pane/3/")
+    with pane.expect_response("**/kit/pane/"):
+        pane.evaluate("history.back()")
+    expect(pane.locator(".drawer")).to_have_count(0)
+    held[0].continue_()
+    pane.evaluate("fetch('/kit/')")
+    assert pane.url.endswith("/kit/pane/")
+    expect(pane.locator(".drawer")).to_have_count(0)
+
+
+def test_a_step_back_after_signing_out_elsewhere_leads_to_the_sign_in(pane: Page) -> None:
+    pane.get_by_role("link", name="Prompt 3 Answer").click()
+    expect(pane.get_by_role("heading", name="Completion 3")).to_be_focused()
+    pane.context.clear_cookies()
+    pane.evaluate("history.back()")
+    pane.wait_for_url("**/accounts/login/**")
+
+
 def test_a_click_anywhere_in_a_row_opens_it(pane: Page) -> None:
     pane.locator("#row-4 .model").click()
     expect(pane.get_by_role("heading", name="Completion 4")).to_be_visible()
