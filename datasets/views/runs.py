@@ -49,6 +49,7 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "evaluation": found,
         "doubts": doubts,
+        "chosen": chosen,
         "run_form": asked,
         "look": look and place is None,
         **provider_runs.places(request, place),
