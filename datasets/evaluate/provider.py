@@ -69,6 +69,8 @@ def start(
         raise Refused(" ".join(wrong[:3]))
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+        if evaluation.deleting:
+            raise Refused("This evaluation is being deleted.")
         wanted = [target.as_dict() for target in targets]
         live = evaluation.runs.filter(state__in=LIVE, backend=PROVIDER)
         for same in live:

@@ -70,6 +70,8 @@ def start(
         raise Refused(problem)
     with transaction.atomic():
         evaluation = Evaluation.objects.select_for_update().get(pk=evaluation.pk)
+        if evaluation.deleting:
+            raise Refused("This evaluation is being deleted.")
         wanted = [target.as_dict() for target in targets]
         live = evaluation.runs.filter(state__in=LIVE, backend=Run.Backend.HERE, repetitions=repetitions)
         same: Run | None = next((run for run in live if run.targets == wanted and run.goal == held_to), None)

@@ -67,10 +67,11 @@ def evaluation_delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Remove an evaluation with its runs, here only."""
     found = _evaluation(request, pk, "act")
     try:
-        removal.delete(found, request.user)
+        operation = removal.delete(found, request.user)
     except removal.InUse as reason:
         return toast(request, redirect("datasets:evaluation", pk), str(reason), "bad")
-    return toast(request, redirect("datasets:evaluations"), f"“{found.name}” was deleted.")
+    said = "is being deleted. Its rows are many, so a worker removes them." if operation else "was deleted."
+    return toast(request, redirect("datasets:evaluations"), f"“{found.name}” {said}")
 
 
 def _evaluation(request: HttpRequest, pk: int, verb: Any = "read") -> Evaluation:
