@@ -234,7 +234,8 @@ def describe(kind: str, params: Mapping[str, Any]) -> str:
             return f"{given if check.reads else 'The answer'} {check.label}{shown}"
         case "label_model":
             labels, passing = params.get("labels", ()), params.get("passing_labels", ())
-            return f"{params.get('model')} chooses from {', '.join(labels)}; {', '.join(passing)} passes"
+            word = "passes" if len(passing) == 1 else "pass"
+            return f"{params.get('model')} chooses from {', '.join(labels)}; {', '.join(passing)} {word}"
         case "score_model":
             low, high = params.get("range") or (0, 1)
             return f"{params.get('model')} gives {low:g} to {high:g} ≥ {threshold}"

@@ -19,7 +19,11 @@ from datasets.models import Call, Example, Run
 
 LENGTH = "length"
 META, LABEL = "meta:", "label:"
-NAMES = {"model": "Model of the stored completion", "language": "Language", LENGTH: "Length of the answer"}
+NAMES = {
+    "model": "Model of the stored completion",
+    "language": "Language",
+    LENGTH: "Characters of the answer",
+}
 BANDS = ((100, "up to 100"), (300, "101 to 300"), (1_000, "301 to 1,000"), (3_000, "1,001 to 3,000"))
 LONGEST_BAND = "more than 3,000"
 LONGEST_VALUE = 120  # characters; what is longer is no kind of thing
