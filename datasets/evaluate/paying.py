@@ -13,7 +13,8 @@ from datasets.evaluate.judges import Judge, judges_of
 from datasets.evaluate.targets import Target, read
 from datasets.models import Call, Evaluation, Grader, Run
 from datasets.purse import NOTHING, Purse, rates_of
-from portal.models import Connection
+from portal import spending
+from portal.models import Connection, Spending
 from portal.prices import Rates
 from portal.spending import Standing, state_of
 
@@ -177,6 +178,17 @@ def _still_to_make(run: Run, payee: Payee) -> int:
     if not calls.exists():
         return setup.estimate(run.evaluation, ()).items * payee.times
     return calls.exclude(state__in=(Call.State.DONE, Call.State.FAILED)).count()
+
+
+def give_up(evaluation: Evaluation) -> None:
+    """Keep nothing any more for runs that are deleted. What something that may still go on at a provider costs
+    is unknown from then on: nobody will come back to say it.
+    """
+    ids = {str(pk) for pk in evaluation.runs.values_list("pk", flat=True)}
+    kept = Spending.objects.filter(subject_type=SUBJECT, state=Spending.State.RESERVED)
+    for subject in kept.values_list("subject_id", flat=True):
+        if subject.partition("/")[0] in ids:
+            spending.settle(SUBJECT, subject, None)
 
 
 def settle(run: Run) -> None:

@@ -19,10 +19,10 @@ from datasets.evaluate.provider_items import usage_of
 from datasets.evaluate.provider_paying import settle
 from datasets.evaluate.targets import read
 from datasets.finetune.upload import BROKEN, USABLE
-from datasets.models import Run
+from datasets.models import Evaluation, Run
 from datasets.remote import Outcome
 from portal import operations
-from portal.models import Connection, RemoteAction
+from portal.models import Connection, Operation, RemoteAction
 from portal.upstream import Upstream, UpstreamError, connect
 
 KIND = "run.provider.cancel"
@@ -59,6 +59,12 @@ def begin(run: Run, place: Connection | None, user: Any) -> bool:
         subject=run,
     )
     return True
+
+
+def goes_on(evaluation: Evaluation) -> bool:
+    """Whether a run of it is being cancelled there."""
+    ids = [str(pk) for pk in evaluation.runs.values_list("pk", flat=True)]
+    return bool(Operation.objects.live().filter(kind=KIND, subject_id__in=ids).exists())
 
 
 def _run_action(run: Run) -> RemoteAction | None:

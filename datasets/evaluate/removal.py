@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from datasets import received
 from datasets.build import files
-from datasets.evaluate import sources
+from datasets.evaluate import paying, provider_cancel, sources
 from datasets.evaluate.run import LIVE
 from datasets.models import Call, DatasetVersion, Evaluation, Example, Result, Run, Schedule
 from portal import audit, operations
@@ -41,6 +41,8 @@ def delete(evaluation: Evaluation, user: Any) -> Operation | None:
         going = evaluation.runs.filter(state__in=LIVE).exists()
         if going or (live is not None and live.is_live):
             raise InUse("A run of this evaluation goes on, or its items are being read. Stop that first.")
+        if provider_cancel.goes_on(evaluation):
+            raise InUse("A run of this evaluation is being stopped at the provider. Wait until it has ended.")
         runs, rows = evaluation.runs.count(), _rows_of(evaluation)
         if rows > AT_ONCE:
             return _begin(evaluation, rows, user)
@@ -160,6 +162,7 @@ def _rows_of(evaluation: Evaluation) -> int:
 def _take_evaluation(evaluation: Evaluation) -> DatasetVersion | None:
     """Delete its own row and what is left of its runs; the version of its items if that goes too."""
     made_for = sources.is_made_for(evaluation)
+    paying.give_up(evaluation)
     evaluation.delete()
     version: DatasetVersion = DatasetVersion.objects.select_for_update(of=("self",)).get(
         pk=evaluation.version_id
