@@ -161,9 +161,17 @@ def _version(column: Column) -> int:
 
 
 def _labels(columns: Sequence[Column]) -> list[tuple[Column, str]]:
-    """Each column by its target's name, with its run where two are called the same."""
+    """Each column by its target's name, with its run where two are called the same, and with the number of
+    its evaluation where runs are too: numbers are found by these names.
+    """
     names = [column.label for column in columns]
-    return [
-        (column, column.label if names.count(column.label) == 1 else f"{column.label} ({column.of})")
-        for column in columns
-    ]
+    longer = [(column.label, column.of) for column in columns]
+    told = []
+    for column in columns:
+        name = column.label
+        if longer.count((column.label, column.of)) > 1 and column.run is not None:
+            name = f"{name} ({column.of}, evaluation {column.run.evaluation_id})"
+        elif names.count(name) > 1:
+            name = f"{name} ({column.of})"
+        told.append((column, name))
+    return told

@@ -181,8 +181,8 @@ def _still_to_make(run: Run, payee: Payee) -> int:
 
 
 def give_up(evaluation: Evaluation) -> None:
-    """Keep nothing any more for runs that are deleted. What something that may still go on at a provider costs
-    is unknown from then on: nobody will come back to say it.
+    """Keep nothing any more for runs that are deleted. Of one that may still go on at a provider the cost is
+    unknown from then on: nobody will come back to say it.
     """
     ids = {str(pk) for pk in evaluation.runs.values_list("pk", flat=True)}
     kept = Spending.objects.filter(subject_type=SUBJECT, state=Spending.State.RESERVED)

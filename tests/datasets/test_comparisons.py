@@ -43,6 +43,23 @@ def made(builder: User, source: Connection) -> Evaluation:
     return built(builder, measured.rows(source, 30), reference="meta:answer", graders=[EQUAL, CLOSE])
 
 
+def test_columns_whose_runs_are_called_the_same_keep_their_own_numbers(
+    builder: User, source: Connection
+) -> None:
+    rows = measured.rows(source, 4)
+    columns = []
+    for verdicts in ("pppf", "pfff"):
+        one = built(builder, rows, reference="meta:answer", graders=[EQUAL])
+        run = said(one, [fresh(source, "first", "gpt-4o")], {("first", "Equal"): verdicts})
+        columns += compared.choices(run)
+    assert columns[0].name == columns[1].name
+    shared, _ = graders_in(columns)
+    report = counted(columns, shared).report(shared)
+    first, second = (cell.label for cell in report.graders[0].cells)
+    assert first != second
+    assert f"“{second}” passes “Equal” on 25.0% of the items, “{first}” on 75.0%" in report.headline
+
+
 def letters(draw: random.Random, passes: float) -> list[str]:
     return ["p" if draw.random() < passes else "f" for _ in range(30)]
 
