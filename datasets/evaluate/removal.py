@@ -40,9 +40,9 @@ def delete(evaluation: Evaluation, user: Any) -> Operation | None:
         live = received.operation_of(evaluation.version)
         going = evaluation.runs.filter(state__in=LIVE).exists()
         if going or (live is not None and live.is_live):
-            raise InUse("A run of this evaluation goes on, or its items are being read. Stop that first.")
+            raise InUse("A run of this evaluation goes on, or its items are being read. Cancel that first.")
         if provider_cancel.goes_on(evaluation):
-            raise InUse("A run of this evaluation is being stopped at the provider. Wait until it has ended.")
+            raise InUse("A run of this evaluation is being cancelled at the provider. Wait for its end.")
         runs, rows = evaluation.runs.count(), _rows_of(evaluation)
         if rows > AT_ONCE:
             return _begin(evaluation, rows, user)
@@ -85,7 +85,7 @@ def delete_step(work: operations.Working) -> operations.Done | operations.Again:
     evaluation = Evaluation.objects.filter(pk=cursor["evaluation"]).first()
     if evaluation is not None:
         if not _is_ours(evaluation):
-            raise operations.Failed("in_use", "A run of it goes on. Stop that, then delete it again.")
+            raise operations.Failed("in_use", "A run of it goes on. Cancel that, then delete it again.")
         for some in _some_of(evaluation):
             if not _all_gone(work, some):
                 return operations.Again()
