@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from datasets.evaluate import openai_evals, promptfoo
+from datasets.evaluate import carry_yaml, openai_evals, promptfoo
 from datasets.evaluate.carry import Carried, NotCarried, text_of
 
 LARGEST: Final = 512 * 1024  # bytes
@@ -18,7 +18,6 @@ MOST_NODES: Final = 50_000  # with everything that an alias stands for counted w
 DEEPEST: Final = 60
 MOST_LINES: Final = 300
 _SHOWN: Final = 200
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Format = Literal["openai", "promptfoo"]
 FORMATS: Final[Mapping[Format, str]] = {"openai": "OpenAI evals", "promptfoo": "Promptfoo"}
@@ -69,7 +68,7 @@ def _parsed(text: str) -> Any:
                     return _bounded(lines)
                 # YAML may begin so as well
         _count(text)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a safe loader, in C where there is one
+        return carry_yaml.read(text)
     except RecursionError:
         raise Unreadable("It is nested too deeply.") from None
     except yaml.YAMLError as error:
@@ -79,7 +78,9 @@ def _parsed(text: str) -> Any:
         raise Unreadable(f"It is neither JSON nor YAML{place}: {problem}.") from None
     except Unreadable:
         raise
-    except (ValueError, OverflowError, TypeError):
+    except carry_yaml.NoJson:
+        raise Unreadable("It holds a value that JSON has no form for, such as a set or bytes.") from None
+    except (ValueError, OverflowError, TypeError, AttributeError, LookupError):
         raise Unreadable("A value in it cannot be read: a number or a date that there is none of.") from None
 
 
@@ -116,7 +117,7 @@ def _count(text: str) -> None:
     sizes: dict[str, int] = {}
     opened: list[tuple[str | None, int]] = []
     total = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=carry_yaml.Loader):
         size = 1
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:

@@ -42,16 +42,17 @@ class Written:
 
 def write(graders: Sequence[Named], wanted: Format, name: str) -> Written:
     """The graders in a format; those without an equal in it are told and not in the file."""
-    told = []
-    for called, kind, params in graders:
-        if wanted == "openai":
-            made = openai_evals.criterion_of(called, kind, params)
-            lost = openai_evals.lost_of(kind, params)
-        else:
-            made = promptfoo_export.assertion_of(called, kind, params)
-            lost = promptfoo_export.lost_of(kind, params)
-        reason = made.reason if isinstance(made, NotCarried) else ""
-        told.append(Told(called, kind, reason, () if reason else tuple(lost)))
+    if wanted == "openai":
+        made = [openai_evals.criterion_of(*grader) for grader in graders]
+    else:
+        made, _ = promptfoo.told_of(graders)
+    lost_of = openai_evals.lost_of if wanted == "openai" else promptfoo_export.lost_of
+    told = [
+        Told(called, kind, one.reason)
+        if isinstance(one, NotCarried)
+        else Told(called, kind, "", tuple(lost_of(kind, params)))
+        for (called, kind, params), one in zip(graders, made, strict=True)
+    ]
     text = _definition(graders, name) if wanted == "openai" else promptfoo.written(graders)
     return Written(text, *_MEDIA[wanted], tuple(told))
 

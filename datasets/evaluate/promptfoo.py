@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import yaml
 
+from datasets.evaluate import carry_yaml
 from datasets.evaluate.carry import Carried, NotCarried, number_of, text_of
-from datasets.evaluate.promptfoo_export import assertion_of
+from datasets.evaluate.promptfoo_export import OPTIONS, USUAL_OPTIONS, assertion_of
 from datasets.evaluate.promptfoo_kinds import grader_of
 from datasets.evaluate.promptfoo_left import LEFT
 
@@ -17,6 +18,11 @@ MARKS: Final = ("tests", "defaultTest", "assertionTemplates", "scenarios", "prom
 _DEEPEST: Final = 3  # assert-sets within each other
 _OF_ONE = "It was said of one test; here a grader judges every item."
 
+_OTHER_FACTS: Final = (
+    "Promptfoo has one choice of the categories of facts that pass, and a grader before it takes another one."
+)
+
+Named = tuple[str, str, Mapping[str, Any]]  # name, kind, params
 Found = tuple[str, Carried | NotCarried]
 
 
@@ -50,11 +56,28 @@ def assertions_of(configuration: Mapping[str, Any]) -> Iterator[Found]:
         yield "redteam", NotCarried("Attacks and what they look for are no graders.")
 
 
-def written(graders: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
+def told_of(graders: Sequence[Named]) -> tuple[list[dict[str, Any] | NotCarried], Mapping[str, Any]]:
+    """Each grader as an assertion or why it is none, and the options of all of them: Promptfoo has one choice
+    of the categories of facts that pass, so the first judge of facts makes it.
+    """
+    told: list[dict[str, Any] | NotCarried] = []
+    options: Mapping[str, Any] = {}
+    for grader in graders:
+        assertion = assertion_of(*grader)
+        if not isinstance(assertion, NotCarried) and OPTIONS in assertion:
+            its = assertion.pop(OPTIONS)
+            options = options or its
+            if its != options:
+                assertion = NotCarried(_OTHER_FACTS)
+        told.append(assertion)
+    return told, options if options != USUAL_OPTIONS else {}
+
+
+def written(graders: Sequence[Named]) -> str:
     """A configuration that asserts what these graders judge; those without an equal are not in it."""
-    told = [assertion_of(*grader) for grader in graders]
+    told, options = told_of(graders)
     carried = [assertion for assertion in told if not isinstance(assertion, NotCarried)]
-    configuration = {"defaultTest": {"assert": carried}}
+    configuration = {"defaultTest": ({"options": options} if options else {}) | {"assert": carried}}
     text: str = yaml.dump(configuration, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000)
     return text
 
@@ -72,6 +95,8 @@ def _quoted(dumper: yaml.SafeDumper, text: str) -> Any:
 
 
 _Dumper.add_representer(str, _quoted)
+for _name, _pattern, _first in carry_yaml.RESOLVED:  # beside what YAML 1.1 would take for something else
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", _pattern, list(_first))
 
 
 def _of_test(
@@ -91,9 +116,11 @@ def _of_test(
         elif refused is not None:
             yield where, NotCarried(refused)
         else:
-            yield where, grader_of(assertion, options.get("provider"))
+            yield where, grader_of(assertion, options)
     if number_of(test.get("threshold")) is not None:
         yield f"{place}, threshold", NotCarried("A threshold over all assertions of a test is no grader.")
+    if test.get("assertScoringFunction"):
+        yield f"{place}, assertScoringFunction", NotCarried("A script scores its assertions together.")
 
 
 _REFUSED: Final = {

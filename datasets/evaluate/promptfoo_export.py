@@ -5,10 +5,11 @@ https://www.promptfoo.dev/docs/configuration/expected-outputs/
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from datasets.evaluate import promptfoo_judges as judges
+from datasets.evaluate import promptfoo_schema
 from datasets.evaluate.carry import NotCarried
 from datasets.evaluate.checks import CHECKS
 from datasets.evaluate.promptfoo_kinds import (
@@ -23,16 +24,22 @@ from datasets.evaluate.promptfoo_kinds import (
     STARTS,
 )
 from datasets.evaluate.promptfoo_python import unwrapped
+from datasets.evaluate.promptfoo_syntax import BLANKS, reads_otherwise
 from datasets.evaluate.promptfoo_text import ANSWER, Untold, variables_of
 from datasets.models import Grader
 
 Kind = Grader.Kind
-# What RE2 reads and JavaScript does not, or reads otherwise.
-_OTHER_SYNTAX: Final = re.compile(r"\(\?P?<|\(\?[a-zA-Z^-]*[:)]|\\[AzQECpP]|\[\[:|\\x\{")
-_PLAIN_GROUP: Final = "(?:"
+OPTIONS: Final = "options"  # of an assertion that judges facts; they are for all assertions to take
 _PARTS: Final = re.compile(r"(1 - )?(max|min)\((\w+(?:, \w+)*)\)\Z")
 
 Assertion = dict[str, Any]
+
+
+def _options(passing: Sequence[str]) -> dict[str, Any]:
+    return {"factuality": {name: float(letter in passing) for letter, name in judges.FACTS.items()}}
+
+
+USUAL_OPTIONS: Final[Mapping[str, Any]] = _options(judges.AGREEING)
 
 
 def assertion_of(name: str, kind: str, params: Mapping[str, Any]) -> Assertion | NotCarried:
@@ -56,12 +63,20 @@ def lost_of(kind: str, params: Mapping[str, Any]) -> list[str]:
             note for metric, _, note in METRICS.values() if note and metric == params["evaluation_metric"]
         ]
     if kind == Kind.CHECK:
-        return {"starts": [STARTS], "answers": [REFUSES]}.get(str(params["check"]), [])
+        return _lost_of_check(str(params["check"]), str(params.get("value", "")))
     if kind in (Kind.LABEL_MODEL, Kind.SCORE_MODEL):
         return ["Promptfoo asks in its own words."]
     if kind == Kind.PYTHON:
         return ["Of the sample, Promptfoo hands over the text of the answer alone."]
     return []
+
+
+def _lost_of_check(name: str, value: str) -> list[str]:
+    if name == "regex":
+        return [BLANKS] if "\\s" in value.casefold() else []
+    if name == SCHEMA:
+        return [promptfoo_schema.FORMATS] if promptfoo_schema.names_formats(_schema(value)) else []
+    return {"starts": [STARTS], "answers": [REFUSES]}.get(name, [])
 
 
 def _told(kind: str, params: Mapping[str, Any]) -> Assertion:
@@ -82,6 +97,8 @@ def _told(kind: str, params: Mapping[str, Any]) -> Assertion:
     if kind == Kind.CHECK:
         return _check(str(params["check"]), str(params.get("value", "")))
     if kind == Kind.PYTHON:
+        if any(sign in params["source"] for sign in ("{{", "{%", "{#")):
+            raise Untold("Promptfoo would read commands in its source.")
         return {"type": "python", "value": unwrapped(params["source"]), "threshold": params["pass_threshold"]}
     if kind == Kind.PAIRWISE:
         raise Untold("A preference between two answers is no assertion of one.")
@@ -118,7 +135,7 @@ def _check(name: str, value: str) -> Assertion:
     if name == "starts":
         return {"type": "starts-with", "value": variables_of(value)}
     if name == "regex":
-        if _OTHER_SYNTAX.search(value.replace(_PLAIN_GROUP, "(")):
+        if reads_otherwise(value):
             raise Untold("Its expression uses what JavaScript reads otherwise than RE2.")
         if "{{" in value or "{%" in value or "{#" in value:
             raise Untold("Promptfoo would read commands in its expression.")
@@ -137,7 +154,9 @@ def _schema(value: str) -> Any:
         raise Untold("Its schema is no JSON.") from None
     if not isinstance(schema, dict):
         raise Untold("Its schema is no JSON object.")
-    return schema
+    if unread := promptfoo_schema.unread_there(schema):
+        raise Untold(unread)
+    return {name: inner for name, inner in schema.items() if name != "$schema"}  # it knows of draft 07 alone
 
 
 def _judge(kind: str, params: Mapping[str, Any]) -> Assertion:
@@ -148,10 +167,8 @@ def _judge(kind: str, params: Mapping[str, Any]) -> Assertion:
     told: Assertion = {"type": said, "value": variables_of(text)}
     if kind == Kind.SCORE_MODEL:
         told["threshold"] = params["pass_threshold"]
-    if said == "factuality" and params["passing_labels"] != judges.AGREEING:
-        passing = params["passing_labels"]
-        scores = {name: float(letter in passing) for letter, name in judges.FACTS.items()}
-        told["options"] = {"factuality": scores}
+    if said == "factuality":
+        told[OPTIONS] = _options(params["passing_labels"])
     if params.get("model"):
         told["provider"] = f"openai:chat:{params['model']}"
     return told

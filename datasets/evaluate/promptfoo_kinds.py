@@ -3,7 +3,6 @@
 https://www.promptfoo.dev/docs/configuration/expected-outputs/
 """
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -11,10 +10,11 @@ from typing import Any, Final
 import re2
 
 from datasets.evaluate import promptfoo_judges as judges
-from datasets.evaluate import promptfoo_left
+from datasets.evaluate import promptfoo_left, promptfoo_schema
 from datasets.evaluate.carry import Carried, NotCarried, clipped, number_of, text_of
 from datasets.evaluate.graders import MOST_INNER
 from datasets.evaluate.promptfoo_python import wrapped
+from datasets.evaluate.promptfoo_syntax import BLANKS, count_of, reads_otherwise, separated
 from datasets.evaluate.promptfoo_text import ANSWER, read
 from datasets.models import Grader
 
@@ -49,12 +49,15 @@ STARTS: Final = "Blanks before the answer do not count here."
 REFUSES: Final = "How a refusal is told differs: here by the field for it and by how English ones begin."
 _KNOWN = frozenset({"type", "value", "threshold", "metric", "weight", "provider", "description"})
 
+NO_OPTIONS: Final[Mapping[str, Any]] = {}
+
 Made = tuple[Kind, dict[str, Any], tuple[str, ...]]
 Said = Mapping[str, Any]
 
 
-def grader_of(assertion: Any, provider: Any = None) -> Carried | NotCarried:
-    """An assertion in our kinds. `provider` is who judges where the assertion names nobody.
+def grader_of(assertion: Any, options: Mapping[str, Any] = NO_OPTIONS) -> Carried | NotCarried:
+    """An assertion in our kinds. `options` are those of its test: who judges where the assertion names
+    nobody (`provider`), and which categories of facts pass (`factuality`).
 
     What is carried can still be refused by graders.validate.
     """
@@ -71,7 +74,8 @@ def grader_of(assertion: Any, provider: Any = None) -> Carried | NotCarried:
     make = _MAKERS.get(base)
     if make is None:
         return NotCarried(promptfoo_left.reason_of(base))
-    made = make(base, {**assertion, "provider": assertion.get("provider") or provider})
+    provider = assertion.get("provider") or options.get("provider")
+    made = make(base, {**assertion, "provider": provider, "factuality": options.get("factuality")})
     if isinstance(made, NotCarried):
         return made
     if negated:
@@ -141,7 +145,7 @@ def _among(base: str, said: Said) -> Made | NotCarried:
     if isinstance(value, str):
         if "{{" in value:
             return NotCarried("Its texts are a variable; how many they are is only known for each test.")
-        value = next(csv.reader([value], skipinitialspace=True), [])
+        value = separated(value)
     texts = _texts(value, LONGEST_LIST)
     if isinstance(texts, NotCarried):
         return texts
@@ -189,7 +193,10 @@ def _regex(_: str, said: Said) -> Made | NotCarried:
         return NotCarried("It has no expression.")
     if "{{" in value or value.startswith("file://"):
         return NotCarried("Its expression holds variables; here an expression is one for all items.")
-    return (*check("regex", value), ())
+    if reads_otherwise(value):
+        return NotCarried("Its expression holds what JavaScript and RE2 read in two ways.")
+    notes = (BLANKS,) if "\\s" in value.casefold() else ()
+    return (*check("regex", value), notes)
 
 
 def _json(_: str, said: Said) -> Made | NotCarried:
@@ -198,7 +205,10 @@ def _json(_: str, said: Said) -> Made | NotCarried:
         return (*check("json"), ())
     if not isinstance(value, Mapping):
         return NotCarried("Its schema is in a file or a variable.")
-    return (*check(SCHEMA, json.dumps(value, ensure_ascii=False, default=str)), ())
+    if unread := promptfoo_schema.unread_here(value):
+        return NotCarried(unread)
+    notes = (promptfoo_schema.FORMATS,) if promptfoo_schema.names_formats(value) else ()
+    return (*check(SCHEMA, json.dumps(value, ensure_ascii=False, default=str)), notes)
 
 
 def _xml(_: str, said: Said) -> Made | NotCarried:
@@ -216,7 +226,7 @@ def _refusal(_: str, said: Said) -> Made | NotCarried:
 def _words(_: str, said: Said) -> Made | NotCarried:
     value = said.get("value")
     low, high = (value.get("min"), value.get("max")) if isinstance(value, Mapping) else (value, value)
-    counts = [_count(each) for each in (low, high)]
+    counts = [count_of(each) for each in (low, high)]
     if all(count is None for count in counts) or any(
         count is None and each is not None for count, each in zip(counts, (low, high), strict=True)
     ):
@@ -227,13 +237,6 @@ def _words(_: str, said: Said) -> Made | NotCarried:
         if count is not None
     ]
     return (*parts[0], ()) if len(parts) == 1 else together(parts, "min", HOLDS)
-
-
-def _count(value: Any) -> str | None:
-    number = number_of(value)
-    if number is None and isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
-        number = int(value.strip()[:12])
-    return str(int(number)) if number is not None and number >= 0 and number == int(number) else None
 
 
 def _finish(_: str, said: Said) -> Made | NotCarried:
@@ -305,8 +308,7 @@ def _judged(base: str, said: Said) -> Made | NotCarried:
 
 
 def _facts(said: Said) -> Mapping[str, Any]:
-    options = said.get("options")
-    scores = options.get("factuality") if isinstance(options, Mapping) else None
+    scores = said.get("factuality")
     return scores if isinstance(scores, Mapping) else {}
 
 
@@ -330,7 +332,7 @@ def _python(_: str, said: Said) -> Made | NotCarried:
         return NotCarried("It holds no code.")
     if code.startswith("file://"):
         return NotCarried("Its code is in a file, which is not part of the configuration.")
-    if "{{" in code:
+    if any(sign in code for sign in ("{{", "{%", "{#")):
         return NotCarried("Its code holds variables that Promptfoo fills in before it runs.")
     threshold = number_of(said.get("threshold"))
     source, notes = wrapped(code, threshold)
@@ -368,7 +370,7 @@ def _left_over(assertion: Said) -> list[str]:
     notes = []
     if assertion.get("weight") not in (None, 1):
         notes.append("Its weight is left out: every grader counts by itself.")
-    further = sorted(str(field)[:40] for field in assertion if field not in _KNOWN and field != "options")
+    further = sorted(str(field)[:40] for field in assertion if field not in _KNOWN)
     if further:
         notes.append(f"Left out: {', '.join(further[:6])}.")
     return notes

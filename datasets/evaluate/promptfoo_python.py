@@ -13,6 +13,8 @@ def grade(sample, item):
     found = _judge(sample["output_text"], {"vars": item})
     if isinstance(found, str):
         found = {"true": True, "false": False}.get(found.lower(), found)
+    if isinstance(found, str) and found.startswith("{"):
+        found = json.loads(found)
 """
 _SCORED: Final = """    if isinstance(found, dict):
         found = found.get("score", 1) if found.get("pass", found.get("pass_")) else 0

@@ -45,6 +45,8 @@ def columns_of(text: str) -> str:
         raise Untold("Its text is too long.")
     if "{%" in text or "{#" in text:
         raise Untold("Its text holds commands of Nunjucks; only names are filled in here.")
+    if text.rfind("{{") > text.rfind("}}"):
+        raise Untold("“{{” is opened but never closed with “}}”.")
     filled = _HOLE.sub(lambda hole: f"{{{{ item.{_path(hole[1].strip())} }}}}", text)
     try:
         template.parse(filled)

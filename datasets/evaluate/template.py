@@ -21,6 +21,7 @@ _STEP = re.compile(
     """,
     re.VERBOSE,
 )
+_OPEN = "“{{” is opened but never closed with “}}”."
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -37,6 +38,8 @@ Path = tuple[str | int, ...]
 
 def parse(text: str) -> tuple[str | Path, ...]:
     """Literal texts and paths in order. Raises Broken, naming what cannot be read."""
+    if text.rfind("{{") > text.rfind("}}"):
+        raise Broken(_OPEN)  # at once: from each of many to the end of a long text takes for ever
     parts: list[str | Path] = []
     at = 0
     for hole in _HOLE.finditer(text):
@@ -70,7 +73,7 @@ def spell(path: Path) -> str:
 
 def _literal(text: str) -> str:
     if "{{" in text:
-        raise Broken("“{{” is opened but never closed with “}}”.")
+        raise Broken(_OPEN)
     return text
 
 

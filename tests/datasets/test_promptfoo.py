@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 from django.conf import settings
 from hypothesis import given
 from hypothesis import settings as bounded
@@ -12,6 +13,7 @@ from datasets.evaluate import carry_reading, carry_writing, graders, promptfoo_l
 from datasets.evaluate.carry import Carried, NotCarried
 from datasets.evaluate.promptfoo_export import assertion_of, lost_of
 from datasets.evaluate.promptfoo_kinds import CARRIED, grader_of
+from datasets.evaluate.schema_check import DRAFT
 
 ANSWER = "{{ sample.output_text }}"
 
@@ -121,14 +123,6 @@ JUDGES: list[dict[str, Any]] = [
     {"type": "llm-rubric", "value": "Is kind", "threshold": 0.8, "provider": "openai:chat:gpt-4o"},
     {"type": "not-llm-rubric", "value": "Is rude"},
     {"type": "model-graded-closedqa", "value": "Names a city"},
-    {"type": "factuality", "value": "{{ reference }}"},
-    {
-        "type": "factuality",
-        "value": "x",
-        "options": {
-            "factuality": {"subset": 0, "superset": 1, "agree": 1, "disagree": 0, "differButFactual": 0}
-        },
-    },
     {"type": "g-eval", "value": "Is coherent", "threshold": 0.7},
 ]
 
@@ -156,10 +150,34 @@ def test_a_judge_comes_back_as_the_assertion_that_it_was(assertion: dict[str, An
 )
 def test_a_ready_made_judge_goes_out_and_comes_back(start: str, said: str) -> None:
     made = ready_made.begin(start, has_reference=True)
-    assertion = assertion_of(made["name"], made["kind"], made["params"])
-    assert isinstance(assertion, dict)
-    assert assertion["type"] == said
-    assert grader_of(assertion) == Carried(made["name"], made["kind"], made["params"])
+    written = carry_writing.write([(made["name"], made["kind"], made["params"])], "promptfoo", "")
+    assert f"type: {said}\n" in written.text
+    line = carry_reading.read(written.text).lines[0]
+    assert line.found == Carried(made["name"], made["kind"], made["params"])
+
+
+def test_which_facts_pass_is_said_of_a_test_and_not_of_an_assertion() -> None:
+    """Promptfoo reads it nowhere else, and in one place for all of its assertions."""
+    said = """
+    defaultTest:
+      options: {factuality: {subset: 0, differButFactual: 0.5}}
+      assert:
+        - {type: factuality, value: x, options: {factuality: {subset: 1}}}
+    tests:
+      - options: {factuality: {disagree: 1}}
+        assert:
+          - {type: model-graded-factuality, value: x}
+    """
+    first, second = (line.found for line in carry_reading.read(said).lines)
+    assert isinstance(first, Carried)
+    assert isinstance(second, Carried)
+    assert first.params["passing_labels"] == ["B", "C", "E"]
+    assert "Left out: options." in first.notes
+    assert second.params["passing_labels"] == ["A", "B", "C", "D", "E"]
+    judges = [("One", first.kind, first.params), ("Two", second.kind, second.params)]
+    written = carry_writing.write([*judges, judges[0]], "promptfoo", "")
+    assert [bool(told.reason) for told in written.told] == [False, True, False]
+    assert yaml.safe_load(written.text)["defaultTest"]["options"]["factuality"]["subset"] == 0
 
 
 def test_a_long_list_of_texts_becomes_one_expression() -> None:
@@ -179,6 +197,9 @@ def test_a_long_list_of_texts_becomes_one_expression() -> None:
         ({"type": "not-contains", "value": "x"}, "axb", False),
         ({"type": "contains-any", "value": ["x", "y"]}, "say y", True),
         ({"type": "contains-all", "value": ["x", "y"]}, "say y", False),
+        ({"type": "contains-any", "value": "x , y "}, "say y", True),
+        ({"type": "contains-all", "value": 'say, ,\n"a, \\"b" , y'}, 'say a, "by', True),
+        ({"type": "regex", "value": r"C:\\Ap"}, r"C:\Apps", True),
         ({"type": "not-contains-any", "value": ["x", "y"]}, "none", True),
         ({"type": "not-contains-all", "value": ["x", "y"]}, "say y", True),
         ({"type": "not-regex", "value": r"\d"}, "no digits", True),
@@ -206,6 +227,7 @@ def test_python_code_is_wrapped_and_taken_back() -> None:
         ({"value": "if 'y' in output:\n  return {'pass': True, 'score': 0}\nreturn False"}, "yes", 1),
         ({"value": "return {'pass': False,\n 'score': 0.9}", "threshold": 0.5}, "yes", 0),
         ({"value": "context['vars']['wanted'] in output"}, "yes", 1),
+        ({"value": """'{"pass": true, "score": 0.5}'""", "threshold": 0.4}, "yes", 0.5),
     ]
     for assertion, answer, score in cases:
         found = grader_of({"type": "python", **assertion})
@@ -234,7 +256,14 @@ LEFT: list[dict[str, Any]] = [
     {"type": "contains-any", "value": "{{ wanted }}"},
     {"type": "contains-any", "value": []},
     {"type": "contains", "value": "x", "transform": "output.text"},
+    {"type": "contains-any", "value": 'a, "b'},
     {"type": "regex", "value": "{{ expression }}"},
+    {"type": "regex", "value": r"\Ayes"},
+    {"type": "regex", "value": "(?i)yes"},
+    {"type": "regex", "value": "[]a]"},
+    {"type": "is-json", "value": {"items": {"dependencies": {"a": ["b"]}}}},
+    {"type": "python", "value": "len(f'{{output}}') > 3"},
+    {"type": "python", "value": "output in {'{# a'}"},
     {"type": "is-json", "value": "file://schema.json"},
     {"type": "is-xml", "value": {"requiredElements": ["a.b"]}},
     {"type": "not-word-count", "value": {"min": 1, "max": 2}},
@@ -269,6 +298,8 @@ def test_what_has_no_equal_here_is_left_with_a_reason(assertion: dict[str, Any])
         ("check", check("no_personal_data")),
         ("check", check("regex", r"(?i)\Ayes\z")),
         ("check", check("regex", r"(?P<a>x)")),
+        ("check", check("schema", '{"prefixItems": [{"type": "string"}]}')),
+        ("python", {"source": "def grade(sample, item):\n    return f'{{1}}' != ''", "pass_threshold": 1}),
         ("check", {"check": "tool_calls", "value": "{{ item.output_tools }}"}),  # of no text
         ("pairwise", {"criteria": "Shorter", "connection": 1, "model": "m"}),
         (
@@ -289,6 +320,20 @@ def test_what_is_not_quite_the_same_is_told() -> None:
     assert lost_of("text_similarity", similar("rouge_1", "x", 0.5))
     assert lost_of("multi", PAIRS[-1][2])
     assert not lost_of("string_check", string("x"))
+    assert lost_of("check", check("schema", '{"items": {"format": "date"}}'))
+    assert not lost_of("check", check("schema", '{"properties": {"format": {"const": {"format": 1}}}}'))
+    for said in ({"type": "regex", "value": r"a\Sb"}, {"type": "is-json", "value": {"format": "date"}}):
+        found = grader_of(said)
+        assert isinstance(found, Carried)
+        assert found.notes
+    plain = grader_of({"type": "is-json", "value": {"properties": {"dependencies": {"enum": ["format"]}}}})
+    assert isinstance(plain, Carried)
+    assert not plain.notes
+
+
+def test_a_schema_goes_out_without_the_draft_that_promptfoo_does_not_know() -> None:
+    told = assertion_of("Mine", "check", check("schema", f'{{"$schema": "{DRAFT}", "type": "array"}}'))
+    assert told == {"type": "is-json", "metric": "Mine", "value": {"type": "array"}}
 
 
 CONFIGURATION = """
