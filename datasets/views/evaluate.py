@@ -53,7 +53,7 @@ def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
 
 def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
     """The choice of what is measured, showing what was chosen last."""
-    chosen = setup.targets_of(evaluation)
+    chosen = readable(setup.targets_of(evaluation), request.user)
     initial = TargetsForm.initial_of(chosen)
     if not chosen:
         initial["stored"] = not setup.stored_refusal(evaluation)
@@ -69,6 +69,13 @@ def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
         reference=evaluation.reference,
         refused=setup.stored_refusal(evaluation),
     )
+
+
+def readable(targets: tuple[Target, ...], user: Any) -> tuple[Target, ...]:
+    """Those whose models this person may know of: others stay unnamed."""
+    asked = {target.connection for target in targets if target.connection is not None}
+    known = set(Connection.objects.readable_by(user).filter(pk__in=asked).values_list("pk", flat=True))
+    return tuple(target for target in targets if target.connection in {None, *known})
 
 
 def targets_context(request: HttpRequest, evaluation: Evaluation, form: TargetsForm) -> dict[str, Any]:
@@ -108,7 +115,7 @@ def _review(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     context = page_of(
         evaluation,
         "review",
-        targets=chosen,
+        targets=readable(chosen, request.user),
         graders=evaluation.graders.all(),
         estimate=estimate,
         calls=estimate.calls + estimate.judgements,

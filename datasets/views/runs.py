@@ -12,7 +12,7 @@ from datasets.evaluate.targets import Target, read
 from datasets.models import Evaluation, Run
 from datasets.run_forms import run_form
 from datasets.views import provider_runs
-from datasets.views.evaluate import targets_context, targets_form
+from datasets.views.evaluate import readable, targets_context, targets_form
 from portal import operations
 from portal.htmx import toast
 from portal.models import Connection
@@ -28,7 +28,7 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     posted = request.POST if request.method == "POST" else None
     form, asked = targets_form(request, found), run_form(posted, found)
     doubts: list[names.Doubt] = []
-    chosen = setup.targets_of(found)
+    chosen = readable(setup.targets_of(found), request.user)
     look = False
     place = provider_runs.asked_place(request)
     if posted is not None and form.is_valid() and asked.is_valid():

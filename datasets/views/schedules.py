@@ -11,9 +11,9 @@ from datasets.evaluate.targets import Target, read
 from datasets.models import Evaluation, Schedule
 from datasets.run_forms import RunForm
 from datasets.schedule_forms import in_words, schedule_form
+from datasets.views.evaluate import readable
 from datasets.views.runs import check_reach, costs, evaluation_to_run
 from portal.htmx import toast
-from portal.models import Connection
 from portal.zones import zone_of
 
 
@@ -49,8 +49,8 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "run_form": asked,
         "look": look,
-        "targets": kept,
-        "others": latest if latest != kept else (),
+        "targets": _told(request, kept),
+        "others": _told(request, latest) if latest != kept else (),
         "anew": anew,
         **costs(evaluation, targets, asked.repetitions_shown, request.user),
     }
@@ -92,12 +92,8 @@ def panel_of(request: HttpRequest, evaluation: Evaluation) -> dict[str, Any]:
 
 def _told(request: HttpRequest, targets: tuple[Target, ...]) -> list[str]:
     """The targets by name; those on a connection that this person may not read stay unnamed."""
-    asked = {target.connection for target in targets if target.connection is not None}
-    known = set(
-        Connection.objects.readable_by(request.user).filter(pk__in=asked).values_list("pk", flat=True)
-    )
-    unnamed = "a deployment elsewhere"
-    return [target.label if target.connection in {None, *known} else unnamed for target in targets]
+    known = readable(targets, request.user)
+    return [target.label if target in known else "a deployment elsewhere" for target in targets]
 
 
 def _schedule(request: HttpRequest, pk: int) -> Schedule:

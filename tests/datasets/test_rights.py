@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from datasets import distill
-from datasets.evaluate import schedules
+from datasets.evaluate import schedules, setup
 from datasets.evaluate.targets import stored
 from datasets.models import (
     Comparison,
@@ -213,7 +213,7 @@ def test_what_a_post_names_must_be_within_reach_too(
     evaluation = measured.evaluation(builder, rows, reference="meta:answer", graders=[CLOSE])
     other = measured.evaluation(builder, rows, reference="meta:answer", graders=[CLOSE])
     first, second = (measured.ran(made, [stored()], builder) for made in (evaluation, other))
-    elsewhere = measured.fresh(hidden)
+    elsewhere = measured.fresh(hidden, "secret-student")
     schedules.save(evaluation, builder, NOON, targets=[elsewhere], repetitions=1, goal={})
     Evaluation.objects.filter(pk=evaluation.pk).update(setup={"targets": [elsewhere.as_dict()]})
     asking = compared.said(evaluation, [stored(), elsewhere], {})
@@ -241,4 +241,11 @@ def test_what_a_post_names_must_be_within_reach_too(
         answer = client.post(address, values)
         assert answer.status_code == status, (address, values, answer.status_code)
     assert (Run.objects.count(), Schedule.objects.values_list("owner", flat=True).get()) == before
+    draft = measured.evaluation(builder, rows, reference="meta:answer", graders=[CLOSE])
+    every = {"targets": [elsewhere.as_dict()], "steps": [step for step, _ in setup.STEPS]}
+    Evaluation.objects.filter(pk=draft.pk).update(setup=every)
+    steps = [reverse("datasets:evaluate", args=[draft.pk, step]) for step in ("targets", "review")]
+    for address in (new, f"/evaluations/{evaluation.pk}/schedule/", f"/evaluations/{evaluation.pk}/", *steps):
+        page = client.get(address)
+        assert (page.status_code, "secret-student" in page.text) == (200, False), address
     assert other.graders.get().params == CLOSE["params"]
