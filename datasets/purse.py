@@ -47,6 +47,7 @@ class Purse:
     spent: Decimal = NOTHING
     reserved: Decimal | None = None
     refusal: str = ""
+    untold: int = 0  # answers that came without a word on what they used
     _dearest: dict[str, Decimal] = field(default_factory=dict)
     _paid: dict[str, Decimal] = field(default_factory=dict)
     _answered: dict[str, int] = field(default_factory=dict)
@@ -118,7 +119,9 @@ class Purse:
         """Write down what it did cost, or give everything back where nothing was asked."""
         if not self._asked:
             spending.release(self.subject_type, self.subject_id)
-        elif not all(rates.known for rates in self.rates.values()):
+        elif not all(rates.known for rates in self.rates.values()) or (
+            self.untold and None in self.each.values()
+        ):
             spending.settle(self.subject_type, self.subject_id, None)
         else:
             spending.settle(self.subject_type, self.subject_id, self.spent)
@@ -136,7 +139,8 @@ class Purse:
 
     def _cost(self, key: str, usage: Mapping[str, Any] | None) -> Decimal | None:
         prompt, completion = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
-        if not prompt and not completion:  # upstream did not say
+        if not prompt and not completion:
+            self.untold += 1
             return self._worst(key) if self.rates[key].known else None
         return self.rates[key].of(prompt, completion)
 

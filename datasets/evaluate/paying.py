@@ -192,6 +192,12 @@ def give_up(evaluation: Evaluation) -> None:
 
 
 def settle(run: Run) -> None:
-    """Write down what the answers did cost; what was reserved beyond that is free again."""
-    for purse in purses(run, None, ahead=False).values():
+    """Write down what the answers did cost; what was reserved beyond that is free again.
+
+    Answers of which upstream did not say what they used count as it was estimated, as while they were made.
+    """
+    found = purses(run, None, ahead=False)
+    if any(purse.untold for purse in found.values()):
+        found = purses(run, None)
+    for purse in found.values():
         purse.settle()

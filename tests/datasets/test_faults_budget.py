@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from completions.models import StoredCompletion
+from datasets.evaluate import paying
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import stored
 from datasets.models import Call, Run
@@ -62,6 +63,17 @@ def test_a_run_is_reserved_when_it_starts_and_settled_by_what_was_used(
     run.refresh_from_db()
     assert run.state == Run.State.DONE
     assert (spending.state_of(source).reserved, spending.state_of(source).settled) == (Decimal(0), used(run))
+
+
+@pytest.mark.usefixtures("priced")
+def test_answers_that_do_not_say_what_they_used_are_settled_as_they_were_estimated(
+    builder: User, source: Connection
+) -> None:
+    run = ran(measured.evaluation(builder, measured.rows(source, 4)), [fresh(source)], builder)
+    Call.objects.filter(run=run).update(answer={})
+    Spending.objects.update(state=Spending.State.RESERVED, settled=None)
+    paying.settle(run)
+    assert spending.state_of(source).settled == 4 * (15 * 1000 + 15 * 10_000) / prices.PER
 
 
 @pytest.mark.usefixtures("priced")
