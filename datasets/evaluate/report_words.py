@@ -4,8 +4,11 @@ SIGNIFICANT = 0.05
 
 
 def chance(p: float) -> str:
-    """A p-value as a report says it."""
+    """A p-value as a report says it, with as many decimals as show on which side of the limit it is."""
     said = "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+    if round(p, 3) == SIGNIFICANT:
+        told = (f"{p:.{decimals}f}" for decimals in range(3, 9))
+        said = f"= {next((text for text in told if (float(text) < SIGNIFICANT) == (p < SIGNIFICANT)), p)}"
     return f"p {said}".replace(" ", "\N{NO-BREAK SPACE}")
 
 

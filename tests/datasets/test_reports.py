@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.evaluate.report import Difference, Report, read, signed
+from datasets.evaluate.report import Difference, Report, chance, read, signed
 from datasets.evaluate.tally import OVERALL, Verdicts
 
 TARGETS = ["first", "second"]
@@ -65,6 +65,13 @@ def test_a_clear_difference_is_said_with_its_interval_and_chance() -> None:
         " (95% interval −26.4 to −8.9, 100 items, p\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}0.001)."  # noqa: RUF001  # a minus sign is meant
     )
     assert made.graders[0].differences[0].tone == "bad"
+
+
+def test_a_chance_near_the_limit_shows_its_side() -> None:
+    told = [
+        chance(p).replace("\N{NO-BREAK SPACE}", " ") for p in (0.0496, 0.049996, 0.05, 0.0504, 0.0506, 0.5)
+    ]
+    assert told == ["p = 0.0496", "p = 0.049996", "p = 0.050", "p = 0.050", "p = 0.051", "p = 0.50"]
 
 
 def test_a_difference_that_may_be_chance_is_not_claimed() -> None:
