@@ -19,6 +19,7 @@ from portal.upstream import Upstream, UpstreamError
 
 LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds between looks at a run, longer and longer
 ROWS_AT_ONCE = 1000
+FROM_THE_START = 3  # times that results are read anew, where the place up to which they were read is gone
 
 
 def keep(work: operations.Working, run: Run, told: Mapping[str, Any], note: str | None = None) -> None:
@@ -89,10 +90,12 @@ def take_in(work: operations.Working, run: Run, target: Target, upstream: Upstre
             if not work.time_left():
                 return False
     except UpstreamError as error:
-        if error.code == "cursor_gone":  # what was read is written once, however often it is read
-            work.advance(cursor={**cursor, "after": ""})
+        again = int(cursor.get("again", 0)) + 1
+        if error.code == "cursor_gone" and again <= FROM_THE_START:
+            # What was read is written once, however often it is read.
+            work.advance(cursor={**cursor, "after": "", "again": again})
             return False
-        if error.code not in ("too_large", "loop"):
+        if error.code not in ("too_large", "loop", "cursor_gone"):
             raise
         work.log(f"The rest of the results cannot be read. {error.message}", "warn")
     return True

@@ -1,7 +1,7 @@
 """Runs that the provider does: made once, followed, read back, and reported like any other."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from html import unescape
 from pathlib import Path
@@ -25,7 +25,7 @@ from datasets.models import Call, Evaluation, Result, Run
 from portal import operations
 from portal.models import Budget, Connection, Operation, Price, RemoteAction, Spending, User
 from portal.sandbox import Sandbox
-from portal.upstream import connect
+from portal.upstream import Page, Upstream, UpstreamError, connect
 from tests.completions.changing import own_folder
 from tests.datasets import jobs, killing, material, measured
 from tests.datasets.measured import CLOSE, EQUAL, TEACHER, fresh
@@ -247,6 +247,22 @@ def test_output_items_that_are_poison_never_stop_the_reading(
     kept += Call.objects.filter(run=run).values_list("output_text", flat=True)
     assert any("\N{REPLACEMENT CHARACTER}" in text for text in kept)
     assert not any("\x00" in text or "\ud800" in text for text in kept)
+
+
+def test_a_list_of_results_that_forgets_its_places_is_not_read_for_ever(
+    builder: User, place: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Upstream.output_item_pages
+    tries: list[str] = []
+
+    def forgetful(*asked: Any, after: str = "") -> Iterator[Page]:
+        tries.append(after)
+        yield next(read(*asked, after=after))
+        raise UpstreamError("not_found", "It is gone.", code="cursor_gone", permanent=False)
+
+    monkeypatch.setattr(Upstream, "output_item_pages", forgetful)
+    run = ran_there(to_measure(builder, place, 3), stored(), place, builder, sandbox)
+    assert (run.state, cells(run), tries) == (Run.State.DONE, [(2, 1, 0)], [""] * 4)
 
 
 def test_an_item_without_a_value_is_ungraded_with_the_reason(
