@@ -168,6 +168,7 @@ def _page(
         trial=trial,
         groups=ready_made.GROUPS,
         can_add=len(forms) < MAX_GRADERS,
+        unsaved=request.method == "POST" and trial is None,
         added=forms[-1].prefix if added and forms else "",
         target=_tried_target(request, chosen),
         choices=chosen,

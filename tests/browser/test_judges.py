@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import expect
+from playwright.sync_api import Dialog, expect
 
 from datasets.evaluate import setup
 from datasets.models import Evaluation
@@ -70,6 +70,16 @@ def test_judges_are_picked_tried_and_taken_on(
         TEACHER
     )
     site.check_accessibility()
+    # What was added is not saved yet, so leaving asks first.
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.once("dialog", stay)
+    page.get_by_role("link", name="Leave").click()
+    assert asked == ["beforeunload"]
     # Impatience does not pay twice.
     assert page.get_by_role("button", name=f"Try {STUDENT}").evaluate(PRESSED_TWICE) == ["true", 1]
     expect(page.get_by_text("A judge may favour itself")).to_be_visible()
