@@ -15,7 +15,7 @@ from datasets.evaluate.targets import read
 from datasets.evaluate.thresholds import graders_of
 from datasets.models import Example, Grader, Run
 
-AT_ONCE = 500
+AT_ONCE, READ = 500, 5_000
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,17 @@ Key = tuple[str, int]
 
 
 def _keyed(examples: "QuerySet[Example]") -> Iterator[tuple[Key, int, int, str]]:
-    """Examples by their source; the second of one source is matched with the second elsewhere."""
+    """Examples by their source; the second of one source is matched with the second elsewhere.
+
+    They are read some at a time: whoever writes between them, as an operation does, may have nothing open.
+    """
     seen: Counter[str] = Counter()
-    found = examples.values_list("source_key", "pk", "line", "content_hash")
-    for source, pk, line, digest in found.iterator(chunk_size=5000):
-        seen[source] += 1
-        yield (source, seen[source]), pk, line or 0, digest
+    found, last = examples.values_list("source_key", "pk", "line", "content_hash"), 0
+    while some := list(found.filter(line__gt=last)[:READ]):
+        last = some[-1][2] or 0
+        for source, pk, line, digest in some:
+            seen[source] += 1
+            yield (source, seen[source]), pk, line or 0, digest
 
 
 def _by_source(examples: "QuerySet[Example]") -> dict[Key, tuple[int, str]]:

@@ -188,7 +188,11 @@ class Example(models.Model):
             models.UniqueConstraint(name="one_example_per_position", fields=["version", "position"])
         ]
         indexes = [
-            # Looking inside a version, line by line; counting what was left out.
+            # Going through the lines of a version, or to one of them.
+            models.Index(
+                fields=["version", "line"], name="example_by_line", condition=models.Q(line__isnull=False)
+            ),
+            # Looking inside a version, row by row; counting what was left out.
             models.Index(fields=["version", "excluded_reason", "position"], name="example_of_version"),
             # The worst rows first.
             models.Index(fields=["version", "-doubts", "position"], name="example_worst_first"),
