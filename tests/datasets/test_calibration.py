@@ -204,10 +204,10 @@ def test_a_threshold_holds_for_the_next_run_and_not_for_the_runs_that_there_are(
     take(close, 0.6, builder, seen_in=after)
     last = said(Evaluation.objects.get(pk=made.pk), [stored()], {("stored", "Close"): ["p"] * 10})
     assert [thresholds(each) for each in (run, after, last)] == [[0.7], [0.4], [0.6]]
-    address = reverse("datasets:run", args=[made.pk, run.number])
-    assert "rouge_l of {{ sample.output_text }} and {{ item.reference }} ≥ 0.7" in text_of(
-        client.get(address)
-    )
+    for one, held in ((run, 0.7), (after, 0.4), (last, 0.6)):
+        for name in ("run", "run_page"):  # the page that is printed too
+            page = text_of(client.get(reverse(f"datasets:{name}", args=[made.pk, one.number])))
+            assert f"rouge_l of {{{{ sample.output_text }}}} and {{{{ item.reference }}}} ≥ {held}" in page
     assert tally.report_of(Run.objects.get(pk=run.pk)).graders[1].threshold == 0.7
     page = page_of(client, run, f"?grader={close.pk}")
     assert "From 0.7 on, as in this run, it is κ = 0.44, on 70.0%" in page

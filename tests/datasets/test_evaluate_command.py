@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import InterfaceError, OperationalError, connection
 
 from datasets.evaluate import run as runs
 from datasets.evaluate import setup, sources
@@ -95,6 +96,26 @@ def test_items_that_are_still_being_taken_from_a_dataset_need_no_worker_either(
     setup.set_graders(made, [{"name": "Answers", "kind": "check", "params": there}])
     setup.finish(made, "targets", targets=[stored().as_dict()])
     assert "passes “Answers” on 100.0% of 12 items" in evaluate(str(made.pk), "--within", "0.05")
+
+
+def test_a_database_that_fails_is_no_missed_goal(made: Evaluation) -> None:
+    to_be_done = ["datasets_run", "portal_operation"]  # in this order
+
+    def fails_once_they_are(execute: Any, sql: str, params: Any, *rest: Any) -> Any:
+        if not to_be_done and "datasets_grader" in sql:
+            raise OperationalError("the disk is gone")
+        if to_be_done and f'UPDATE "{to_be_done[0]}"' in sql and "done" in params:
+            del to_be_done[0]
+        return execute(sql, params, *rest)
+
+    def fails(*_: Any) -> Any:
+        raise InterfaceError("the connection is closed")
+
+    with connection.execute_wrapper(fails_once_they_are):
+        assert code_of(str(made.pk)) == (2, "The database does not answer. the disk is gone")
+    assert Run.objects.get().state == Run.State.DONE
+    with connection.execute_wrapper(fails):
+        assert code_of(str(made.pk))[0] == 2
 
 
 def test_an_evaluation_without_a_target_is_not_run(made: Evaluation) -> None:

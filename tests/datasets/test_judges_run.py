@@ -244,6 +244,32 @@ def test_verdicts_that_could_not_be_read_are_asked_again_and_paid_for_twice(
         runs.retry_failed(run, builder)
 
 
+@pytest.mark.parametrize("point", ["run.judges.calls.claimed", "run.graded"])
+def test_a_worker_killed_while_unread_verdicts_are_asked_again_leaves_each_once(
+    point: str, builder: User, source: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = measured.evaluation(
+        builder, measured.rows(source, 6), reference="meta:answer", graders=[judge("factuality", source)]
+    )
+    faults(sandbox, {"kind": "say", "path": CHAT, "times": 3, "text": "Well …"})
+    run = measured.ran(made, [stored()], builder)
+    assert by_grader(run) == {"Factuality": Counter({("stored", True): 3, ("stored", None): 3})}
+    kept = dict(Result.objects.filter(run=run, passed=True).values_list("example", "reason"))
+
+    assert runs.retry_failed(run, builder) == 3
+    assert killing.kill_at(point, runs.KIND, sandbox, monkeypatch)
+    on_their_way = Call.objects.filter(run=run, state=Call.State.SENT).count()
+    Operation.objects.filter(kind=runs.KIND).update(lease_until="2020-01-01T00:00:00Z")
+    material.drain()
+    run.refresh_from_db()
+    assert (run.state, run.repeated_calls) == (Run.State.DONE, on_their_way)
+    assert by_grader(run) == {"Factuality": Counter({("stored", True): 6})}
+    assert Call.objects.filter(run=run, state=Call.State.DONE).count() == 6
+    assert 9 <= asked(sandbox).total() <= 9 + on_their_way
+    there = dict(Result.objects.filter(run=run).values_list("example", "reason"))
+    assert kept.items() <= there.items()  # nothing else was judged anew
+
+
 def test_an_answer_that_forges_marks_is_judged_as_what_it_is(
     builder: User, source: Connection, sandbox: Sandbox
 ) -> None:

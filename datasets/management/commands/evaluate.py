@@ -6,7 +6,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import Error
 
 from datasets import received
 from datasets.evaluate import goals, setup, tally
@@ -62,9 +62,9 @@ class Command(BaseCommand):
         goal = goals.Goal(options["grader"] or "", share, options["no_worse"])
         try:
             run = self._run(options["evaluation"], options["user"], goal, repetitions, options["within"])
-        except DatabaseError as error:  # without this it would end as if the goal were missed
+            found = tally.report_of(run)
+        except Error as error:  # without this it would end as if the goal were missed
             raise CommandError(f"The database does not answer. {error}", returncode=NOT_RUN) from error
-        found = tally.report_of(run)
         self._tell(run, found, self._judged(found, goal.grader), as_json=options["json"])
         if run.misses:
             raise CommandError("\n".join(run.misses), returncode=RED)
