@@ -24,6 +24,8 @@ DEEPEST = 60
 STEPS = 100_000
 DEAR = {"$ref": 10, "$dynamicRef": 10, "allOf": 5, "anyOf": 5, "oneOf": 5}  # in steps
 LETTERS_A_STEP = 100  # of what is said about errors, which costs time as well
+LETTERS_SEARCHED_A_STEP = 1_000
+PLACE_STEPS = 5  # for a place where it is looked up which properties a schema knows
 # What looks for patterns of properties by itself, with the standard library's expressions.
 _LOOK_THEMSELVES = {"unevaluatedProperties", "unevaluatedItems"}
 _left: ContextVar[list[int]] = ContextVar("steps left")
@@ -163,9 +165,13 @@ def _spend(steps: int) -> None:
         raise Undecided("The schema takes too many steps for this text.")
 
 
-def _bounded(keyword: Keyword, steps: int) -> Keyword:
+def _bounded(keyword: Keyword, steps: int, *, each: bool) -> Keyword:
+    """The keyword, paid for by its steps, and by all elements where it looks at `each`."""
+
     def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Found:
         _spend(steps + (len(value) // 10 if isinstance(value, list) else 0))
+        if each and isinstance(instance, list | dict):
+            _spend(len(instance))
         for error in keyword(validator, value, instance, schema) or ():
             _spend(len(error.message) // LETTERS_A_STEP)
             yield error
@@ -174,7 +180,10 @@ def _bounded(keyword: Keyword, steps: int) -> Keyword:
 
 
 def _pattern(validator: Any, value: Any, instance: Any, schema: Any) -> Found:
-    if isinstance(instance, str) and not expressions.found(value, instance):
+    if not isinstance(instance, str):
+        return
+    _spend(len(instance) // LETTERS_SEARCHED_A_STEP)
+    if not expressions.found(value, instance):
         yield ValidationError(f"{instance!r:.100} does not match {value!r}")
 
 
@@ -210,6 +219,14 @@ def _unique(validator: Any, value: Any, instance: Any, schema: Any) -> Found:
             yield ValidationError("an element is there twice")
 
 
+def _is_boolean(_: Any, value: Any) -> bool:
+    """Asked as well at each place where properties are looked up, however often schemas lead there."""
+    _spend(PLACE_STEPS)
+    return isinstance(value, bool)
+
+
+# Whatever these ask of an element, and be it nothing, they look at it.
+_OF_EACH = {"items", "contains", "propertyNames", "additionalProperties", *_LOOK_THEMSELVES}
 _OWN: Mapping[str, Keyword] = {
     "pattern": _pattern,
     "patternProperties": _of_patterns,
@@ -219,9 +236,9 @@ _OWN: Mapping[str, Keyword] = {
 _Bounded = validators.create(
     meta_schema=Draft202012Validator.META_SCHEMA,
     validators={
-        name: _bounded(_OWN.get(name, keyword), DEAR.get(name, 1))
+        name: _bounded(_OWN.get(name, keyword), DEAR.get(name, 1), each=name in _OF_EACH)
         for name, keyword in Draft202012Validator.VALIDATORS.items()
     },
-    type_checker=Draft202012Validator.TYPE_CHECKER,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("boolean", _is_boolean),
     id_of=Draft202012Validator.ID_OF,
 )

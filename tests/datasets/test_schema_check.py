@@ -87,10 +87,29 @@ def doubling(of_many: str, levels: int = 40) -> str:
     return json.dumps({"$ref": f"#/$defs/p{levels - 1}", "$defs": parts})
 
 
+def looking_up(levels: int = 40) -> str:
+    """The same without a check: which properties are known is asked at each place, and leads on twice."""
+    parts: dict[str, Any] = {"p0": {}}
+    for level in range(1, levels):
+        place = {"$ref": f"#/$defs/p{level - 1}"}
+        parts[f"p{level}"] = {"dependentSchemas": {"a": place, "b": place}}
+    known = {"$ref": f"#/$defs/p{levels - 1}"}
+    return json.dumps(
+        {"unevaluatedProperties": False, "dependentSchemas": {"a": known, "b": known}, "$defs": parts}
+    )
+
+
+LIST = json.dumps([0] * 60_000)
+
+
 @pytest.mark.parametrize(
     ("schema", "text"),
     [
         ('{"$ref": "#"}', "1"),
+        (looking_up(), '{"a": 1, "b": 1}'),
+        (json.dumps({"allOf": [{"items": {}}] * 2}), LIST),
+        (json.dumps({"unevaluatedItems": False, "anyOf": [{"contains": {}}] * 2}), LIST),
+        (json.dumps({"anyOf": [{"pattern": "y$"}] * 4_000}), json.dumps("x" * 30_000)),
         (doubling("allOf"), '"x"'),
         (doubling("anyOf"), "1"),
         (json.dumps({"anyOf": [{"type": "string"}] * 2_000}), json.dumps(["x" * 900_000])),
