@@ -20,11 +20,12 @@ _DATE = re.compile(r"-\d{4}-?\d{2}-?\d{2}$")
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A name that nothing is known to answer to, and the nearest one that something does."""
+    """A name that nothing is known to answer to, the nearest one that does, and who else answers to it."""
 
     name: str
     connection: Connection
     near: str
+    elsewhere: str = ""
 
     @property
     def key(self) -> str:
@@ -34,9 +35,10 @@ class Doubt:
         return {"connection": self.connection.pk, "name": self.name, "near": self.near}
 
 
-def doubts(targets: Iterable[Target]) -> list[Doubt]:
+def doubts(targets: Iterable[Target], user: Any) -> list[Doubt]:
     """The names among `targets` that are no deployment of ours, never seen and not listed by the service.
 
+    Among the connections that `user` may ask, one that knows such a name is told instead of the nearest name.
     The service is asked only if nothing here knows the name; if it cannot be asked, it has listed nothing.
     """
     found = []
@@ -52,7 +54,8 @@ def doubts(targets: Iterable[Target]) -> list[Doubt]:
         if target.model not in known:
             folded = {name.casefold(): name for name in sorted(known)}
             near = get_close_matches(target.model.casefold(), folded, 1, 0.6)
-            found.append(Doubt(target.model, connection, folded[near[0]] if near else ""))
+            elsewhere = _elsewhere(target.model, connection, user)
+            found.append(Doubt(target.model, connection, folded[near[0]] if near else "", elsewhere))
     return found
 
 
@@ -69,6 +72,11 @@ def left(saved: Iterable[Mapping[str, Any]]) -> list[Doubt]:
 def all_told(found: Iterable[Doubt], told: Collection[str]) -> bool:
     """Whether the person has been told of every one of these doubts, by their keys."""
     return all(doubt.key in told for doubt in found)
+
+
+def _elsewhere(name: str, connection: Connection, user: Any) -> str:
+    others = Connection.objects.actionable_by(user).with_endpoint().exclude(pk=connection.pk).order_by("name")
+    return next((each.name for each in others if name in _with_families(_known_here(each))), "")
 
 
 def _known_here(connection: Connection) -> Iterator[str]:

@@ -41,7 +41,7 @@ def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
     form = targets_form(request, evaluation)
     doubts: list[names.Doubt] = []
     if request.method == "POST" and form.is_valid():
-        doubts = names.doubts(form.targets())
+        doubts = names.doubts(form.targets(), request.user)
         if names.all_told(doubts, request.POST.getlist("told")):
             told = {"doubts": [doubt.as_dict() for doubt in doubts]}
             chosen = [target.as_dict() for target in form.targets()]

@@ -51,7 +51,9 @@ def start(request: HttpRequest, selection: UUID) -> HttpResponse:
         connection: Connection = fetch(
             Connection.objects.defer("secret"), request.user, "act", pk=data["connection"].pk
         )
-        doubts = names.doubts([Target("first", "fresh", data["model"], connection.pk, data["model"])])
+        doubts = names.doubts(
+            [Target("first", "fresh", data["model"], connection.pk, data["model"])], request.user
+        )
         if names.all_told(doubts, request.POST.getlist("told")):
             made = setup.begin(
                 frozen,

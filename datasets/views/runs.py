@@ -33,7 +33,7 @@ def new(request: HttpRequest, pk: int) -> HttpResponse:
     place = provider_runs.asked_place(request)
     if posted is not None and form.is_valid() and asked.is_valid():
         chosen = form.targets()
-        doubts = names.doubts(chosen)
+        doubts = names.doubts(chosen, request.user)
         look = place is not None or asked.must_look(chosen)
         if names.all_told(doubts, posted.getlist("told")) and not look:
             try:

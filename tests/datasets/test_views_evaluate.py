@@ -224,6 +224,9 @@ def test_a_service_that_cannot_be_asked_does_not_hinder(
     url = reverse("datasets:evaluate", args=[made.pk, "targets"])
     chosen = {"first_connection": source.pk, "first_model": "mine"}
     assert "“ mine ” is not known on Source" in text_of(client_of(builder).post(url, chosen))
+    elsewhere = factories.connection(name="Elsewhere", slug="elsewhere")
+    Deployment.objects.create(connection=elsewhere, name="mine", model="m", state="ready")
+    assert "It is known on Elsewhere : choose that" in text_of(client_of(builder).post(url, chosen))
     told = {"told": f"{source.pk}:mine"}
     assert client_of(builder).post(url, chosen | told).status_code == 302
 
