@@ -188,6 +188,13 @@ class Report:
         return sum(int(error["n"]) for error in errors if error["kind"] != UNSENDABLE)
 
     @property
+    def asked_again(self) -> int:
+        """Calls made once more after an error that may pass, some of which may have been paid for; without
+        those of which a service that was down answered none.
+        """
+        return sum(int(asked.get("again", 0)) for asked in (*self.fresh, *self.judges))
+
+    @property
     def headline(self) -> str:
         """The result as a sentence."""
         chief = self.chief

@@ -53,13 +53,14 @@ def _with_unread(taken: dict[str, Any], nothing: Counter[str] | None) -> dict[st
 def _taken(calls: "QuerySet[Call]") -> dict[str, Any]:
     states: Counter[str] = Counter()
     tokens: Counter[str] = Counter({"prompt_tokens": 0, "completion_tokens": 0})
-    untold = 0
+    untold = again = 0
     latencies: list[int] = []
     errors: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    found = calls.order_by("id").values_list("state", "answer__usage", "latency_ms", "error")
-    for state, usage, latency, error in found.iterator(chunk_size=2000):
+    found = calls.order_by("id").values_list("state", "tries", "answer__usage", "latency_ms", "error")
+    for state, tries, usage, latency, error in found.iterator(chunk_size=2000):
         states[state] += 1
+        again += max(0, tries - 1)
         amounts = {name: _amount(usage, name) for name in tokens}
         tokens.update(amounts)
         if state == Call.State.DONE:
@@ -76,6 +77,7 @@ def _taken(calls: "QuerySet[Call]") -> dict[str, Any]:
         "failed": states[Call.State.FAILED],
         "missing": states[Call.State.PENDING] + states[Call.State.SENT],
         "tokens": dict(tokens),
+        "again": again,  # asked once more after an error that may pass, such as none in time
         "untold": untold,  # answers that came without a word on what they used
         "latency": _times(latencies),
         "errors": [{"kind": kind, "n": n, "text": examples[kind]} for kind, n in errors.most_common()],

@@ -158,6 +158,16 @@ def test_being_throttled_delays_a_run_and_fails_nothing(
 
 
 @pytest.mark.engines
+def test_calls_that_are_made_again_after_an_error_are_counted(
+    builder: User, source: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.evaluate.pace.LONGEST_PAUSE", 0.02)
+    faults(sandbox, {"kind": "status", "status": 500, "path": CHAT, "method": "POST", "after": 3, "times": 2})
+    run = ran(measured.evaluation(builder, measured.rows(source, 12)), [fresh(source)], builder)
+    assert tally.report_of(run).asked_again == sum(asked(sandbox).values()) - 12 == 2
+
+
+@pytest.mark.engines
 def test_a_service_that_is_down_makes_the_run_wait_and_no_item_fail(
     builder: User, source: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
