@@ -172,7 +172,11 @@ def take(
             raise Refused("It has run already: its graders stay as they are.")
         there = list(evaluation.graders.all())
         if len(there) + len(versions) > most:
-            raise Refused(f"An evaluation has at most {most} graders; {len(there)} are there.")
+            room = most - len(there)
+            raise Refused(
+                f"{len(versions)} are chosen. An evaluation has at most {most} graders, and this one has"
+                f" {len(there) or 'none'}: {room or 'no'} more {'fits' if room == 1 else 'fit'}."
+            )
         for version in versions:
             if reason := why_not(version, evaluation, user):
                 raise Refused(f"“{version.grader.name}”: {reason}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets.evaluate import openai_evals_checks as checks
 from datasets.evaluate.carry import Carried, NotCarried, clipped, number_of, text_of
+from datasets.evaluate.graders import MOST_INNER
 from datasets.evaluate.judging import SAMPLING
 from datasets.models import Grader
 
@@ -23,7 +24,6 @@ CRITERIA = {
     Kind.PYTHON: ("source", "image_tag", "pass_threshold"),
 }
 HALF = 0.5  # what an answer passes from where nothing was said
-MAX_PARTS = 20
 _ROLES = ("user", "assistant", "system", "developer")
 _ELSEWHERE = {
     Kind.PAIRWISE: "The evals API judges one answer at a time and has no preference between two.",
@@ -153,8 +153,8 @@ def _multi(criterion: Mapping[str, Any]) -> Carried | NotCarried:
     graders, notes = criterion.get("graders"), []
     if not isinstance(graders, Mapping) or not graders:
         return NotCarried("It holds no graders.")
-    if len(graders) > MAX_PARTS:
-        return NotCarried(f"It holds more than {MAX_PARTS} graders.")
+    if len(graders) > MOST_INNER:
+        return NotCarried(f"It holds more than {MOST_INNER} graders.")
     inner: dict[str, Any] = {}
     for called, entry in graders.items():
         part = grader_of(entry)

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from datasets import library, library_import
 from datasets.evaluate import carry_writing, suggestions
 from datasets.evaluate.carry_reading import FORMATS, LARGEST
+from datasets.evaluate_forms import MAX_GRADERS
 from datasets.library_forms import ImportForm
 from datasets.models import Evaluation, Grader
 from datasets.views.library import connection_of, grader_of
@@ -55,6 +56,7 @@ def bring(request: HttpRequest, connection: str) -> HttpResponse:
         "left": sum(bool(line.reason) for line in lines),
         "kinds": dict(Grader.Kind.choices),
         "largest": LARGEST,
+        "most": MAX_GRADERS,
         "suggestions": suggestions.models_for(request.user),
     }
     status = 422 if form.is_bound and not form.is_valid() else 200

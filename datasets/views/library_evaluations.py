@@ -23,11 +23,11 @@ def take(request: HttpRequest, pk: int) -> HttpResponse:
     evaluation: Evaluation = fetch(Evaluation.objects, request.user, "act", pk=pk)
     if evaluation.runs.exists():
         return redirect("datasets:evaluation", evaluation.pk)
-    problem = ""
+    problem, every = "", _versions(request.user)
+    wanted = set(request.POST.getlist("version"))
     if request.method == "POST":
-        wanted = set(request.POST.getlist("version"))
-        offered = _versions(request.user).select_related("grader").order_by("grader__name")
-        chosen = [version for version in offered if str(version.pk) in wanted][:SHOWN]
+        offered = every.select_related("grader").order_by("grader__name")
+        chosen = [version for version in offered if str(version.pk) in wanted]
         try:
             if not chosen:
                 raise library.Refused("Choose at least one.")
@@ -39,7 +39,8 @@ def take(request: HttpRequest, pk: int) -> HttpResponse:
             return toast(request, redirect("datasets:evaluate", evaluation.pk, "graders"), said)
     context = {
         "evaluation": evaluation,
-        "offered": _offered(evaluation, request.user),
+        "offered": _offered(evaluation, every, wanted, request.user),
+        "more": max(0, every.count() - SHOWN),
         "problem": problem,
         "there": evaluation.graders.count(),
         "most": MAX_GRADERS,
@@ -130,11 +131,11 @@ def _versions(user: Any) -> Any:
     return LibraryGraderVersion.objects.filter(pk__in=[version.pk for version in newest.values()])
 
 
-def _offered(evaluation: Evaluation, user: Any) -> list[dict[str, Any]]:
-    """The libraries of the evaluation's own connections first."""
+def _offered(evaluation: Evaluation, every: Any, wanted: set[str], user: Any) -> list[dict[str, Any]]:
+    """The libraries of the evaluation's own connections first; `wanted` are those that are ticked."""
     own = set(evaluation.connections.values_list("pk", flat=True))
     there = set(evaluation.graders.exclude(taken_from=None).values_list("taken_from__grader", flat=True))
-    versions = _versions(user).select_related("grader__connection").order_by("grader__name")[:SHOWN]
+    versions = every.select_related("grader__connection").order_by("grader__name")[:SHOWN]
     by_connection: dict[Connection, list[dict[str, Any]]] = {}
     for version in versions:
         entry = {
@@ -142,6 +143,7 @@ def _offered(evaluation: Evaluation, user: Any) -> list[dict[str, Any]]:
             "described": library_shown.described(version),
             "refused": library.why_not(version, evaluation, user),
             "there": version.grader_id in there,
+            "ticked": str(version.pk) in wanted,
         }
         by_connection.setdefault(version.grader.connection, []).append(entry)
     ordered = sorted(by_connection.items(), key=lambda each: (each[0].pk not in own, str(each[0]).casefold()))

@@ -251,10 +251,12 @@ def test_an_evaluation_takes_copies_and_is_told_of_newer_ones(
     ]
     client.post(address, {"version": [first.pk]})
     assert draft.graders.filter(name="Contains 2", taken_from=first).exists()
+    assert client.post(address, {"version": [first.pk, close.pk]}).status_code == 302
     full = client.post(address, {"version": [first.pk, close.pk]})
-    client.post(address, {"version": [first.pk, close.pk]})
-    assert full.status_code == 302
-    assert "at most" in text_of(client.post(address, {"version": [first.pk, close.pk]}))
+    said = "2 are chosen. An evaluation has at most 6 graders, and this one has 5: 1 more fits."
+    assert said in text_of(full)
+    assert full.text.count(" checked>") == 2  # what was ticked still is
+    assert draft.graders.count() == 5
 
     library.change(first.grader, LIKE | {"operation": "eq"}, "", builder, since=1)
     page = text_of(client.get(reverse("datasets:evaluation", args=[draft.pk])))

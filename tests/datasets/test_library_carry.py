@@ -69,6 +69,30 @@ def test_an_import_is_shown_line_by_line_before_anything_is_saved(
     assert "in the library is the same" in again
 
 
+def test_more_graders_than_an_evaluation_has_are_carried_and_the_limits_told(
+    builder: User, client_of: SignIn, home: Connection
+) -> None:
+    client = client_of(builder)
+    plain = {"type": "string_check", "input": "{{ sample.output_text }}", "operation": "eq"}
+    every: list[dict[str, object]] = [plain | {"name": f"Is {n}", "reference": str(n)} for n in range(40)]
+    parts = {f"part_{n}": each for n, each in enumerate(every[:9])}
+    every.append({"type": "multi", "name": "Nine", "graders": parts, "calculate_output": "part_1"})
+    address = reverse("datasets:library_import", args=[home.slug])
+    told = {"text": json.dumps({"name": "Much", "testing_criteria": every})}
+    page = text_of(client.post(address, told))
+    assert "40 graders can be added, 1 line stays behind" in page
+    assert "an evaluation has at most 6 graders" in page
+    assert "It holds more than 8 graders." in page
+    assert "40 graders added" in toast_of(client, client.post(address, told | {"add": "1"}))
+    draft = evaluation(home, builder)
+    take = reverse("datasets:library_take", args=[draft.pk])
+    chosen = list(LibraryGraderVersion.objects.values_list("pk", flat=True))
+    refused = client.post(take, {"version": chosen})
+    assert "40 are chosen. An evaluation has at most 6 graders, and this one has none" in text_of(refused)
+    assert refused.text.count(" checked>") == 40  # some can be unticked now
+    assert not draft.graders.exists()
+
+
 def test_judges_of_an_import_are_asked_where_and_as_told(
     builder: User, client_of: SignIn, home: Connection
 ) -> None:
