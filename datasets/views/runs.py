@@ -1,4 +1,4 @@
-"""Start a run, pause it, go on, ask again, stop it."""
+"""Start a run, pause it, go on, ask again, cancel it."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ def again(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 @require_POST
 def retry(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """Go on with a run that was paused or stopped, or ask again for what failed."""
+    """Go on with a run that was paused or cancelled, or ask again for what failed."""
     found = _run(request, pk, number)
     if problem := obstacles.gone(runs.asked_of(found.evaluation, read(found.targets))):
         return toast(request, redirect("datasets:run", pk, number), problem, "bad")
@@ -115,12 +115,10 @@ def pause(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 @require_POST
 def cancel(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    """Stop a run; the answers that came are kept."""
+    """Cancel a run; the answers that came are kept."""
     found = _run(request, pk, number)
-    stopped = found.operation is not None and operations.cancel(found.operation, request.user)
-    text = (
-        "The run stops as soon as the calls on their way are answered." if stopped else "The run had ended."
-    )
+    cancelled = found.operation is not None and operations.cancel(found.operation, request.user)
+    text = "It is cancelled once the calls on their way are answered." if cancelled else "The run had ended."
     return toast(request, redirect("datasets:run", pk, number), text, "info")
 
 

@@ -217,14 +217,17 @@ def test_run_again_and_other_targets(builder: User, client_of: SignIn, mixed: Ru
     assert answer["Location"] == reverse("datasets:run", args=[mixed.evaluation_id, 3])
 
 
-def test_a_run_is_stopped_and_goes_on(builder: User, client_of: SignIn, source: Connection) -> None:
+def test_a_run_is_cancelled_and_goes_on(builder: User, client_of: SignIn, source: Connection) -> None:
     made = measured.evaluation(builder, measured.rows(source, 4))
     run = runs.start(made, [fresh(source)], builder)
     client = client_of(builder)
-    client.post(reverse("datasets:run_cancel", args=[made.pk, run.number]))
+    assert "Pause Cancel" in text_of(page_of(client, run))
+    told = client.post(reverse("datasets:run_cancel", args=[made.pk, run.number]), follow=True)
     run.refresh_from_db()
     assert run.state == Run.State.CANCELLED
-    assert "Go on" in text_of(page_of(client, run))
+    page = text_of(page_of(client, run))
+    assert all(words in page for words in ("Cancelled", "The run was cancelled", "Go on"))
+    assert "stop" not in (page + text_of(told)).casefold()  # one word for one thing
     client.post(reverse("datasets:run_retry", args=[made.pk, run.number]))
     material.drain()
     run.refresh_from_db()
