@@ -66,7 +66,10 @@ class Box:
 
     def score(self, sample: Mapping[str, Any], item: Mapping[str, Any]) -> float:
         """What the grader gives one answer. Raises Ungraded, or Impossible if there can be no box."""
-        asked = json.dumps({"sample": sample, "item": item}).encode() + b"\n"
+        try:
+            asked = json.dumps({"sample": sample, "item": item}).encode() + b"\n"
+        except RecursionError:
+            raise Ungraded("The item or its answer is nested too deeply.") from None
         if len(asked) > self.limits.request:
             raise Ungraded(f"The item and its answer have more than {self.limits.request // MB} MB.")
         if self._process is not None and (

@@ -13,6 +13,7 @@ from completions.conversation import Conversation, read_message
 from completions.spoken import UNKNOWN, language
 from datasets.build.own_patterns import TooMany
 from datasets.build.personal import Scanner
+from datasets.build.rules import declines
 from datasets.evaluate import expressions, json_equality, schema_check, tool_calls
 from datasets.recipe import PERSONAL, Personal
 
@@ -32,7 +33,8 @@ class Unjudged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. `asks` names what `value` is, empty where it takes none; `fills` says that it is a template.
+    """One check. `asks` names what `value` is, empty where it takes none; `fills` says that it is a template,
+    and `is_json` that it is one of JSON.
 
     `judge` takes the text, the value and the sample; it answers whether it holds, and why in words. One that
     `reads` no text looks at the sample alone. `longest` is how long a value may be.
@@ -45,6 +47,7 @@ class Check:
     problem: Callable[[str], str] = lambda value: ""
     reads: bool = True
     longest: int = LONGEST_VALUE
+    is_json: bool = False
 
 
 def _starts(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
@@ -117,14 +120,18 @@ def _xml(text: str, _: str, __: Mapping[str, Any]) -> tuple[bool, str]:
     return True, "It is well-formed XML."
 
 
+def _words_in_all(count: int) -> str:
+    return f"It has {count:,} word{'' if count == 1 else 's'}."
+
+
 def _at_most(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
     count = len(text.split())
-    return count <= int(value), f"It has {count:,} words."
+    return count <= int(value), _words_in_all(count)
 
 
 def _at_least(text: str, value: str, _: Mapping[str, Any]) -> tuple[bool, str]:
     count = len(text.split())
-    return count >= int(value), f"It has {count:,} words."
+    return count >= int(value), _words_in_all(count)
 
 
 def _number_problem(value: str) -> str:
@@ -139,7 +146,7 @@ def _answers(text: str, _: str, sample: Mapping[str, Any]) -> tuple[bool, str]:
         return False, "The model refused."
     if not text.strip() and not sample.get("output_tools"):
         return False, "It is empty."
-    if expressions.found(_REFUSALS, text[:400]):
+    if expressions.found(_REFUSALS, text[:400]) or declines(text):
         return False, "It begins as refusals do."
     return True, "It is an answer."
 
@@ -197,5 +204,6 @@ CHECKS: Mapping[str, Check] = {
         problem=_calls_problem,
         reads=False,
         longest=20_000,
+        is_json=True,
     ),
 }

@@ -288,7 +288,8 @@ def _together(
 def _apply(params: Mapping[str, Any], item: Mapping[str, Any], sample: Mapping[str, Any]) -> Verdict:
     check = checks.CHECKS[params["check"]]
     text = template.render(params["input"], item, sample) if check.reads else ""
-    value = template.render(params["value"], item, sample) if check.fills else str(params.get("value", ""))
+    fill = template.render_json if check.is_json else template.render
+    value = fill(params["value"], item, sample) if check.fills else str(params.get("value", ""))
     try:
         holds, reason = check.judge(text, value, sample)
     except checks.Unjudged as problem:

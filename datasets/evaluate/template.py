@@ -22,6 +22,7 @@ _STEP = re.compile(
     re.VERBOSE,
 )
 _OPEN = "“{{” is opened but never closed with “}}”."
+_QUOTES = re.compile(r'\\.|"', re.DOTALL)  # an escaped one is none
 _ESCAPED = re.compile(r"\\(.)")
 
 
@@ -63,6 +64,21 @@ def render(
     return "".join(
         part if isinstance(part, str) else put(_text(_look_up(part, roots), part)) for part in parse(text)
     )
+
+
+def render_json(text: str, item: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
+    """The same for a template of JSON: what is put into a text of it, within its quotes, cannot end it."""
+    roots = {"item": item, "sample": sample}
+    written: list[str] = []
+    quoted = False
+    for part in parse(text):
+        if isinstance(part, str):
+            quoted ^= sum(sign[0] == '"' for sign in _QUOTES.finditer(part)) % 2 == 1
+            written.append(part)
+        else:
+            value = _text(_look_up(part, roots), part)
+            written.append(json.dumps(value, ensure_ascii=False)[1:-1] if quoted else value)
+    return "".join(written)
 
 
 def spell(path: Path) -> str:
@@ -128,4 +144,7 @@ def _text(value: Any, path: Path) -> str:
         return value
     if value is None:
         raise Missing(f"{spell(path)} is empty (null).")
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        raise Missing(f"{spell(path)} is nested too deeply.") from None

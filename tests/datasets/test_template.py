@@ -1,10 +1,13 @@
 """Substitution in graders: names and indexes, nothing that could be executed."""
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.evaluate.template import Broken, Missing, parse, render, spell
+from datasets.evaluate.template import Broken, Missing, parse, render, render_json, spell
 
 ITEM = {
     "reference": "Paris",
@@ -101,3 +104,18 @@ def test_a_path_is_spelled_as_a_person_writes_it() -> None:
     (path,) = parse("{{ item.input[0]['role'] }}")
     assert isinstance(path, tuple)
     assert spell(path) == "item.input[0].role"
+
+
+def test_what_is_put_into_a_text_of_json_cannot_end_it() -> None:
+    told = 'He said "no", \\ and\nleft", "to": "me'
+    text = '[{"a \\" {{ item.told }}": "{{ item.told }}", "b": {{ item.many }}, "c": ["{{ item.many }}"]}]'
+    filled = json.loads(render_json(text, {"told": told, "many": [1, "x"]}, {}))
+    assert filled == [{f'a " {told}': told, "b": [1, "x"], "c": ['[1, "x"]']}]
+
+
+def test_a_value_nested_too_deeply_is_an_error_of_the_item() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Missing, match="nested too deeply"):
+        render("{{ item.deep }}", {"deep": deep}, {})

@@ -77,7 +77,11 @@ def test_the_stored_answer_or_the_reference_can_be_what_is_wanted() -> None:
     assert judge("{{ item.reference }}", call, reference='{"name": "weather"}').passed is True
     templated = '[{"name": "weather", "arguments": {"city": "{{ item.metadata.city }}"}}]'
     assert judge(templated, call, metadata={"city": "Oslo"}).passed is True
-    assert judge(templated, call, metadata={"city": 'Os"lo'}).passed is None
+    odd = 'Os"lo", "country": "NO\n\\'
+    assert judge(templated, call, metadata={"city": odd}).passed is False
+    assert (
+        judge(templated, made(("weather", json.dumps({"city": odd}))), metadata={"city": odd}).passed is True
+    )
 
 
 def test_an_item_without_what_is_wanted_is_ungraded() -> None:
