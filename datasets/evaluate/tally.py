@@ -71,6 +71,11 @@ def report_of(run: Run) -> report.Report:
     return report.read(run.summary, known)
 
 
+def headline_of(run: Run) -> str:
+    """Its result as a sentence, for lists: graders have no part in that, so they are not read."""
+    return report.read(run.summary, {}).headline
+
+
 def spans_of(run: Run, found: Sequence[Grader]) -> dict[int, Span]:
     """From where to where each grader's scores run; what has no range of its own, as far as its scores go."""
     spans: dict[int, Span] = {}

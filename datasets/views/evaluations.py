@@ -98,7 +98,7 @@ def described(evaluation: Evaluation, run: Run | None = None) -> list[dict[str, 
 
 def _said(run: Run | None) -> str:
     """The run's result as a sentence; empty until it is done."""
-    return tally.report_of(run).headline if run is not None and run.state == Run.State.DONE else ""
+    return tally.headline_of(run) if run is not None and run.state == Run.State.DONE else ""
 
 
 def left_out(evaluation: Evaluation) -> list[dict[str, Any]]:

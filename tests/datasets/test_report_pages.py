@@ -11,7 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -20,7 +22,7 @@ from datasets.evaluate import rows, schedules, tally
 from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.row_filters import Filter
 from datasets.evaluate.slices_kept import slices_of
-from datasets.models import Call, Grader, Result, Run
+from datasets.models import Call, Evaluation, Grader, Result, Run
 from portal.models import AuditEntry, Connection, User
 from tests import factories
 from tests.datasets import measured
@@ -182,6 +184,30 @@ def test_an_item_counts_once_over_its_repetitions(builder: User, source: Connect
     assert lines_of(run, **{"from": "0.5", "to": "0.7", "grader": str(close.id)}) == [1]
     (row,) = rows.read_rows(run, list(rows.examples_of(run)[:1]))
     assert (row.answers[1].state, row.answers[1].times) == ("failed", "1 of 4 passed")
+
+
+def test_many_runs_are_listed_with_as_many_queries_as_few(
+    builder: User, source: Connection, client_of: SignIn
+) -> None:
+    def evaluated() -> Evaluation:
+        rows = measured.rows(source, 1)
+        found = built(builder, rows, reference="meta:answer", graders=[EQUAL, CLOSE])
+        said(found, [stored()], {("stored", "Equal"): "p", ("stored", "Close"): "p"})
+        return found
+
+    made, client = evaluated(), client_of(builder)
+    addresses = reverse("datasets:evaluations"), reverse("datasets:evaluation", args=[made.pk])
+
+    def queries(address: str) -> int:
+        with CaptureQueriesContext(database) as asked:
+            assert "passes every grader on 100.0% of 1 item" in text_of(client.get(address))
+        return len(asked)
+
+    few = [queries(address) for address in addresses]
+    evaluated()
+    for _ in range(3):
+        said(made, [stored()], {("stored", "Equal"): "p", ("stored", "Close"): "p"})
+    assert [queries(address) for address in addresses] == few
 
 
 def test_disagreements_of_a_target_are_those_in_which_it_takes_part(
