@@ -74,7 +74,7 @@ def test_more_graders_than_an_evaluation_has_are_carried_and_the_limits_told(
 ) -> None:
     client = client_of(builder)
     plain = {"type": "string_check", "input": "{{ sample.output_text }}", "operation": "eq"}
-    every: list[dict[str, object]] = [plain | {"name": f"Is {n}", "reference": str(n)} for n in range(40)]
+    every: list[dict[str, object]] = [{**plain, "name": f"Is {n}", "reference": str(n)} for n in range(40)]
     parts = {f"part_{n}": each for n, each in enumerate(every[:9])}
     every.append({"type": "multi", "name": "Nine", "graders": parts, "calculate_output": "part_1"})
     address = reverse("datasets:library_import", args=[home.slug])
