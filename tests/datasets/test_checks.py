@@ -38,7 +38,12 @@ CASES = [
     ("answers", "", "It is Paris.", "I'm sorry, but I can't help with that."),
     ("answers", "", "I cannot find a better city.", "I cannot assist with this request."),
     ("answers", "", "Yes.", "   "),
-    ("answers", "", "I'm sorry to hear that. Start it again.", "I’m sorry, I can’t assist with that."),
+    (
+        "answers",
+        "",
+        "I'm sorry to hear that. Start it again.",
+        "I\u2019m sorry, I can\u2019t assist with that.",
+    ),
     ("answers", "", "Sorry for the delay: it is Paris.", "Sorry, I won't do that."),
     (
         "language",
