@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from datasets.evaluate import statistics
 from datasets.evaluate.report_preferences import Preference
 from datasets.evaluate.statistics import (
     Fisher,
@@ -124,6 +125,21 @@ def test_scores_without_a_difference_are_called_different_in_one_of_twenty_cases
 
 def test_an_interval_is_the_same_each_time() -> None:
     assert mean_difference(_skewed(1, 50)) == mean_difference(_skewed(1, 50))
+
+
+def test_of_very_many_pairs_the_interval_is_what_drawing_again_comes_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs = _skewed(1, 2_000)
+    drawn = mean_difference(pairs)
+    monkeypatch.setattr(statistics, "DRAWN", 1_999)
+    told = mean_difference(pairs)
+    assert drawn is not None
+    assert told is not None
+    assert told[0] == drawn[0]
+    width = drawn[1].high - drawn[1].low
+    assert told[1].low == pytest.approx(drawn[1].low, abs=0.05 * width)
+    assert told[1].high == pytest.approx(drawn[1].high, abs=0.05 * width)
 
 
 def test_several_tests_at_once_are_corrected_as_holm_did() -> None:
