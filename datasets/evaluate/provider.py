@@ -244,7 +244,7 @@ def _survey(work: operations.Working, run: Run, target: Target) -> str:
         raise operations.Failed(
             ITS_ITEMS,
             f"{found.refused.total():,} of {run.evaluation.version.rows:,} items cannot be answered at the"
-            f" provider: {count:,} {why} (item {which})."
+            f" provider: {count:,} {why} (item{'s' * (count > 1)} {which})."
             " Nothing was created there. Run it here instead.",
         )
     if not found.rows:

@@ -313,6 +313,7 @@ def test_what_cannot_run_there_is_refused_before_anything_is_made(
     (first,) = re.findall(r'<(?:a|button) class="btn pri"[^>]*>(?:<svg.*?</svg>)?([^<]+)', page.text)
     assert first == "Run it here"
     assert "Go on" not in page.text
+    assert "nothing was made there" in page.text
     assert reverse("datasets:version", args=[with_tools.version.dataset_id, 1]) in page.text
     assert not RemoteAction.objects.exists()
     assert (posts(sandbox, EVALS), posts(sandbox, "/runs")) == (0, 0)
