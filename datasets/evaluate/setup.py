@@ -182,9 +182,20 @@ def _seen(evaluation: Evaluation) -> dict[str, Any]:
             return {"looked": 0, "answers": 0, "keys": [], "columns": []}
         frozen = evaluation.version.frozen_selection
         known = sources_seen.of_file(evaluation) if from_file else sources_seen.of_selection(frozen)
-        evaluation.setup = {**evaluation.setup, "coverage": known}
-        evaluation.save(update_fields=["setup"])
+        _keep_seen(evaluation, known)
     return dict(known)
+
+
+def _keep_seen(evaluation: Evaluation, known: Mapping[str, Any]) -> None:
+    """Looking took a while: what others wrote meanwhile stays, and where they named other columns, nothing of
+    what was seen is kept.
+    """
+    with transaction.atomic():
+        rows = Evaluation.objects.select_for_update().filter(pk=evaluation.pk)
+        held = rows.values_list("setup", flat=True).first()
+        if held is not None and held.get("columns") == evaluation.setup.get("columns"):
+            evaluation.setup = {**held, "coverage": known}
+            evaluation.save(update_fields=["setup"])
 
 
 def stored_refusal(evaluation: Evaluation) -> str:

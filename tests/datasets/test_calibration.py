@@ -15,7 +15,7 @@ from completions.agreement import kappa
 from completions.models import Label, ReviewEvent, StoredCompletion
 from completions.reviewing import Said
 from datasets.evaluate import run as runs
-from datasets.evaluate import setup, tally
+from datasets.evaluate import setup, tally, thresholds
 from datasets.evaluate.calibration import Pair, agreement_of, best_of, cuts_of, doubts, table_of
 from datasets.evaluate.comparison import choices
 from datasets.evaluate.comparison_match import graders_in
@@ -247,6 +247,12 @@ def test_a_step_that_is_kept_meanwhile_keeps_the_threshold_that_earlier_runs_had
     close = run.evaluation.graders.get(name="Close")
     seen = Evaluation.objects.get(pk=run.evaluation_id)
     take(close, 0.2, builder, seen_in=run)
+    looking = Evaluation.objects.get(pk=run.evaluation_id)
+    take(close, 0.3, builder, seen_in=run)
+    looking.setup.pop("coverage", None)
+    setup.stored_refusal(looking)  # looks through the first rows, and keeps what it saw
+    assert "coverage" in Evaluation.objects.get(pk=seen.pk).setup
+    assert len(Evaluation.objects.get(pk=seen.pk).setup[thresholds.BEFORE]) == 2
     setup.finish(seen, "targets", targets=[])
     (held,) = [each for each in graders_of(Run.objects.get(pk=run.pk)) if each.pk == close.pk]
     assert held.params["pass_threshold"] == 0.7
