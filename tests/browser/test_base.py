@@ -136,6 +136,18 @@ def test_a_press_before_the_scripts_are_there_is_not_lost(live_site: Site, opera
     expect(button).not_to_have_attribute("aria-busy", "true")
 
 
+def test_a_key_pressed_before_the_scripts_are_there_is_not_lost(live_site: Site, operator: User) -> None:
+    live_site.sign_in(operator)
+    page = live_site.page
+    held: list[Route] = []
+    page.route("**/shortcuts*.js*", lambda route: held.append(route))
+    page.goto(f"{live_site.address}/kit/", wait_until="commit")
+    expect(page.locator("#keys")).to_be_attached()
+    page.keyboard.press("?")
+    held[0].continue_()
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
 def test_a_chart_is_drawn_and_has_a_table(live_site: Site, operator: User) -> None:
     live_site.sign_in(operator)
     page = live_site.open("/kit/")

@@ -177,6 +177,7 @@ def test_the_palette_moves_acts_filters_and_closes(live_site: Site, builder: Use
     page.keyboard.type("sync east")
     page.get_by_role("option", name="Sync East now").click()
     expect(page.get_by_text("Looking for new rows.")).to_be_visible()
+    page.wait_for_load_state()
     page.keyboard.press("Control+k")
     page.keyboard.type("meta.category:docs")
     page.keyboard.press("Enter")
