@@ -58,6 +58,12 @@ def left_behind(run: Run) -> dict[str, Any]:
     }
 
 
+def total_of(run: Run) -> Decimal | None:
+    """What everything that the provider did for a run comes to at the prices of today; None if unknown."""
+    place = Connection.objects.filter(pk=run.upstream.get("connection")).first()
+    return cost_of(run, place) if place is not None else None
+
+
 def cost_of(run: Run, place: Connection) -> Decimal | None:
     """What the models used, at the prices of the connection, in all that was made there for this run.
 

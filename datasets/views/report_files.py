@@ -42,7 +42,7 @@ def page(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         "run": found,
         "evaluation": found.evaluation,
         "report": made,
-        "costs": costs_of(made),
+        "costs": costs_of(found, made),
         "slices": look.slices if look else None,
         "counted_later": bool(look and look.operation),
         "least": slices.LEAST,

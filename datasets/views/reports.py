@@ -74,7 +74,11 @@ def run(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             answer["HX-Push-Url"] = f"{request.path}{context['where'].query}"
             return answer
         made = tally.report_of(found)
-        context |= {"report": made, "costs": costs_of(made), "chosen_slices": _slice_choice(found, made)}
+        context |= {
+            "report": made,
+            "costs": costs_of(found, made),
+            "chosen_slices": _slice_choice(found, made),
+        }
     else:
         context |= {"operation": _operation(request, found), "calls": _calls(found)}
     context |= {"graders": described(found.evaluation, found), "left_out": left_out(found.evaluation)}

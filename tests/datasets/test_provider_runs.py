@@ -17,13 +17,16 @@ from datasets.evaluate import (
     provider_lines,
     provider_places,
     removal,
+    tally,
     thresholds,
 )
 from datasets.evaluate import run as runs
+from datasets.evaluate.report_costs import costs_of
 from datasets.evaluate.targets import Target, stored
 from datasets.models import Call, Evaluation, Result, Run
 from portal import operations
 from portal.models import Budget, Connection, Operation, Price, RemoteAction, Spending, User
+from portal.prices import money
 from portal.sandbox import Sandbox
 from portal.upstream import Page, Upstream, UpstreamError, connect
 from tests.completions.changing import own_folder
@@ -151,8 +154,14 @@ def test_a_threshold_that_is_taken_meanwhile_is_not_sent_for_a_run_that_had_begu
 
 @pytest.mark.engines
 def test_a_deployment_answers_there_and_a_judge_reads_it(
-    builder: User, place: Connection, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    builder: User,
+    place: Connection,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    client_of: Callable[[User], Client],
 ) -> None:
+    for kind in ("input", "output"):
+        Price.objects.create(model=TEACHER, kind=kind, amount="1000", as_of="2026-11-01")
     monkeypatch.setattr(provider_lines, "INLINE", 100)  # so that a file is uploaded
     made = to_measure(builder, place, graders=(CLOSE, judging(place)))
     run = ran_there(made, fresh(place, temperature=0.0), place, builder, sandbox)
@@ -168,6 +177,19 @@ def test_a_deployment_answers_there_and_a_judge_reads_it(
     assert cells(run)[0][2] == cells(run, 1)[0][2] == 0
     assert "polite" in Result.objects.filter(run=run, grader__name="Polite")[0].reason
     assert run.upstream["usage"][0]["prompt_tokens"] > 0
+    # What its judge used is told by the provider alone, and is part of the price.
+    costs = costs_of(run, tally.report_of(run))
+    answers, judge = costs.lines
+    assert (judge.cost, costs.total) == (None, Spending.objects.get().settled)
+    assert costs.total is not None
+    assert answers.cost is not None
+    assert costs.total > answers.cost > 0
+    pages = [
+        client_of(builder).get(reverse(f"datasets:{name}", args=[made.pk, run.number]))
+        for name in ("run", "run_page")
+    ]
+    assert [page.status_code for page in pages] == [200, 200]
+    assert f"those of this run cost {money(costs.total)} at the prices of today" in pages[0].text
 
 
 @pytest.mark.parametrize("point", ["eval.sending", "eval.answered", "eval_run.answered", *provider.POINTS])

@@ -92,7 +92,7 @@ def test_scores_of_a_judge_are_drawn_over_its_own_range(run: Run) -> None:
 
 
 def test_prices_are_said_where_they_are_known(run: Run) -> None:
-    student, base, alike, better = costs_of(tally.report_of(run)).lines
+    student, base, alike, better = costs_of(run, tally.report_of(run)).lines
     assert student.cost == Decimal("0.02592")  # 3 answers of 100 and 20 tokens to each, 2 for a million
     assert base.cost is None
     assert alike.told["tokens"] == {"prompt_tokens": 7_200, "completion_tokens": 1_080}
