@@ -224,8 +224,12 @@ def _answers(
         found[id(tried), target.key] = said.problem
         if said.answer is not None:
             answer = said.answer
-            found[id(tried), target.key] = samples.fresh(
-                tried.item or {}, answer.text, answer.message, answer.finish_reason, target.params
+            found[id(tried), target.key] = samples.fresh(  # as a run keeps it
+                tried.item or {},
+                storable(answer.text),
+                storable(answer.message),
+                answer.finish_reason,
+                target.params,
             )
     return found
 

@@ -386,6 +386,22 @@ def test_a_trial_shows_whatever_a_judge_says_and_promises_nothing(
     assert "goes on by itself" not in page
 
 
+def test_a_trial_shows_a_judge_whatever_was_answered(
+    builder: User, client_of: SignIn, source: Connection, sandbox: Sandbox
+) -> None:
+    """Half a character comes as JSON and cannot be sent on as it is."""
+    made = measured.evaluation(
+        builder, measured.rows(source, 3), reference="meta:answer", graders=[judge("factuality", source)]
+    )
+    setup.finish(made, "targets", targets=[fresh(source).as_dict()])
+    url, client = reverse("datasets:evaluate", args=[made.pk, "graders"]), client_of(builder)
+    typed = fields_of(client.get(url)) | {"try": "first"}
+    faults(sandbox, {"kind": "say", "path": CHAT, "text": "half \ud800"})
+    page = text_of(client.post(url, typed))
+    assert "half \N{REPLACEMENT CHARACTER}" in page
+    assert "no JSON object" in page
+
+
 def test_a_trial_that_takes_too_long_asks_no_more(
     builder: User,
     client_of: SignIn,
