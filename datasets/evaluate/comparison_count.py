@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets.evaluate import graders, report
+from datasets.evaluate import graders, kept, report
 from datasets.evaluate.comparison import Column
 from datasets.evaluate.comparison_match import Item, Items, Shared, targets_in
 from datasets.evaluate.tally import OVERALL, Said, Verdicts, settle, together
@@ -40,6 +40,17 @@ class Counted:
     def common(self) -> int:
         return len(self.lines)
 
+    def packed(self) -> bytes:
+        told = {name: getattr(self, name) for name in ("summary", "total", "differing", "elsewhere")}
+        return kept.pack(told, lines=self.lines, examples=self.examples, codes=self.codes)
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> "Counted":
+        told, arrays = kept.unpack(data)
+        elsewhere = {int(run): items for run, items in told.pop("elsewhere").items()}
+        lines, examples, codes = (arrays[name] for name in ("lines", "examples", "codes"))
+        return cls(**told, elsewhere=elsewhere, lines=lines, examples=examples, codes=codes)
+
     def report(self, shared: Iterable[Shared]) -> report.Report:
         """The numbers and sentences, as a run's report has them."""
         known = {
@@ -52,25 +63,38 @@ class Counted:
         return report.read(self.summary, known)
 
 
-@dataclass
 class Counting:
     """The verdicts of all columns, a batch of items after the other; the first column is the baseline.
 
-    It can be pickled between two batches, and goes on from there.
+    What `packed` gives stands for what was counted so far, so that another process can go on from there.
     """
 
-    columns: Sequence[Column]
-    shared: Sequence[Shared]
-
-    def __post_init__(self) -> None:
-        self._keys = [column.key for column in self.columns]
-        self._numbers = [one.number for one in self.shared]
+    def __init__(
+        self, columns: Sequence[Column], shared: Sequence[Shared], data: bytes | None = None
+    ) -> None:
+        self.columns, self.shared = columns, shared
+        self._keys = [column.key for column in columns]
+        self._numbers = [one.number for one in shared]
         self._verdicts = Verdicts(self._keys, self._numbers)
         self._lines: list[int] = []
         self._examples: list[NDArray[np.int64]] = [np.empty((0, len(self._keys)), np.int64)]
         self._codes = [np.empty((0, len(self._keys), len(self._numbers) + 1), np.int8)]
         self._told: dict[str, Any] = {}
         self.done = 0  # items of the baseline that were looked at
+        if data is not None:
+            told, arrays = kept.unpack(data)
+            self.done = told["done"]
+            self._verdicts.go_on_from(told["verdicts"])
+            self._lines = arrays["lines"].tolist()
+            self._examples, self._codes = [arrays["examples"]], [arrays["codes"]]
+
+    def packed(self) -> bytes:
+        return kept.pack(
+            {"done": self.done, "verdicts": self._verdicts.as_data()},
+            lines=np.array(self._lines, np.int64),
+            examples=np.concatenate(self._examples),
+            codes=np.concatenate(self._codes),
+        )
 
     def go_on(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
         """Count while it may; True once every item is."""

@@ -4,7 +4,6 @@ worker.
 They are kept for each baseline, under the runs and when they ended: a run that is repeated is counted anew.
 """
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +20,7 @@ from portal.crashpoints import crashpoint
 from portal.models import Operation
 
 KIND: Final = "run.compare"
-_FORM: Final = 2  # of what is kept; raised when it changes
+_FORM: Final = 3  # of what is kept; raised when it changes
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def look(comparison: Comparison, columns: Sequence[Column], shared: Sequence[Sha
     key = _key(columns, shared)
     found = kept.read(key)
     if found is not None:
-        return Look(_unpacked(found))
+        return Look(Counted.unpacked(kept.data_of(found)))
     if not is_large(columns, shared):
         numbers = counted(columns, shared)
         _keep(comparison, key, numbers)
@@ -88,7 +87,7 @@ def count(work: operations.Working) -> operations.Done | operations.Again:
     if comparison is None or _key(columns, shared) != key:
         raise operations.Failed("gone", "The comparison or one of its runs was changed or deleted meanwhile.")
     begun = kept.read(halfway)
-    counting: Counting = _unpacked(begun) if begun is not None else Counting(columns, shared)
+    counting = Counting(columns, shared, kept.data_of(begun) if begun is not None else None)
     total = columns[0].run.evaluation.version.rows if columns[0].run is not None else 0
 
     def may_go_on() -> bool:
@@ -102,7 +101,7 @@ def count(work: operations.Working) -> operations.Done | operations.Again:
     whole = counting.go_on(may_go_on)
     with transaction.atomic():
         if not whole:
-            kept.keep(halfway, pickle.dumps(counting), comparison=comparison)
+            kept.keep(halfway, counting.packed(), comparison=comparison)
             work.advance(done=counting.done)
             return operations.Again()
         _keep(comparison, key, counting.found())
@@ -121,13 +120,9 @@ def _drop(key: str) -> None:
 
 def _keep(comparison: Comparison, key: str, numbers: Counted) -> None:
     with transaction.atomic():
-        kept.keep(key, pickle.dumps(numbers), comparison=comparison)
+        kept.keep(key, numbers.packed(), comparison=comparison)
         every = Counts.objects.filter(comparison=comparison).order_by("-made")
         Counts.objects.filter(pk__in=list(every.values_list("pk", flat=True)[2 * MOST :])).delete()
-
-
-def _unpacked(found: Counts) -> Any:
-    return pickle.loads(kept.data_of(found))  # noqa: S301  # ours, from our own database
 
 
 def _key(columns: Sequence[Column], shared: Sequence[Shared]) -> str:

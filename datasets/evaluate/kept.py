@@ -7,9 +7,12 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any, Final
 
+import numpy as np
 from django.db import transaction
+from numpy.typing import NDArray
 
 from completions.columns.changes import removed_after
 from completions.models import Mirror, StoredCompletion
@@ -41,6 +44,21 @@ def keep(key: str, data: bytes, seen: Mapping[str, Any] | None = None, **of: Any
 
 def data_of(kept: Counts) -> bytes:
     return zlib.decompress(bytes(kept.data))
+
+
+def pack(told: Mapping[str, Any], **arrays: NDArray[Any]) -> bytes:
+    """Plain data and arrays of numbers as one file, which holds nothing that could be run."""
+    file = BytesIO()
+    parts: dict[str, Any] = {"told": np.frombuffer(json.dumps(told).encode(), np.uint8), **arrays}
+    np.savez(file, allow_pickle=False, **parts)
+    return file.getvalue()
+
+
+def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What `pack` was given; keys of mappings are texts then."""
+    with np.load(BytesIO(data), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    return json.loads(arrays.pop("told").tobytes()), arrays
 
 
 def seen_now(version: DatasetVersion) -> dict[str, Any]:

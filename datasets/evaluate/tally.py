@@ -146,6 +146,25 @@ class Verdicts:
         self._finer: set[int] = set()  # graders whose scores say more than passed and failed
         self.errors: Counter[str] = Counter()
 
+    def as_data(self) -> dict[str, Any]:
+        """What was counted so far, in what JSON knows."""
+        return {
+            "by": [
+                [*key, counts, self._bins[key], self._sums[key], self._pairs[key], self._changes[key]]
+                for key, counts in self._counts.items()
+            ],
+            "finer": sorted(self._finer),
+            "errors": self.errors,
+        }
+
+    def go_on_from(self, data: Mapping[str, Any]) -> None:
+        """Take what another of the same targets and graders gave as its data."""
+        for grader, target, counts, bins, total, pairs, changes in data["by"]:
+            key = grader, target
+            self._counts[key], self._pairs[key] = Counter(counts), Counter(pairs)
+            self._bins[key], self._sums[key], self._changes[key] = bins, total, changes
+        self._finer, self.errors = set(data["finer"]), Counter(data["errors"])
+
     def add_all(self, rows: Iterable[tuple[int, str, int, float | None, bool | None, str]]) -> None:
         """Rows in the order of their items: (item, target, grader, score, passed, error).
 
