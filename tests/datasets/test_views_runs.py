@@ -307,6 +307,24 @@ def addresses(run: Run, frozen: FrozenSelection) -> list[tuple[str, str]]:
     ]
 
 
+def test_a_run_without_any_item_leads_to_what_was_left_out(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    made = measured.evaluation(builder, measured.rows(source, 2), reference="meta:nobody")
+    run = runs.start(made, [stored()], builder)
+    material.drain()
+    run.refresh_from_db()
+    assert run.state == Run.State.FAILED
+    page = page_of(client_of(builder), run)
+    told = text_of(page)
+    assert "There is nothing to measure" in told
+    assert "Go on" not in told
+    assert "Run again" not in told
+    version = made.version
+    left_out = reverse("datasets:version", args=[version.dataset_id, version.number]) + "?show=left-out"
+    assert f'<a class="btn pri" href="{left_out}">What was left out</a>' in page.text
+
+
 def test_outsiders_find_nothing_and_readers_only_read(
     builder: User, reader: User, reviewer: User, outsider: User, client_of: SignIn, mixed: Run
 ) -> None:
