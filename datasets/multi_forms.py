@@ -93,7 +93,7 @@ class MultiForm(CodeForm):
                 self.add_error(None, f"“{part['name'].value()!s:.40}” cannot grade yet: see below.")
                 continue
             name = part.cleaned_data["name"]
-            if not name.isidentifier() or name in formulas.FUNCTIONS:
+            if not formulas.can_say(name):
                 part.add_error("name", BAD_NAME)
             elif name in seen:
                 part.add_error("name", "Another one has this name.")

@@ -9,6 +9,8 @@ import operator
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
+from keyword import iskeyword
+from unicodedata import normalize
 
 LONGEST = 4_000
 MOST_PARTS = 1_200  # a name counts with its context, a sum with its sign
@@ -41,6 +43,12 @@ class Unsolved(ValueError):
     """There is no such number; says why."""
 
 
+def can_say(name: str) -> bool:
+    """Whether a formula can name a grader so, and no other one: read, letters become their usual forms."""
+    fine = name.isidentifier() and not iskeyword(name) and name not in FUNCTIONS
+    return fine and normalize("NFKC", name) == name
+
+
 def problems(formula: str, names: Collection[str]) -> list[str]:
     """In words, what keeps a formula over these names from being worked out."""
     try:
@@ -71,10 +79,13 @@ def _read(formula: str) -> ast.Expression:
     """The tree of a formula, with ^ for powers. Raises ValueError."""
     if len(formula) > LONGEST:
         raise ValueError("it is too long")
+    if "#" in formula:
+        raise ValueError("what follows a # would be left out.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what Python doubts, which is not ours to judge
-            tree = ast.parse(formula.replace("^", "**").strip(), mode="eval")
+            # As one line: an import may have broken it into several.
+            tree = ast.parse(" ".join(formula.replace("^", "**").split()), mode="eval")
     except SyntaxError as problem:
         raise ValueError(f"{problem.msg} in line {problem.lineno or 1}.") from None
     except (ValueError, RecursionError, MemoryError):

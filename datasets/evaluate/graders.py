@@ -140,7 +140,7 @@ def _multi_problems(params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _part_problem(name: Any, part: Any) -> str:
-    if not isinstance(name, str) or not name.isidentifier() or name in formulas.FUNCTIONS:
+    if not isinstance(name, str) or not formulas.can_say(name):
         return "A name that the formula can say: letters, digits and _, and none of a function."
     if not isinstance(part, Mapping) or part.get("kind") not in INNER:
         return f"The kind is one of {', '.join(INNER)}."

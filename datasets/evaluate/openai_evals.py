@@ -45,7 +45,9 @@ def criterion_of(name: str, kind: str, params: Mapping[str, Any]) -> dict[str, A
         if params.get(field) not in (None, {}, ""):
             criterion[field] = params[field]
     if kind in (Kind.LABEL_MODEL, Kind.SCORE_MODEL):
-        criterion["input"] = [dict(message) for message in params["input"]]
+        criterion["input"] = [
+            {**message, "content": _written(message["content"])} for message in params["input"]
+        ]
     if kind == Kind.PYTHON:
         criterion.setdefault("pass_threshold", HALF)
     return criterion
@@ -227,6 +229,14 @@ def _message(message: Any) -> dict[str, Any] | NotCarried:
             return read
         parts.append(read)
     return {"role": message["role"], "content": parts}
+
+
+def _written(content: Any) -> Any:
+    """A content whose texts have the name of the API; here they may be plain, or be called text."""
+    if not isinstance(content, list):
+        return content
+    texts = [{"type": "input_text", "text": part} if isinstance(part, str) else part for part in content]
+    return [part | {"type": "input_text"} if part["type"] == "text" else part for part in texts]
 
 
 def _part(part: Any) -> dict[str, Any] | NotCarried:

@@ -55,6 +55,7 @@ def together(formula: str, threshold: Any = 0.5, **graders: Any) -> dict[str, An
         ("abs(a - b) + floor(2.7) + ceil(0.2)", 4.0),
         ("exp(0) + sqrt(4) + log(1)", 3.0),
         ("1e3", 1000.0),
+        ("a\n  + b\n", 3.0),
     ],
 )
 def test_a_formula_has_its_value(formula: str, value: float) -> None:
@@ -91,7 +92,7 @@ def test_what_has_no_value_is_an_error_of_the_item(formula: str, said: str) -> N
         "", "a +", "c", "min", "eval(a)", "__import__('os')", "a.real", "a[0]", "a if b else 1", "a < b",
         "a and b", "not a", "lambda: 1", "[a]", "(a, b)", "f'{a}'", "a := 1", "'a'", "True", "1j", "a // b",
         "a % b", "a @ b", "~a", "min(*a)", "min(a, key=b)", "sqrt(a, b)", "max()", "a; b", "a\nb", "((" * 900,
-        "a" + " + a" * 2_000, "-" * 3_000 + "a", "(a)(b)", "await a",
+        "a # b", "a" + " + a" * 2_000, "-" * 3_000 + "a", "(a)(b)", "await a",
     ],
 )  # fmt: skip
 def test_a_formula_of_anything_else_is_refused(formula: str) -> None:
@@ -112,6 +113,12 @@ def test_parts_that_make_up_the_threshold_reach_it(formula: str) -> None:
     answer = {"output_text": "one"}
     params = together(formula, 1, a=SHORT, b=SHORT, c=SHORT)
     assert grade("multi", params, {}, answer).passed is True
+
+
+@pytest.mark.parametrize("name", ["and", "True", "sqrt", "a b", "\N{LATIN SMALL LIGATURE FI}rst", "\u00aa"])
+def test_a_part_has_a_name_that_the_formula_reads_as_that_name(name: str) -> None:
+    """“ª” would be read as “a”, which may be another part."""
+    assert "graders" in validate("multi", together("a", a=SHORT, **{name: SHORT}))
 
 
 def test_several_graders_make_one_score() -> None:

@@ -57,6 +57,22 @@ def test_a_grader_comes_back_from_its_criterion_as_it_was(grader: tuple[str, str
     assert back == Carried(*grader)
 
 
+def test_texts_go_out_under_the_name_that_the_api_has_for_them() -> None:
+    parts = ["plain", {"type": "text", "text": "named"}]
+    judge = {
+        "model": "m",
+        "input": [{"role": "user", "content": parts}],
+        "labels": ["a"],
+        "passing_labels": [],
+    }
+    criterion = criterion_of("Judge", "label_model", judge)
+    assert isinstance(criterion, dict)
+    assert criterion["input"][0]["content"] == [
+        {"type": "input_text", "text": "plain"},
+        {"type": "input_text", "text": "named"},
+    ]
+
+
 def test_the_definition_is_a_body_that_the_sdk_takes() -> None:
     written = carry_writing.write(GRADERS, "openai", "All")
     body = json.loads(written.text)
