@@ -172,8 +172,8 @@ class ImportForm(JudgeForm):
     file = forms.FileField(
         required=False,
         label="Or a file",
-        help_text=f"JSON or YAML, at most {carry_reading.LARGEST // 1024} KB.",
-        widget=forms.ClearableFileInput(attrs={"accept": ".json,.yaml,.yml,.txt"}),
+        help_text=f"JSON, JSONL or YAML, at most {carry_reading.LARGEST // 1024} KB.",
+        widget=forms.ClearableFileInput(attrs={"accept": ".json,.jsonl,.yaml,.yml,.txt"}),
     )
     field_order = ("text", "file", "judge", "model", "embeddings")
 

@@ -125,7 +125,7 @@ class Sight:
         self._grader = _number(request, "grader")
         self._against = request.GET.get("against", "")
         self.after, self.before = _number(request, "after"), _number(request, "before")
-        self.axis = request.GET.get("x", "price")
+        self._axis = request.GET.get("x", "")
         self._path = request.path
         self._user = request.user
 
@@ -254,6 +254,15 @@ class Sight:
     def each(self) -> int:
         return EACH
 
+    @cached_property
+    def axis(self) -> str:
+        """The one that was asked for, else price, or time where no two prices are known."""
+        if self._axis in AXES:
+            return self._axis
+        priced = sum(one.spent.cost_each is not None for one in self.spending)
+        timed = sum(one.spent.p50 is not None for one in self.spending)
+        return "time" if priced < 2 <= timed else "price"
+
     @property
     def axes(self) -> dict[str, str]:
         return AXES
@@ -288,14 +297,14 @@ class Sight:
             "show": "" if self.show == "regressions" else self.show,
             "grader": self.grader if self.can_compare else 0,
             "against": self.columns[self.against].key if self.against else "",
-            "x": "" if self.axis == "price" else self.axis,
+            "x": self._axis if self._axis in AXES else "",
         } | changes
         return "?" + urlencode({name: value for name, value in told.items() if value})
 
     @property
     def here(self) -> str:
-        """The same items, the same page of them."""
-        return self.query(after=self.after, before=self.before)
+        """The same items, the same page of them; empty where all is as usual."""
+        return self.query(after=self.after, before=self.before).removesuffix("?")
 
     @property
     def links(self) -> dict[str, str]:
@@ -314,10 +323,7 @@ class Sight:
 
     @property
     def axis_links(self) -> list[tuple[str, str, bool]]:
-        return [
-            (self.query(x="" if key == "price" else key), label, key == self.axis)
-            for key, label in AXES.items()
-        ]
+        return [(self.query(x=key), label, key == self.axis) for key, label in AXES.items()]
 
     @property
     def baseline_links(self) -> list[tuple[Column, str, str]]:
