@@ -21,7 +21,14 @@ class DatasetsConfig(AppConfig):
             uses,
         )
         from datasets.build import build  # noqa: F401
-        from datasets.evaluate import comparison_kept, provider, provider_cancel, run, slices_kept  # noqa: F401
+        from datasets.evaluate import (  # noqa: F401
+            comparison_kept,
+            provider,
+            provider_cancel,
+            run,
+            slices_kept,
+        )
+        from datasets.evaluate import removal as evaluation_removal  # noqa: F401
         from datasets.finetune import cancel, deploy, elsewhere, follow, launch, pause, undeploy  # noqa: F401
         from datasets.relabel import judging  # noqa: F401
         from datasets.relabel import run as relabelling  # noqa: F401
