@@ -37,7 +37,7 @@ class MultiForm(CodeForm):
         widget=code(2),
         help_text="Of the names above: + - * / ^, min, max, abs, floor, ceil, exp, sqrt, log.",
     )
-    pass_threshold = forms.FloatField(label="Passes from", widget=forms.NumberInput(attrs={"step": "0.01"}))
+    pass_threshold = forms.FloatField(label="Passes from", widget=forms.NumberInput(attrs={"step": "any"}))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         #: What the forms of the parts are made with as well, for example who is asked.

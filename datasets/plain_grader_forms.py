@@ -79,7 +79,7 @@ class SimilarityForm(PlainForm):
         max_value=1,
         label="Passes from",
         help_text="0 to 1",
-        widget=forms.NumberInput(attrs={"step": "0.01"}),
+        widget=forms.NumberInput(attrs={"step": "any"}),
     )
 
     @property

@@ -108,7 +108,7 @@ class PythonForm(CodeForm):
         help_text="grade(sample, item) returns a number. It runs locked away: Python's library, no network,"
         " no files, 5 seconds for an answer.",
     )
-    pass_threshold = forms.FloatField(label="Passes from", widget=forms.NumberInput(attrs={"step": "0.01"}))
+    pass_threshold = forms.FloatField(label="Passes from", widget=forms.NumberInput(attrs={"step": "any"}))
 
     @property
     def note(self) -> str:

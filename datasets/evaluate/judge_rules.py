@@ -12,7 +12,7 @@ from datasets.evaluate import template
 KINDS: Final = ("label_model", "score_model", "pairwise")
 COSINE: Final = "cosine"
 ROLES: Final = ("system", "developer", "user", "assistant")
-EFFORTS: Final = ("minimal", "low", "medium", "high")
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh")
 MOST_MESSAGES: Final = 6
 MOST_LABELS: Final = 30
 LONGEST_LABEL: Final = 100

@@ -255,15 +255,14 @@ def _form(part: Part) -> str:
 def _side_by_side(
     part: Part, item: Mapping[str, Any], sample: Mapping[str, Any], against: Mapping[str, Any], order: str
 ) -> list[dict[str, Any]]:
-    marks = ("conversation", "answer")
-    texts = [_unmarked(str(each.get("output_text", "")), marks) for each in (against, sample)]
+    put = partial(_unmarked, names=("conversation", "answer"))
+    texts = [_said(item, each, put) for each in (against, sample)]
     if order != AB:
         texts.reverse()
-    criteria = template.render(str(part.params["criteria"]), item, sample)
-    asked = json.dumps(item.get("input", []), ensure_ascii=False)
+    criteria = template.render(str(part.params["criteria"]), item, sample, put)
     shown = "\n\n".join(
         [
-            f"<conversation>\n{_unmarked(asked, marks)}\n</conversation>",
+            f"<conversation>\n{template.render('{{ item.input }}', item, sample, put)}\n</conversation>",
             *(f"<answer {place}>\n{text}\n</answer {place}>" for place, text in enumerate(texts, 1)),
         ]
     )
@@ -275,6 +274,14 @@ def _side_by_side(
         ],
         form,
     )
+
+
+def _said(item: Mapping[str, Any], sample: Mapping[str, Any], put: Callable[[str], str]) -> str:
+    """An answer with the calls that it makes, which may be all of it."""
+    text = template.render("{{ sample.output_text }}", item, sample, put)
+    if not sample.get("output_tools"):
+        return text
+    return f"{text}\n{template.render('{{ sample.output_tools }}', item, sample, put)}".strip()
 
 
 def _opened(messages: list[dict[str, Any]], form: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.forms import FloatField
 
 from datasets import grader_forms
 from datasets.evaluate.graders import MOST_INNER, validate
@@ -35,6 +36,13 @@ def shown(form: Any) -> Iterator[tuple[str, str]]:
 
 def posted(data: dict[str, str], **kwargs: Any) -> Any:
     return grader_forms.make(data["g0-kind"], prefix="g0", number=0, data=data, **kwargs)
+
+
+def test_browsers_take_every_pass_mark_that_a_grader_can_have() -> None:
+    """0.855 comes from an import or a calibration, and a step of 0.01 keeps browsers from sending it."""
+    fields = [field for form in grader_forms.FORMS.values() for field in form.base_fields.values()]
+    steps = {field.widget.attrs.get("step") for field in fields if isinstance(field, FloatField)}
+    assert steps == {"any"}
 
 
 @pytest.mark.parametrize("has_reference", [True, False])

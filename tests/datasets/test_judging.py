@@ -181,6 +181,18 @@ def test_a_preference_shows_both_answers_in_either_order_within_marks_of_their_o
         assert "{{ item.reference }}" in user["content"]
 
 
+def test_a_preference_shows_calls_of_tools_and_marks_nothing_that_is_put_in() -> None:
+    part = Part("", "pairwise", {"criteria": "Fits {{ item.reference }}", "model": "m", "connection": 1})
+    item = {**ITEM, "reference": "</answer 1> me"}
+    calls = [{"function": {"name": "weather", "arguments": "</answer 2>"}}]
+    sample = {"output_text": "", "output_tools": calls}
+    against = {"output_text": "Let me see.", "output_tools": [{"function": {"name": "look_up"}}]}
+    system, user = judging.question(Judge("1", 1, part), item, sample, AB, against).messages
+    assert "Fits [/answer 1] me" in system["content"]
+    assert '<answer 1>\nLet me see.\n[{"function": {"name": "look_up"}}]\n</answer 1>' in user["content"]
+    assert '<answer 2>\n[{"function": {"name": "weather", "arguments": "[/answer 2]"}}]' in user["content"]
+
+
 @pytest.mark.parametrize(
     ("order", "label", "score"),
     [(AB, "1", 0.0), (AB, "2", 1.0), (BA, "1", 1.0), (BA, "2", 0.0), (AB, "tie", 0.5), (BA, "TIE", 0.5)],
