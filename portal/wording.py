@@ -90,5 +90,12 @@ def size(value: Any) -> str:
 
 
 def percent(value: Any, digits: int = 0) -> str:
-    """A share between 0 and 1 as "93%"."""
-    return f"{value * 100:.{digits}f}%" if isinstance(value, int | float) else NOTHING
+    """A share between 0 and 1 as "93%"; up to three more digits where nearly all would look like all, or
+    hardly any like none.
+    """
+    if not isinstance(value, int | float):
+        return NOTHING
+    told = [f"{value * 100:.{digits + more}f}" for more in range(4)]
+    if value in (0, 1) or float(told[0]) not in (0, 100):
+        return f"{told[0]}%"
+    return f"{next((text for text in told if float(text) not in (0, 100)), told[0])}%"

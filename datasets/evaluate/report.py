@@ -8,6 +8,7 @@ from datasets.evaluate.report_cells import UNIT, Bar, Cell
 from datasets.evaluate.report_preferences import Preference
 from datasets.evaluate.report_words import SIGNIFICANT, chance, signed
 from datasets.evaluate.statistics import Interval, holm, mcnemar, paired_difference
+from portal.wording import percent
 
 __all__ = ["Bar", "Cell", "Difference", "Judged", "Report", "Shift", "chance", "read", "signed"]
 UNSENDABLE = "unsendable"
@@ -91,13 +92,16 @@ class Difference:
 
     @property
     def in_points(self) -> str:
-        return f"{signed(self.points)} points"
+        return f"{signed(self.points, finest=4)} points"
 
     @property
     def range(self) -> str:
         """The interval in points, in words."""
         interval = self.interval
-        return f"{signed(100 * interval.low)} to {signed(100 * interval.high)}" if interval else "unknown"
+        if interval is None:
+            return "unknown"
+        low, high = (signed(100 * end, finest=3) for end in (interval.low, interval.high))
+        return f"{low} to {high}"
 
     @property
     def chance(self) -> str:
@@ -319,7 +323,7 @@ def _share(cell: Cell) -> str:
     interval = cell.interval
     assert interval is not None
     return (
-        f"{100 * cell.passed / cell.judged:.1f}% of {cell.judged:,} {'item' if cell.judged == 1 else 'items'}"
+        f"{percent(cell.rate, 1)} of {cell.judged:,} {'item' if cell.judged == 1 else 'items'}"
         f" (95% interval {100 * interval.low:.1f} to {100 * interval.high:.1f}%)"
     )
 
@@ -330,13 +334,13 @@ def _compare(difference: Difference, chief: Judged, where: str) -> str:
     told = f"95% interval {difference.range}, {difference.items:,} items, {difference.chance}"
     if difference.is_clear:
         word = "more" if difference.points > 0 else "less"
-        points = f"{abs(difference.points):.1f} points {word} often"
+        points = f"{difference.in_points[1:]} {word} often"
         return f"“{second}” passes {where} {points} than “{first}” ({told})."
     if difference.only_first == difference.only_second == 0:
         return f"“{second}” and “{first}” pass {where} on the same items ({difference.items:,} compared)."
     passed = (
-        f"“{second}” passes {where} on {100 * rates[second]:.1f}% of the items,"
-        f" “{first}” on {100 * rates[first]:.1f}%"
+        f"“{second}” passes {where} on {percent(rates[second], 1)} of the items,"
+        f" “{first}” on {percent(rates[first], 1)}"
     )
     if difference.is_close:
         return (

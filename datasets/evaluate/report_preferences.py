@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets.evaluate.report_words import SIGNIFICANT, chance
 from datasets.evaluate.statistics import Interval, mcnemar, paired_difference
+from portal.wording import percent
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Preference:
         if rate is None or interval is None:
             return f"Nothing could be judged between “{self.second}” and “{self.first}”."
         share = (
-            f"preferred to “{self.first}” on {100 * rate:.1f}% of {self.items:,}"
+            f"preferred to “{self.first}” on {percent(rate, 1)} of {self.items:,}"
             f" {'item' if self.items == 1 else 'items'}, ties counted as half"
             f" (95% interval {100 * interval.low:.1f} to {100 * interval.high:.1f}%, {self.chance})"
         )

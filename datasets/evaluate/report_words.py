@@ -12,7 +12,10 @@ def chance(p: float) -> str:
     return f"p {said}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def signed(number: float, decimals: int = 1) -> str:
-    """A number with so many decimals and its sign, as print writes it."""
-    text = f"{abs(number):.{decimals}f}"
+def signed(number: float, decimals: int = 1, finest: int = 0) -> str:
+    """A number with so many decimals and its sign, as print writes it; with up to `finest` where it would
+    look like none.
+    """
+    told = [f"{abs(number):.{each}f}" for each in range(decimals, max(decimals, finest) + 1)]
+    text = next((each for each in told if float(each)), told[0])
     return text if not float(text) else f"{'+' if number > 0 else '−'}{text}"  # noqa: RUF001  # a minus sign is meant

@@ -1,14 +1,16 @@
 """From verdicts to the numbers and sentences of a report; no database."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.evaluate.report import Difference, Report, chance, read, signed
+from datasets.evaluate.report import Cell, Difference, Judged, Report, chance, read, signed
 from datasets.evaluate.tally import OVERALL, Verdicts
+from portal.wording import percent
 
 TARGETS = ["first", "second"]
 Row = tuple[int, str, int, float | None, bool | None, str]
@@ -72,6 +74,25 @@ def test_a_chance_near_the_limit_shows_its_side() -> None:
         chance(p).replace("\N{NO-BREAK SPACE}", " ") for p in (0.0496, 0.049996, 0.05, 0.0504, 0.0506, 0.5)
     ]
     assert told == ["p = 0.0496", "p = 0.049996", "p = 0.050", "p = 0.050", "p = 0.051", "p = 0.50"]
+
+
+def test_what_is_nearly_all_or_hardly_any_is_not_rounded_to_all_or_none() -> None:
+    nearly = Cell("a", "base", 49_987, 13, 0, None, ()), Cell("b", "student", 49_999, 1, 0, None, ())
+    judged = Judged(1, "Close", nearly, (Difference("base", "student", 50_000, 0, 12),))
+    found = Report(50_000, 0, (), (judged,), ())
+    assert found.headline.startswith(
+        "“student” passes “Close” 0.02 points more often than “base” (95% interval +0.01"
+    )
+    alone = replace(found, graders=(replace(judged, cells=nearly[1:], differences=()),))
+    assert alone.headline.startswith("“student” passes “Close” on 99.998% of 50,000 items")
+    assert [percent(share, 1) for share in (0, 1e-9, 0.0004, 0.5, 0.9996, 1)] == [
+        "0.0%",
+        "0.0%",
+        "0.04%",
+        "50.0%",
+        "99.96%",
+        "100.0%",
+    ]
 
 
 def test_a_difference_that_may_be_chance_is_not_claimed() -> None:

@@ -16,6 +16,7 @@ from datasets.models import Evaluation, Run
 from datasets.run_forms import MOST_REPETITIONS
 from portal import steps
 from portal.models import Operation, User
+from portal.wording import percent
 
 PASSED, RED, NOT_RUN = 0, 1, 2
 LOOK_EVERY = 0.2
@@ -133,7 +134,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{run}: {found.headline}")
         for one in found.graders:
             rates = ", ".join(
-                f"{cell.label} {'none' if cell.rate is None else f'{cell.rate:.1%}'} of {cell.judged:,}"
+                f"{cell.label} {'none' if cell.rate is None else percent(cell.rate, 1)} of {cell.judged:,}"
                 for cell in one.cells
             )
             self.stdout.write(f"  {one.name}: {rates}")
