@@ -127,7 +127,7 @@ def _all_gone(work: operations.Working, some: Callable[[], int]) -> bool:
         with transaction.atomic():
             gone = some()
             done = work.operation.done + gone
-            work.advance(step="deleting", done=done, total=max(done, work.operation.cursor["rows"]))
+            work.advance(step="deleting", done=done, total=max(done, work.operation.cursor["rows"]), note="")
         crashpoint("evaluation.delete.batch")
         if not gone:
             return True
