@@ -208,10 +208,13 @@ class Report:
             return " ".join(each.in_words for each in chief.preferences if each.items)
         where = "every grader" if chief.id == 0 else f"“{chief.name}”"
         told = [_compare(difference, chief, where) for difference in chief.differences if difference.items]
-        if not told:
-            told = [
-                f"“{cell.label}” passes {where} on {_share(cell)}." for cell in chief.cells if cell.judged
-            ]
+        # What was compared with nothing is told by itself.
+        alone = (
+            [cell for cell, pair in zip(chief.cells[1:], chief.differences, strict=False) if not pair.items]
+            if told
+            else chief.cells
+        )
+        told += [f"“{cell.label}” passes {where} on {_share(cell)}." for cell in alone if cell.judged]
         return " ".join(
             [
                 *told,

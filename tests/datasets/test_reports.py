@@ -95,6 +95,16 @@ def test_what_is_nearly_all_or_hardly_any_is_not_rounded_to_all_or_none() -> Non
     ]
 
 
+def test_a_target_that_has_no_item_in_common_with_the_first_is_told_by_itself() -> None:
+    cells = [Cell(name, name, 8, 2, 0, None, ()) for name in ("base", "student", "other")]
+    pairs = Difference("base", "student", 10, 1, 1), Difference("base", "other", 0, 0, 0)
+    found = Report(20, 0, (), (Judged(1, "Close", tuple(cells), pairs),), ())
+    assert found.headline.startswith("No difference can be told: “student”")
+    assert found.headline.endswith(
+        "“other” passes “Close” on 80.0% of 10 items (95% interval 49.0 to 94.3%)."
+    )
+
+
 def test_a_difference_that_may_be_chance_is_not_claimed() -> None:
     made = report([("p", "f")] * 3 + [("f", "p")] * 2 + [("p", "p")] * 95)
     assert made.headline.startswith(
