@@ -343,6 +343,18 @@ def test_a_grader_that_cannot_grade_is_shown_with_its_error(
     assert said in text_of(answer)
 
 
+def test_enter_in_a_field_goes_on_and_removes_nothing(
+    builder: User, client_of: SignIn, aimed: Evaluation
+) -> None:
+    url = reverse("datasets:evaluate", args=[aimed.pk, "graders"])
+    page = client_of(builder).post(url, grader() | {"add": "text_similarity"}).content.decode()
+    inside = page[page.index('<form class="body"') :]
+    assert inside.count('name="remove"') == 2
+    first = re.search(r"<button[^>]*>", inside)
+    assert first is not None
+    assert "name=" not in first[0]
+
+
 def test_two_graders_cannot_have_one_name(builder: User, client_of: SignIn, aimed: Evaluation) -> None:
     answer = client_of(builder).post(
         reverse("datasets:evaluate", args=[aimed.pk, "graders"]), grader(0) | grader(1)
