@@ -89,7 +89,7 @@ def _ended(operation: Operation) -> None:
     """The operation failed or was cancelled; what was answered is kept, and paid."""
     state = State.CANCELLED if operation.state == Operation.State.CANCELLED else State.FAILED
     relabel = Relabel.objects.select_related("connection").filter(pk=operation.subject_id).first()
-    if relabel is not None:
+    if relabel is not None and relabel.state != State.DONE:
         Relabel.objects.filter(pk=relabel.pk).update(state=state, finished=timezone.now())
         purse(relabel, None).settle()
 
@@ -98,6 +98,8 @@ def _ended(operation: Operation) -> None:
 def run(work: operations.Working) -> operations.Outcome:
     """One step."""
     relabel = _relabel_of(work)
+    if relabel.state == State.DONE:
+        return operations.Done(work.operation.result)
     _check_rights(work, relabel)
     if relabel.state == State.PAUSED:
         return operations.Wait(PAUSED_SECONDS, "Paused.")
@@ -121,6 +123,8 @@ def _relabel_of(work: operations.Working) -> Relabel:
     relabel: Relabel | None = found.filter(pk=work.operation.subject_id).first()
     if relabel is None:
         raise operations.Failed("gone", "The relabelling was deleted.")
+    if relabel.state == State.DONE:
+        return relabel  # a worker died before it could end its operation, or an old operation was tried again
     paused = relabel.state == State.PAUSED and relabel.operation_id == work.operation.pk
     if not paused and (relabel.state != State.RUNNING or relabel.operation_id != work.operation.pk):
         relabel.state, relabel.operation, relabel.finished = State.RUNNING, work.operation, None

@@ -81,6 +81,19 @@ def test_every_prompt_is_asked_once_and_nothing_is_stored_upstream(
     assert set(verbs) == {"relabel.started", "relabel.finished"}
 
 
+def test_one_that_is_done_stays_so_whatever_becomes_of_its_operation(
+    builder: User, source: Connection
+) -> None:
+    relabel = ran(begun(builder, source, bad_rows(source, 2)), builder)
+    operation, finished = Operation.objects.filter(kind=setup.KIND).latest("id"), relabel.finished
+    for stop in (False, True):
+        Operation.objects.filter(pk=operation.pk).update(state=Operation.State.READY, finished=None)
+        assert stop is bool(stop and operations.cancel(operation, builder))
+        material.drain()
+        relabel.refresh_from_db()
+        assert (relabel.state, relabel.finished) == (Relabel.State.DONE, finished)
+
+
 @pytest.mark.engines
 @pytest.mark.parametrize(
     ("point", "lost"),
