@@ -1,7 +1,8 @@
 """Walk a running demo as its operator: photograph every kind of page, check accessibility and CSP.
 
-    python -m tests.screens DATA_DIR OUT_DIR             every page, light and dark, wide and narrow
-    python -m tests.screens DATA_DIR --picture FILE.png  the one picture in README.md
+    python -m tests.screens DATA_DIR OUT_DIR                         every page, in two themes and widths
+    python -m tests.screens DATA_DIR --picture FILE.png              the pane, as in README.md
+    python -m tests.screens DATA_DIR --picture FILE.png --page PATH  another page, as in docs/evaluations.md
 
 Pages are found by following links from the rail; one page is taken for each shape of address.
 """
@@ -127,16 +128,24 @@ def photograph(demo: dict[str, str], folder: Path) -> int:
     return bad
 
 
-def take_picture(demo: dict[str, str], file: Path) -> None:
+def open_pane(page: Page, url: str) -> None:
     """The pane with a filter and one conversation open."""
+    page.goto(f"{url}/completions/?q=meta.category%3Adocs-test+model%3Agpt-4o-2024-08-06")
+    for row in (1, 2, 4):
+        page.locator("#results tbody input").nth(row).check()
+    page.locator("#results tbody a.io", has_text="Summarise").nth(1).click()
+    page.locator("#drawer .msg").first.wait_for()
+
+
+def take_picture(demo: dict[str, str], file: Path, path: str | None) -> None:
+    """The page of this path, else the pane."""
     with sync_playwright() as playwright:
         browser = launch(playwright)
         page = sign_in(browser, demo, "light", 1440).pages[0]
-        page.goto(demo["url"] + "/completions/?q=meta.category%3Adocs-test+model%3Agpt-4o-2024-08-06")
-        for row in (1, 2, 4):
-            page.locator("#results tbody input").nth(row).check()
-        page.locator("#results tbody a.io", has_text="Summarise").nth(4).click()
-        page.locator("#drawer .msg").first.wait_for()
+        if path:
+            page.goto(demo["url"] + path)
+        else:
+            open_pane(page, demo["url"])
         page.wait_for_load_state("networkidle")
         page.screenshot(path=str(file))
         browser.close()
@@ -147,11 +156,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("out_dir", type=Path, nargs="?")
     parser.add_argument("--picture", type=Path)
+    parser.add_argument("--page")
     options = parser.parse_args(arguments)
     demo = json.loads((options.data_dir / "demo.json").read_text())
     demo["url"] = demo["url"].rstrip("/")
     if options.picture:
-        take_picture(demo, options.picture)
+        take_picture(demo, options.picture, options.page)
         return 0
     return 1 if photograph(demo, options.out_dir or options.data_dir / "screens") else 0
 
