@@ -122,6 +122,12 @@ def test_a_file_is_shown_then_read_and_its_columns_are_what_somebody_said(
     assert list(verdicts.values_list("passed", flat=True)) == [True, True, None, False]
     ungraded = verdicts.get(passed=None)
     assert "item.tags[1].deep" in ungraded.error
+    # Nobody is told that a completion is gone, or to review one: there never was any.
+    row = text_of(client.get(reverse("datasets:run_row", args=[made.pk, run.number, 1])))
+    assert "A row of an uploaded file" in row
+    assert "no longer here" not in row
+    calibrate = text_of(client.get(reverse("datasets:calibrate", args=[made.pk, run.number])))
+    assert "Nobody can review the rows of a file" in calibrate
 
 
 def test_a_number_that_cannot_be_read_is_told_at_its_line(
