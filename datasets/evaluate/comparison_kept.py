@@ -16,7 +16,6 @@ from datasets.evaluate.comparison_count import Counted, Counting, counted
 from datasets.evaluate.comparison_match import Shared, graders_in
 from datasets.models import Comparison, Counts
 from portal import operations
-from portal.crashpoints import crashpoint
 from portal.models import Operation
 
 KIND: Final = "run.compare"
@@ -90,15 +89,7 @@ def count(work: operations.Working) -> operations.Done | operations.Again:
     counting = Counting(columns, shared, kept.data_of(begun) if begun is not None else None)
     total = columns[0].run.evaluation.version.rows if columns[0].run is not None else 0
 
-    def may_go_on() -> bool:
-        crashpoint("run.compare.counted")
-        with transaction.atomic():
-            work.advance(step="counting", done=counting.done, total=total)
-        if work.cancelled():
-            raise operations.Cancelled
-        return work.time_left()
-
-    whole = counting.go_on(may_go_on)
+    whole = kept.go_on(work, counting, total)
     with transaction.atomic():
         if not whole:
             kept.keep(halfway, counting.packed(), comparison=comparison)

@@ -6,9 +6,9 @@ What is counted while somebody waits is kept in the same way, so that the next l
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from django.db import transaction
@@ -18,11 +18,22 @@ from completions.columns.changes import removed_after
 from completions.models import Mirror, StoredCompletion
 from datasets.models import Counts, DatasetVersion, Example
 from portal import operations
+from portal.crashpoints import crashpoint
 from portal.models import Operation
 
 AT_ONCE: Final = 10_000  # verdicts that are counted while a page is waited for, about half a second
 _LOOKED: Final = 10_000  # completions that became others; of more it is not asked which
 State = Operation.State
+
+
+class Counting(Protocol):
+    """A count that goes on while it may; `done` items are counted."""
+
+    done: int
+
+    def go_on(self, may_go_on: Callable[[], bool]) -> bool:
+        """True once every item is counted."""
+        ...
 
 
 def key_of(*told: Any) -> str:
@@ -101,3 +112,17 @@ def begin(kind: str, key: str, *, again: bool = False, **options: Any) -> Operat
         return last
     with transaction.atomic():
         return operations.begin(kind, dedupe_key=key, **options)
+
+
+def go_on(work: operations.Working, counting: Counting, total: int) -> bool:
+    """Count for as long as a step may; True once every item is counted."""
+
+    def may_go_on() -> bool:
+        crashpoint(f"{work.operation.kind}.counted")
+        with transaction.atomic():
+            work.advance(step="counting", done=counting.done, total=total)
+        if work.cancelled():
+            raise operations.Cancelled
+        return work.time_left()
+
+    return counting.go_on(may_go_on)

@@ -16,7 +16,6 @@ from datasets.evaluate.tally import OVERALL
 from datasets.evaluate.thresholds import graders_of
 from datasets.models import Counts, Run
 from portal import operations
-from portal.crashpoints import crashpoint
 from portal.models import Operation
 
 KIND: Final = "run.slices"
@@ -81,15 +80,7 @@ def count(work: operations.Working) -> operations.Done | operations.Again:
         raise operations.Failed("gone", "The run went on meanwhile; its slices are counted when it ends.")
     counting, total = Counting(run, cursor.get("counted")), run.evaluation.version.rows
 
-    def may_go_on() -> bool:
-        crashpoint("run.slices.counted")
-        with transaction.atomic():
-            work.advance(step="counting", done=counting.done, total=total)
-        if work.cancelled():
-            raise operations.Cancelled
-        return work.time_left()
-
-    whole = counting.go_on(may_go_on)
+    whole = kept.go_on(work, counting, total)
     with transaction.atomic():
         if not whole:
             work.advance(cursor=cursor | {"counted": counting.as_data()})

@@ -121,12 +121,17 @@ def test_a_confirmation_asks_first(live_site: Site, operator: User) -> None:
     page.wait_for_url("**/kit/chosen/")
 
 
+def still_loading(live_site: Site, script: str) -> list[Route]:
+    """Go to a page one of whose scripts is on its way; what is in the list brings it."""
+    held: list[Route] = []
+    live_site.page.route(f"**/{script}*.js*", lambda route: held.append(route))
+    live_site.page.goto(f"{live_site.address}/kit/", wait_until="commit")
+    return held
+
+
 def test_a_press_before_the_scripts_are_there_is_not_lost(live_site: Site, operator: User) -> None:
     live_site.sign_in(operator)
-    page = live_site.page
-    held: list[Route] = []
-    page.route("**/dialogs*.js*", lambda route: held.append(route))
-    page.goto(f"{live_site.address}/kit/", wait_until="commit")
+    held, page = still_loading(live_site, "dialogs"), live_site.page
     button = page.get_by_role("button", name="Cancel", exact=True)
     button.click()
     expect(button).to_have_attribute("aria-busy", "true")
@@ -138,10 +143,7 @@ def test_a_press_before_the_scripts_are_there_is_not_lost(live_site: Site, opera
 
 def test_a_key_pressed_before_the_scripts_are_there_is_not_lost(live_site: Site, operator: User) -> None:
     live_site.sign_in(operator)
-    page = live_site.page
-    held: list[Route] = []
-    page.route("**/shortcuts*.js*", lambda route: held.append(route))
-    page.goto(f"{live_site.address}/kit/", wait_until="commit")
+    held, page = still_loading(live_site, "shortcuts"), live_site.page
     expect(page.locator("#keys")).to_be_attached()
     page.keyboard.press("?")
     held[0].continue_()
