@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from functools import lru_cache
 from math import erfc, exp, fsum, lgamma, log, sqrt
 from statistics import NormalDist
 
