@@ -40,7 +40,6 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval | None
 
 
 @lru_cache(maxsize=512)  # one page asks for the same ones several times, and of many items each takes a while
-@lru_cache(maxsize=4096)  # a report asks for the same one several times, and a list of runs for many
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value of McNemar's test: does a fair coin decide which target passes alone?
 
