@@ -374,7 +374,7 @@ def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: i
         share = f"{100 * cell.rate:.0f}% of {cell.judged:,}, {points} points below the rest"
         sure = f"{cell.corrected_chance}, corrected for {looked:,} such comparisons"
         if clear:
-            yield f"On {sliced} “{cell.label}” passes {share} ({sure})."
+            yield f"On {sliced}, “{cell.label}” passes {share} ({sure})."
         else:
             yield (
                 f"No slice of “{cell.label}” is clearly worse than the rest. The lowest is {sliced} with"

@@ -107,7 +107,7 @@ def test_the_worst_slice_is_named(run: Run) -> None:
     (_, student, _) = refund.cells
     assert (student.passed, student.judged, student.rest_passed, student.rest_judged) == (3, 12, 24, 24)
     assert found.worst[0].startswith(
-        "On category = refund “student” passes 25% of 12, 75 points below the rest"
+        "On category = refund, “student” passes 25% of 12, 75 points below the rest"
     )
     assert f"corrected for {found.looked} such comparisons" in found.worst[0]
     assert "number" in found.varied or all(each.label != "number" for each in found.dimensions)
