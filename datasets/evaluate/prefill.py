@@ -38,7 +38,7 @@ def begin(version: DatasetVersion, models: Sequence[Student], user: Any, name: s
     key = f"{version.pk}:" + ",".join(f"{target.connection}/{target.model}" for target in targets)
     with transaction.atomic():
         DatasetVersion.objects.select_for_update(of=("self",)).get(pk=version.pk)
-        mine = Evaluation.objects.filter(owner=user, runs__isnull=True).order_by("-id")[:50]
+        mine = Evaluation.objects.filter(owner=user, runs__isnull=True, deleting=False).order_by("-id")[:50]
         draft: Evaluation
         for draft in mine.select_related("version__dataset", "version__frozen_selection"):
             if draft.setup.get("prefilled") == key:

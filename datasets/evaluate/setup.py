@@ -71,7 +71,9 @@ def begin(frozen: FrozenSelection, name: str, user: Any) -> Evaluation:
 def draft_on(frozen: FrozenSelection, user: Any) -> Evaluation | None:
     """This person's evaluation of the selection that has not been run yet."""
     found: Evaluation | None = (
-        Evaluation.objects.filter(version__frozen_selection=frozen, owner=user, runs__isnull=True)
+        Evaluation.objects.filter(
+            version__frozen_selection=frozen, owner=user, runs__isnull=True, deleting=False
+        )
         .select_related("version__dataset", "version__frozen_selection")
         .first()
     )

@@ -56,7 +56,7 @@ def begin_version(version: DatasetVersion, part: str, name: str, user: Any, whos
 
 def _draft(told: str, user: Any) -> Evaluation | None:
     """This person's evaluation of the same items that has not been run yet."""
-    mine = Evaluation.objects.filter(owner=user, runs__isnull=True).order_by("-id")[:50]
+    mine = Evaluation.objects.filter(owner=user, runs__isnull=True, deleting=False).order_by("-id")[:50]
     found = mine.select_related("version__dataset", "version__frozen_selection")
     return next((draft for draft in found if draft.setup.get("from") == told), None)
 

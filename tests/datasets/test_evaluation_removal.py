@@ -8,14 +8,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from datasets.build import files
-from datasets.evaluate import removal
+from datasets.evaluate import removal, setup
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import stored
 from datasets.models import Call, Dataset, DatasetVersion, Evaluation, Example, Result, Run, Schedule
 from portal import operations, steps
 from portal.models import Connection, Operation, User
 from tests import factories
-from tests.datasets import material
+from tests.datasets import material, measured
+from tests.datasets.compared import built
 from tests.datasets.reported import ITEMS, reported
 from tests.pages import text_of
 
@@ -108,3 +109,16 @@ def test_a_deletion_that_ended_within_the_items_goes_on_with_them(
     monkeypatch.setattr(removal, "_take_version", taken)
     material.drain()
     assert not DatasetVersion.objects.exists()
+
+
+def test_a_draft_that_is_being_deleted_is_not_gone_on_with(
+    source: Connection, builder: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "AT_ONCE", 1)
+    draft = built(builder, measured.rows(source, 2), graders=[measured.EQUAL])
+    frozen = draft.version.frozen_selection
+    assert frozen is not None
+    assert setup.draft_on(frozen, builder) == draft
+    removal.delete(draft, builder)
+    assert setup.draft_on(frozen, builder) is None
+    assert setup.begin(frozen, "Another", builder) != draft
