@@ -14,6 +14,11 @@ def found(expression: str, text: str) -> bool:
     return _compiled(expression).search(text.encode("utf-8", "replace").decode()) is not None
 
 
+def effort(expression: str, text: str) -> int:
+    """How much a search takes at worst, which grows with the expression as with the text; 1 for a usual one."""
+    return 1 + len(text) * int(_compiled(expression).programsize) // 20_000
+
+
 def problem(expression: str) -> str:
     """In words, why an expression cannot be used; empty if it can."""
     try:

@@ -24,7 +24,6 @@ DEEPEST = 60
 STEPS = 100_000
 DEAR = {"$ref": 10, "$dynamicRef": 10, "allOf": 5, "anyOf": 5, "oneOf": 5}  # in steps
 LETTERS_A_STEP = 100  # of what is said about errors, which costs time as well
-LETTERS_SEARCHED_A_STEP = 1_000
 PLACE_STEPS = 5  # for a place where it is looked up which properties a schema knows
 # What looks for patterns of properties by itself, with the standard library's expressions.
 _LOOK_THEMSELVES = {"unevaluatedProperties", "unevaluatedItems"}
@@ -179,11 +178,13 @@ def _bounded(keyword: Keyword, steps: int, *, each: bool) -> Keyword:
     return counted
 
 
+def _found(pattern: str, text: str) -> bool:
+    _spend(expressions.effort(pattern, text))
+    return expressions.found(pattern, text)
+
+
 def _pattern(validator: Any, value: Any, instance: Any, schema: Any) -> Found:
-    if not isinstance(instance, str):
-        return
-    _spend(len(instance) // LETTERS_SEARCHED_A_STEP)
-    if not expressions.found(value, instance):
+    if isinstance(instance, str) and not _found(value, instance):
         yield ValidationError(f"{instance!r:.100} does not match {value!r}")
 
 
@@ -191,8 +192,7 @@ def _of_patterns(validator: Any, value: Any, instance: Any, schema: Any) -> Foun
     if isinstance(instance, dict):
         for pattern, inner in value.items():
             for name in instance:
-                _spend(1)
-                if expressions.found(pattern, name):
+                if _found(pattern, name):
                     yield from validator.descend(instance[name], inner, path=name, schema_path=pattern)
 
 
@@ -203,8 +203,7 @@ def _additional(validator: Any, value: Any, instance: Any, schema: Any) -> Found
     for name in instance:
         if name in schema.get("properties", {}):
             continue
-        _spend(len(patterns))
-        if any(expressions.found(pattern, name) for pattern in patterns):
+        if any(_found(pattern, name) for pattern in patterns):
             continue
         if value is False:
             yield ValidationError(f"{name!r:.100} is not among the properties that are allowed")

@@ -143,7 +143,8 @@ def _answers(messages: list[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("role") in KNOWN_ROLES
+    role = value.get("role") if isinstance(value, dict) else None
+    return isinstance(role, str) and role in KNOWN_ROLES
 
 
 def _text(content: Any) -> str:

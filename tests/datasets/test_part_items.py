@@ -77,6 +77,7 @@ def test_what_is_no_item_is_left_out_with_its_reason(line: dict[str, Any], purpo
     ("held", "shape", "wanted"),
     [
         ({"input": "Hi"}, Shape(), {"input": [{"role": "user", "content": "Hi"}]}),
+        ({"input": [{"role": []}]}, Shape(), {"input": [{"role": "user", "content": '[{"role": []}]'}]}),
         ({"input": [ASKED], "output": {"a": 1}}, Shape(), {"output": '{"a": 1}'}),
         ({"q": "Hi", "output": "x"}, Shape(input="q", output=""), {"output": None}),
         ({"input": "Hi", "output": "x"}, Shape(reference="answer"), {"reference": "x"}),
