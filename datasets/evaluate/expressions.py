@@ -15,7 +15,7 @@ def found(expression: str, text: str) -> bool:
 
 
 def effort(expression: str, text: str) -> int:
-    """How much a search takes at worst, which grows with the expression as with the text; 1 for a usual one."""
+    """What a search takes at worst: it grows with the expression as with the text; 1 for a usual one."""
     return 1 + len(text) * int(_compiled(expression).programsize) // 20_000
 
 
