@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
+from datasets import received
 from datasets.build.lines import in_words
 from datasets.evaluate import graders, removal, tally
 from datasets.evaluate.targets import read
@@ -38,7 +39,8 @@ def list_all(request: HttpRequest) -> HttpResponse:
         {"evaluation": row, "run": last.get(row.last_id), "said": _said(last.get(row.last_id))}
         for row in page
     ]
-    return render(request, "datasets/evaluate/list.html", {"page": page, "entries": entries})
+    context = {"page": page, "entries": entries, "may_begin": received.may_upload(request.user)}
+    return render(request, "datasets/evaluate/list.html", context)
 
 
 @require_GET

@@ -388,3 +388,16 @@ def test_a_worker_that_dies_leaves_the_same_items(
     lines = whole.examples.filter(line__gte=part.first_line, line__lt=part.first_line + part.rows)
     keys = lines.order_by("line").values_list("source_key", flat=True)
     assert list(version.examples.order_by("line").values_list("source_key", flat=True)) == list(keys)
+
+
+def test_who_may_only_read_is_not_led_to_what_builders_do(
+    source: Connection, builder: User, reader: User, client_of: SignIn
+) -> None:
+    new, listed = reverse("datasets:evaluate_new"), reverse("datasets:evaluations")
+    assert "New evaluation" in text_of(client_of(builder).get(listed))
+    client = client_of(reader)
+    assert "New evaluation" not in text_of(client.get(listed))
+    assert "Whoever is builder of a connection can begin one" in text_of(client.get(listed))
+    refused = text_of(client.get(new))
+    assert "Evaluating takes the role Builder" in refused
+    assert "No datasets yet" not in refused
