@@ -30,12 +30,16 @@ ERROR_KINDS = {
 
 @dataclass(frozen=True)
 class Shift:
-    """How far scores moved from the first target to another one, on the items scored for both."""
+    """How far scores moved from the first target to another one, on the items scored for both.
+
+    `corrected` is the p-value among those of all graders with such scores (Holm); None where it stands alone.
+    """
 
     items: int
     mean: float
     interval: Interval
     p: float
+    corrected: float | None = None
 
     @property
     def in_words(self) -> str:
@@ -46,6 +50,11 @@ class Shift:
     @property
     def chance(self) -> str:
         return chance(self.p)
+
+    @property
+    def corrected_chance(self) -> str:
+        """The chance among all graders, where that is another one; else empty."""
+        return chance(self.corrected) if self.corrected is not None and self.corrected != self.p else ""
 
 
 @dataclass(frozen=True)
@@ -178,8 +187,7 @@ class Report:
     @property
     def is_corrected(self) -> bool:
         """Whether p-values of several graders stand beside each other."""
-        single = [judged.differences or judged.preferences for judged in self.graders]
-        return any(each and each[0].corrected is not None for each in single)
+        return any(test.corrected is not None for judged in self.graders for test in _tests(judged))
 
     @property
     def fresh(self) -> list[Mapping[str, Any]]:
@@ -244,21 +252,34 @@ def _corrected(graders: Sequence[Judged]) -> tuple[Judged, ...]:
     single = [judged for judged in graders if judged.id]
     if len(single) < 2:
         return tuple(graders)
-    columns = zip(*(judged.differences or judged.preferences for judged in single), strict=True)
-    ps = [holm([each.p for each in column]) for column in columns]
+    columns = [_column(tests) for tests in zip(*(_tests(judged) for judged in single), strict=True)]
     made = {
-        judged.id: replace(
-            judged,
-            differences=tuple(
-                replace(each, corrected=ps[at][place]) for at, each in enumerate(judged.differences)
-            ),
-            preferences=tuple(
-                replace(each, corrected=ps[at][place]) for at, each in enumerate(judged.preferences)
-            ),
-        )
+        judged.id: _with(judged, tuple(column[place] for column in columns))
         for place, judged in enumerate(single)
     }
     return tuple(made.get(judged.id, judged) for judged in graders)
+
+
+def _tests(judged: Judged) -> Sequence[Difference | Preference]:
+    return judged.differences or judged.preferences
+
+
+def _with(judged: Judged, tests: tuple[Any, ...]) -> Judged:
+    return replace(judged, preferences=tests) if judged.is_preference else replace(judged, differences=tests)
+
+
+def _column(tests: Sequence[Difference | Preference]) -> list[Difference | Preference]:
+    """What every grader says of one target, corrected; one that compared nothing asked nothing."""
+    ps = iter(holm([test.p for test in tests if test.items]))
+    found = [replace(test, corrected=next(ps)) if test.items else test for test in tests]
+    shifts = [test.shift if isinstance(test, Difference) else None for test in found]
+    ps = iter(holm([shift.p for shift in shifts if shift is not None]))
+    return [
+        replace(test, shift=replace(shift, corrected=next(ps)))
+        if isinstance(test, Difference) and shift is not None
+        else test
+        for test, shift in zip(found, shifts, strict=True)
+    ]
 
 
 def _errors(target: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -264,6 +264,35 @@ def test_among_several_graders_a_difference_by_chance_stays_as_rare() -> None:
     assert made.is_corrected
 
 
+def test_what_scores_say_is_corrected_among_the_graders_that_have_any() -> None:
+    """Two of three graders have finer scores; the third could judge nothing, and asks nothing."""
+    verdicts = Verdicts(TARGETS, [1, 2, 3])
+    for item in range(8):
+        rows: list[tuple[int, str, int, float | None, bool | None, str]] = [
+            (item, "first", 3, None, None, "Away."),
+            (item, "second", 3, None, None, "Away."),
+        ]
+        for grader, gain in ((1, 0.05), (2, 0.05 if item < 6 else -0.02)):
+            first = 0.1 * grader + item / 100
+            rows += [
+                (item, "first", grader, first, False, ""),
+                (item, "second", grader, first + gain, True, ""),
+            ]
+        verdicts.add_all(rows)
+    summary = {
+        "targets": [{"key": key, "label": key, "kind": "stored"} for key in TARGETS],
+        "graders": [verdicts.entry(pk, f"G{pk}") for pk in (1, 2, 3)],
+    }
+    (one,), (two,), (none,) = (judged.differences for judged in read(summary, {}).graders)
+    assert one.shift is not None
+    assert two.shift is not None
+    assert one.shift.p < two.shift.p
+    assert (one.shift.corrected, two.shift.corrected) == (2 * one.shift.p, max(2 * one.shift.p, two.shift.p))
+    assert one.shift.corrected_chance
+    assert one.corrected == 2 * one.p, "the third is not counted among those that ask"
+    assert (none.items, none.corrected) == (0, None)
+
+
 def test_scores_are_drawn_from_the_lowest_to_the_highest_that_there_can_be() -> None:
     verdicts = Verdicts(["stored"], [1], {1: (-1.0, 1.0)})
     verdicts.add_all([(n, "stored", 1, score, True, "") for n, score in enumerate((-1.0, -0.05, 0.0, 1.0))])
