@@ -1,5 +1,6 @@
 """What the steps of the Distill wizard ask and offer: recipes, mending, variants, money, hostile text."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -295,6 +296,26 @@ def test_a_click_that_comes_while_another_launches_is_led_to_what_that_one_began
     assert began == distill.where(second) == distill.launch(second, [], builder)
     assert Sweep.objects.count() == 1
     assert not FineTune.objects.filter(suffix="late").exists()
+
+
+def test_enter_in_a_field_changes_no_rule_and_launches_nothing(
+    builder: User, workshop: Connection, client_of: SignIn
+) -> None:
+    tune = material.prepared(builder, workshop)
+    client, url = client_of(builder), address(tune.trained_on, "launch")
+    rows = [material.stored(workshop) for _ in range(12)]
+    start = reverse("datasets:distill_start", args=[material.frozen(builder, rows).pk])
+    pressed = []
+    for page in (client.get(start), client.get(url)):
+        form = page.content.decode().partition('id="step"')[2]
+        first = re.search(r"<button[^>]*>", form)
+        assert first is not None
+        pressed.append(re.findall(r'name="([^"]*)"', first[0]))
+    assert pressed == [[], ["look"]], "the first button of a form is what Enter presses"
+    seen = client.post(url, launch_form(tune, suffix="mine", look="1"))
+    assert seen.context["form"]["suffix"].value() == "mine"
+    tune.refresh_from_db()
+    assert tune.state == FineTune.State.DRAFT
 
 
 def test_variants_are_added_and_removed_without_losing_what_was_typed(
