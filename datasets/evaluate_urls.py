@@ -23,6 +23,7 @@ urlpatterns = [
     path("evaluate/<int:pk>/<slug:step>/", evaluate.step, name="evaluate"),
     path("evaluations/", evaluations.list_all, name="evaluations"),
     path("evaluations/<int:pk>/", evaluations.evaluation, name="evaluation"),
+    path("evaluations/<int:pk>/copy/", evaluations.evaluation_copy, name="evaluation_copy"),
     path("evaluations/<int:pk>/delete/", evaluations.evaluation_delete, name="evaluation_delete"),
     path("evaluations/<int:pk>/run/", runs.new, name="run_new"),
     path("evaluations/<int:pk>/schedule/", schedules.edit, name="schedule"),

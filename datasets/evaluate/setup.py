@@ -70,14 +70,12 @@ def begin(frozen: FrozenSelection, name: str, user: Any) -> Evaluation:
 
 def draft_on(frozen: FrozenSelection, user: Any) -> Evaluation | None:
     """This person's evaluation of the selection that has not been run yet."""
-    found: Evaluation | None = (
-        Evaluation.objects.filter(
-            version__frozen_selection=frozen, owner=user, runs__isnull=True, deleting=False
-        )
-        .select_related("version__dataset", "version__frozen_selection")
-        .first()
+    mine = Evaluation.objects.filter(
+        version__frozen_selection=frozen, owner=user, runs__isnull=True, deleting=False
     )
-    return found
+    found = mine.select_related("version__dataset", "version__frozen_selection")
+    # One that shares items which were built from the selection is not set up on it.
+    return next((each for each in found[:50] if not each.setup.get("shared")), None)
 
 
 def rename(evaluation: Evaluation, name: str) -> None:

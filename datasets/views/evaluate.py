@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from datasets.evaluate import names, obstacles, paying, python_graders, setup, suggestions
+from datasets.evaluate import copying, names, obstacles, paying, python_graders, setup, suggestions
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import TargetsForm
@@ -47,7 +47,13 @@ def _targets(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
             chosen = [target.as_dict() for target in form.targets()]
             setup.finish(evaluation, "targets", targets=chosen, **told)
             return redirect("datasets:evaluate", evaluation.pk, "graders")
-    context = page_of(evaluation, "targets", doubts=doubts, **targets_context(request, evaluation, form))
+    context = page_of(
+        evaluation,
+        "targets",
+        doubts=doubts,
+        copied=copying.told(evaluation, request.user),
+        **targets_context(request, evaluation, form),
+    )
     return render(request, "datasets/evaluate/targets.html", context, status=status_of(form))
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods
 from completions.models import FrozenSelection
 from completions.selection import name_of
 from datasets import wizard
-from datasets.build.columns import COLUMN, CORRECTION, ELSE_META
+from datasets.build.columns import COLUMN, CORRECTION, ELSE_META, LABEL
 from datasets.evaluate import setup, sources, sources_preview, sources_seen
 from datasets.evaluate.shape import INPUT, OUTPUT, REFERENCE
 from datasets.evaluate.sources_preview import Preview
@@ -175,6 +175,8 @@ def _marked(request: HttpRequest, evaluation: Evaluation, coverage: dict[str, An
     if request.method == "POST":
         return request.POST.get("reference", ""), request.POST.get("else_key", "")
     kept = evaluation.reference
+    if setup.is_from_file(evaluation) and kept.startswith((CORRECTION, LABEL)):
+        return f"{COLUMN}{REFERENCE}", ""  # what people said is in the items; it is not looked up again
     if kept.startswith(ELSE_META):
         return CORRECTION, kept.removeprefix(ELSE_META)
     if kept or "reference" in setup.done_steps(evaluation):

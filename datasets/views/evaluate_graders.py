@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
 from datasets import grader_forms
-from datasets.evaluate import obstacles, ready_made, setup, suggestions, trying
+from datasets.evaluate import copying, obstacles, ready_made, setup, suggestions, trying
 from datasets.evaluate.judges import connections_of
 from datasets.evaluate.obstacles import ALONE
 from datasets.evaluate.targets import Target
@@ -166,6 +166,7 @@ def _page(
         "graders",
         forms=forms,
         trial=trial,
+        copied=copying.told(evaluation, request.user),
         groups=ready_made.GROUPS,
         can_add=len(forms) < MAX_GRADERS,
         unsaved=request.method == "POST" and trial is None,

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from datasets import received
 from datasets.build.lines import in_words
-from datasets.evaluate import graders, removal, tally
+from datasets.evaluate import copying, graders, removal, sources, tally
 from datasets.evaluate.targets import read
 from datasets.evaluate.thresholds import graders_of
 from datasets.models import Evaluation, Run
@@ -59,9 +59,24 @@ def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
         "run_count": run_count,
         "hidden": run_count - len(ran),
         "left_out": left_out(found),
+        "may_copy": not copying.why_not(found),
+        "items_go": sources.is_made_for(found)
+        and not Evaluation.objects.filter(version=found.version_id).exclude(pk=found.pk).exists(),
         **panel_of(request, found),
     }
     return render(request, "datasets/evaluate/evaluation.html", context)
+
+
+@require_POST
+def evaluation_copy(request: HttpRequest, pk: int) -> HttpResponse:
+    """Set up another one like it, whose graders can be changed."""
+    found = _evaluation(request, pk, "act")
+    try:
+        made, is_new = copying.copy(found, request.user)
+    except copying.Refused as reason:
+        return toast(request, redirect("datasets:evaluation", pk), str(reason), "bad")
+    where = redirect("datasets:evaluate", made.pk, "graders")
+    return where if is_new else toast(request, where, "This is the copy that you have already.", "info")
 
 
 @require_POST
