@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from datasets.views import calibration, comparison_choice, comparisons
+from datasets.views import calibration, comparison_choice, comparison_files, comparisons
 
 _ONE = "comparisons/<int:pk>/"
 _CALIBRATE = "evaluations/<int:pk>/runs/<int:number>/calibrate/"
@@ -12,6 +12,8 @@ urlpatterns = [
     path("comparisons/new/", comparison_choice.new, name="comparison_new"),
     path(_ONE, comparisons.comparison, name="comparison"),
     path(f"{_ONE}items/<int:line>/", comparisons.item, name="comparison_item"),
+    path(f"{_ONE}items/<slug:form>/", comparison_files.items, name="comparison_export"),
+    path(f"{_ONE}page/", comparison_files.page, name="comparison_page"),
     path(f"{_ONE}columns/", comparison_choice.columns, name="comparison_columns"),
     path(f"{_ONE}remove/", comparison_choice.remove, name="comparison_remove"),
     path(f"{_ONE}baseline/", comparison_choice.baseline, name="comparison_baseline"),

@@ -1,6 +1,6 @@
 """The items behind a comparison: which of them, a page at a time, and the answers beside each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,11 @@ class Shown:
             int(self._lines[end - 1]) if 0 < end < len(self) else None,
             int(self._lines[start]) if 0 < start < len(self) else None,
         )
+
+    def every(self) -> Iterator[Row]:
+        """All of them, a few at a time."""
+        for start in range(0, len(self), PAGE):
+            yield from self._read(self._places[start : start + PAGE])
 
     def row(self, line: int) -> Row | None:
         """One item, whether it is among those shown or not."""

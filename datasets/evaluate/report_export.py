@@ -1,7 +1,8 @@
 """A run's rows as files: every item with its answers and verdicts, written while they are read."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from datasets.evaluate.row_filters import Filter
@@ -15,34 +16,40 @@ LINES = 50  # that are sent at a time
 
 def as_jsonl(run: Run, chosen: Filter) -> Iterator[bytes]:
     """One item a line, with every answer of every target."""
-    some: list[str] = []
-    for row in every_row(run, chosen):
-        some.append(json.dumps(_item(row), ensure_ascii=False))
-        if len(some) >= LINES:
-            yield _lines(some)
-            some = []
-    if some:
-        yield _lines(some)
+    return lines(
+        {**told(row), "targets": [answered(each) for each in row.answers]} for row in every_row(run, chosen)
+    )
 
 
 def as_csv(run: Run, chosen: Filter) -> Iterator[bytes]:
     """One answer a line; three columns for each grader. No field begins a formula."""
     graders = list(run.evaluation.graders.all())
+    return table(
+        _heads(graders),
+        (
+            _cells(row, answer, said, graders)
+            for row in every_row(run, chosen)
+            for answer in row.answers
+            for said in answer.every
+        ),
+    )
+
+
+def lines(objects: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """JSON Lines, some at a time."""
+    left = iter(objects)
+    while some := list(islice(left, LINES)):
+        text = "".join(f"{json.dumps(each, ensure_ascii=False)}\n" for each in some)
+        yield text.encode("utf-8", "replace")
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """CSV, some rows at a time."""
     # A mark, so that spreadsheets read the file as what it is.
-    yield b"\xef\xbb\xbf" + tables.rows([_heads(graders)])
-    some: list[list[object]] = []
-    for row in every_row(run, chosen):
-        for answer in row.answers:
-            some.extend(_cells(row, answer, said, graders) for said in answer.every)
-        if len(some) >= LINES:
-            yield tables.rows(some)
-            some = []
-    if some:
+    yield b"\xef\xbb\xbf" + tables.rows([heads])
+    left = iter(rows)
+    while some := list(islice(left, LINES)):
         yield tables.rows(some)
-
-
-def _lines(some: list[str]) -> bytes:
-    return "".join(f"{line}\n" for line in some).encode("utf-8", "replace")
 
 
 def _heads(graders: list[Grader]) -> list[str]:
@@ -60,7 +67,7 @@ def _cells(row: Row, answer: Answer, said: Said, graders: list[Grader]) -> list[
         row.example.line,
         row.example.source_key,
         row.prompt_text,
-        _text(row.item.get("reference")),
+        text_of(row.item.get("reference")),
         answer.target.label,
         answer.target.model,
         said.repetition + 1,
@@ -74,30 +81,31 @@ def _cells(row: Row, answer: Answer, said: Said, graders: list[Grader]) -> list[
     found = {result.grader_id: result for result in said.results}
     for grader in graders:
         result = found.get(grader.pk)
-        cells += [_word(result), result.score, result.error or result.reason] if result else ["", None, ""]
+        cells += [word(result), result.score, result.error or result.reason] if result else ["", None, ""]
     return cells
 
 
-def _item(row: Row) -> dict[str, Any]:
+def told(row: Row) -> dict[str, Any]:
+    """An item without its answers."""
     return {
         "item": row.example.line,
         "source": row.example.source_key,
         "input": row.item.get("input", []),
         "reference": row.item.get("reference"),
         "metadata": row.item.get("metadata"),
-        "targets": [
-            {
-                "target": answer.target.label,
-                "kind": answer.target.kind,
-                "model": answer.target.model,
-                "verdicts": [
-                    {"grader": one.grader.name, "verdict": _word(one), "score": one.score}
-                    for one in answer.settled
-                ],
-                "answers": [_said(said) for said in answer.every],
-            }
-            for answer in row.answers
+    }
+
+
+def answered(answer: Answer) -> dict[str, Any]:
+    """What one target said to an item, each time, and what the graders say of that."""
+    return {
+        "target": answer.target.label,
+        "kind": answer.target.kind,
+        "model": answer.target.model,
+        "verdicts": [
+            {"grader": one.grader.name, "verdict": word(one), "score": one.score} for one in answer.settled
         ],
+        "answers": [_said(said) for said in answer.every],
     }
 
 
@@ -117,7 +125,7 @@ def _said(said: Said) -> dict[str, Any]:
     made["verdicts"] = [
         {
             "grader": result.grader.name,
-            "verdict": _word(result),
+            "verdict": word(result),
             "score": result.score,
             "reason": result.reason,
             "error": result.error,
@@ -127,7 +135,8 @@ def _said(said: Said) -> dict[str, Any]:
     return made
 
 
-def _word(verdict: Result | Settled) -> str:
+def word(verdict: Result | Settled) -> str:
+    """What a grader says, in a word."""
     if verdict.passed is None or verdict.score is None:
         return "ungraded" if verdict.passed is None else "passed" if verdict.passed else "failed"
     if verdict.grader.kind == Grader.Kind.PAIRWISE:
@@ -140,7 +149,8 @@ def _usage(said: Said) -> dict[str, Any]:
     return usage if isinstance(usage, dict) else {}
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A text as it is, everything else as JSON; nothing for none."""
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)

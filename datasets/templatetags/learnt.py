@@ -36,15 +36,20 @@ def learnt_of(run: Run) -> list[learnt.Learnt]:
 @register.inclusion_tag(_TEMPLATE, takes_context=True)
 def learnt_among(context: template.Context, columns: Iterable[Column]) -> dict[str, Any]:
     """Which columns of a comparison have learnt from what they were measured on."""
+    return _told(context, learnt_of_columns(columns))
+
+
+@register.simple_tag
+def learnt_of_columns(columns: Iterable[Column]) -> list[learnt.Learnt]:
+    """The same as a list."""
     pairs = {
         (column.run.evaluation_id, column.target.label): (column.run.evaluation, column.target)
         for column in columns
         if column.run is not None and column.target is not None
     }
-    found = [
+    return [
         each for evaluation, target in pairs.values() for each in learnt.learnt_from(evaluation, [target])
     ]
-    return _told(context, found)
 
 
 def _told(context: template.Context, found: list[learnt.Learnt]) -> dict[str, Any]:

@@ -307,6 +307,11 @@ class Sight:
         return self.query(after=self.after, before=self.before).removesuffix("?")
 
     @property
+    def whole(self) -> str:
+        """All items, with the same baseline."""
+        return self.query(show="all", grader=0, against="", x="")
+
+    @property
     def links(self) -> dict[str, str]:
         """Where the buttons of the list of items lead."""
         return {

@@ -29,7 +29,7 @@ def rows(request: HttpRequest, pk: int, number: int, form: str) -> HttpResponseB
     write = report_export.as_csv if form == "csv" else report_export.as_jsonl
     _noted(request, found, form)
     pieces = write(found, Filter.read(request.GET, found))
-    return _taken(StreamingHttpResponse(pieces, content_type=report_export.FORMS[form]), found, form)
+    return taken(StreamingHttpResponse(pieces, content_type=report_export.FORMS[form]), _name(found, form))
 
 
 @require_safe
@@ -52,12 +52,17 @@ def page(request: HttpRequest, pk: int, number: int) -> HttpResponseBase:
         "now": timezone.now(),
     }
     _noted(request, found, "page")
-    text = _document(
+    return page_of(
         f"Run {found.number} of {found.evaluation.name}",
-        render_to_string("datasets/evaluate/print.css"),
         render_to_string("datasets/evaluate/print.html", context),
+        _name(found, "html"),
     )
-    return _taken(HttpResponse(text, content_type="text/html; charset=utf-8"), found, "html")
+
+
+def page_of(title: str, body: SafeString, name: str) -> HttpResponseBase:
+    """A page that stands alone, as a file of that name."""
+    text = _document(title, render_to_string("datasets/evaluate/print.css"), body)
+    return taken(HttpResponse(text, content_type="text/html; charset=utf-8"), name)
 
 
 def _document(title: str, style: str, body: SafeString) -> SafeString:
@@ -87,9 +92,13 @@ def _noted(request: HttpRequest, run: Run, what: str) -> None:
         audit.record(request.user, "run.downloaded", run, what=what)
 
 
-def _taken(response: HttpResponseBase, run: Run, ending: str) -> HttpResponseBase:
-    name = f"{slugify(run.evaluation.name)[:60] or 'evaluation'}-run-{run.number}.{ending}"
+def taken(response: HttpResponseBase, name: str) -> HttpResponseBase:
+    """An answer as a file of that name, which nobody keeps on the way."""
     response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _name(run: Run, ending: str) -> str:
+    return f"{slugify(run.evaluation.name)[:60] or 'evaluation'}-run-{run.number}.{ending}"
