@@ -1,6 +1,7 @@
 """Evaluations with their runs."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db.models import Count, OuterRef, Subquery
@@ -23,11 +24,13 @@ PER_PAGE = 50
 
 @require_GET
 def list_all(request: HttpRequest) -> HttpResponse:
-    """Every evaluation whose sources this person may read, with its last run."""
+    """Every evaluation whose sources this person may read, with its last run; `q` is part of a name."""
+    named = request.GET.get("q", "").replace("\x00", "").strip()[:120]
+    readable = Evaluation.objects.readable_by(request.user)
     # A run may ask connections of its own, which not everybody who reads the items may read.
     newest = Run.objects.readable_by(request.user).filter(evaluation=OuterRef("pk")).order_by("-number")
     found = (
-        Evaluation.objects.readable_by(request.user)
+        (readable.filter(name__icontains=named) if named else readable)
         .select_related("version", "owner")
         .prefetch_related("connections")
         .annotate(run_count=Count("runs"), last_id=Subquery(newest.values("pk")[:1]))
@@ -39,7 +42,14 @@ def list_all(request: HttpRequest) -> HttpResponse:
         {"evaluation": row, "run": last.get(row.last_id), "said": _said(last.get(row.last_id))}
         for row in page
     ]
-    context = {"page": page, "entries": entries, "may_begin": received.may_upload(request.user)}
+    context = {
+        "page": page,
+        "entries": entries,
+        "named": named,
+        "kept": urlencode({"q": named}) if named else "",
+        "any": bool(entries) or (bool(named) and readable.exists()),
+        "may_begin": received.may_upload(request.user),
+    }
     return render(request, "datasets/evaluate/list.html", context)
 
 
