@@ -19,7 +19,7 @@ from portal import operations
 from portal.models import Operation
 
 KIND: Final = "run.slices"
-_FORM: Final = 2  # of what is kept; raised when it changes
+_FORM: Final = 3  # of what is counted and kept; raised when it changes
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def count(work: operations.Working) -> operations.Done | operations.Again:
     if run is None:
         raise operations.Failed("gone", "The run was deleted, or it goes on.")
     cursor = dict(work.operation.cursor)
-    if not cursor:
-        cursor = {"finished": str(run.finished), "seen": kept.seen_now(run.evaluation.version)}
+    if cursor.get("form") != _FORM:  # the first step, or the first since the site knows to count more
+        seen = kept.seen_now(run.evaluation.version)
+        cursor = {"form": _FORM, "finished": str(run.finished), "seen": seen}
     elif cursor["finished"] != str(run.finished):
         raise operations.Failed("gone", "The run went on meanwhile; its slices are counted when it ends.")
     counting, total = Counting(run, cursor.get("counted")), run.evaluation.version.rows

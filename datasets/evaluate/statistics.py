@@ -49,10 +49,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
     if trials == 0:
         return 1.0
     # Logarithms: 2**trials does not fit a float from 1,024 disagreements on, and whole numbers grow slow.
-    whole = lgamma(trials + 1) - trials * log(2)
-    tail = fsum(
-        exp(whole - lgamma(k + 1) - lgamma(trials - k + 1)) for k in range(min(only_first, only_second) + 1)
-    )
+    whole, fewer = lgamma(trials + 1) - trials * log(2), min(only_first, only_second)
+    # Terms fall by more than exp(-2d²/trials) over d steps: what lies further out is less than 1e-80 of it.
+    terms = range(max(0, fewer - int(10 * sqrt(trials))), fewer + 1)
+    tail = fsum(exp(whole - lgamma(k + 1) - lgamma(trials - k + 1)) for k in terms)
     return min(1.0, 2 * tail)
 
 
