@@ -154,9 +154,12 @@ def test_where_a_target_is_furthest_behind_is_said(
     assert first.startswith("“student” is furthest behind “Stored answers” where category is refund: ")
     assert "75.0 points on 12 items judged for both, 95% interval " in first
     where = reverse("datasets:run_slices", args=[run.evaluation_id, run.number])
-    page = client_of(builder).get(where, {"grader": str(equal)})
+    client = client_of(builder)
+    page = client.get(where, {"grader": str(equal)})
     assert first.replace("\N{NO-BREAK SPACE}", " ") in text_of(page)
     assert "n = 12 judged for both: 9 passed only by Stored answers, 0 only by student; p" in page.text
+    printed = text_of(client.get(reverse("datasets:run_page", args=[run.evaluation_id, run.number])))
+    assert slices_kept.slices_of(run).behind[0].replace("\N{NO-BREAK SPACE}", " ") in printed
 
 
 def test_several_targets_that_are_nowhere_clearly_behind_share_a_sentence() -> None:
