@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from django.db.models import QuerySet
+
 from completions import selection
 from completions.models import FrozenSelection, Label, ReviewState, StoredCompletion
 from completions.querysets import holding
@@ -16,10 +18,12 @@ from datasets.evaluate.items import Items
 from datasets.evaluate.shape import Shape, columns_of, is_name
 from datasets.models import Evaluation, Example
 from datasets.usage import LOOKED_AT
+from portal.models import Connection
 
 SHOWN: Final = 40  # keys
 LINES: Final = 2_000  # of a file; more would make a person wait
 COUNTED: Final = 200  # of which tokens are counted
+SPREAD: Final = 500  # rows over the whole that are asked where they come from
 BYTES: Final = 16 * 1024 * 1024  # a line may hold pictures
 _CHUNK: Final = 500
 Seen = dict[str, Any]
@@ -127,6 +131,31 @@ def of_file(evaluation: Evaluation) -> Seen:
         "prompt_each": sum(asked) / len(asked) if asked else None,
         "completion_each": sum(answered) / len(answered) if answered else None,
     }
+
+
+def mostly_from(evaluation: Evaluation, among: QuerySet[Connection]) -> int | None:
+    """Which of these connections most items come from, as some rows spread over all of them tell; the first
+    by name where they do not. None if the items come from none of these.
+    """
+    own = evaluation.connections.values("pk")
+    found = list(among.filter(pk__in=own).order_by("name", "pk").values_list("pk", flat=True))
+    if len(found) < 2:
+        return found[0] if found else None
+    rows = Counter(_origins(evaluation))
+    return max(found, key=lambda pk: rows[pk])
+
+
+def _origins(evaluation: Evaluation) -> list[int | None]:
+    version = evaluation.version
+    if version.state == version.State.READY:
+        lines = range(1, version.rows + 1, max(1, version.rows // SPREAD))
+        items = Example.objects.filter(version=version, line__in=lines)
+        return list(items.values_list("completion__connection", flat=True))
+    if version.frozen_selection is None:
+        return []
+    chosen = selection.unpacked(version.frozen_selection.ids)
+    some = chosen[:: max(1, len(chosen) // SPREAD)].tolist()
+    return list(StoredCompletion.objects.filter(pk__in=some).values_list("connection", flat=True))
 
 
 def tokens_of_text(counter: tokens.Counter, text: str) -> int:

@@ -7,12 +7,22 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from datasets.evaluate import copying, names, obstacles, paying, python_graders, setup, suggestions
+from datasets.evaluate import (
+    copying,
+    names,
+    obstacles,
+    paying,
+    python_graders,
+    setup,
+    sources_seen,
+    suggestions,
+)
 from datasets.evaluate import run as runs
 from datasets.evaluate.targets import FRESH_KEYS, Target
 from datasets.evaluate_forms import TargetsForm
 from datasets.models import Evaluation, Grader
 from datasets.run_forms import run_form
+from datasets.sampling_forms import reachable_by
 from datasets.views import evaluate_data, evaluate_graders, provider_runs
 from datasets.views.evaluate_page import page_of, status_of
 from portal.htmx import toast
@@ -63,11 +73,9 @@ def targets_form(request: HttpRequest, evaluation: Evaluation) -> TargetsForm:
     initial = TargetsForm.initial_of(chosen)
     if not chosen:
         initial["stored"] = not setup.stored_refusal(evaluation)
-    source = evaluation.connections.filter(
-        pk__in=Connection.objects.actionable_by(request.user).with_endpoint().values("pk")
-    ).first()
+    source = sources_seen.mostly_from(evaluation, reachable_by(request.user))
     for key in FRESH_KEYS:
-        initial.setdefault(f"{key}_connection", source.pk if source else None)
+        initial.setdefault(f"{key}_connection", source)
     return TargetsForm(
         request.POST or None,
         initial=initial,

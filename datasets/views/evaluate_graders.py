@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 
 from datasets import grader_forms
-from datasets.evaluate import copying, obstacles, ready_made, setup, suggestions, trying
+from datasets.evaluate import copying, obstacles, ready_made, setup, sources_seen, suggestions, trying
 from datasets.evaluate.judges import connections_of
 from datasets.evaluate.obstacles import ALONE
 from datasets.evaluate.targets import Target
@@ -15,6 +15,7 @@ from datasets.evaluate_forms import MAX_GRADERS
 from datasets.judge_forms import COSINE
 from datasets.models import Evaluation, Grader
 from datasets.python_forms import CodeForm
+from datasets.sampling_forms import reachable_by
 from datasets.trying import billed_as
 from datasets.views.evaluate_page import page_of
 from portal.models import Connection
@@ -84,22 +85,16 @@ def _form(
 
 
 def _make(request: HttpRequest, evaluation: Evaluation, sort: str, number: int, **kwargs: Any) -> CodeForm:
+    begins = "data" not in kwargs  # what is typed needs no connection to begin with
     return grader_forms.make(
         sort,
         prefix=f"g{number}",
         number=number,
         has_reference=bool(evaluation.reference),
         user=request.user,
-        source=_source(request, evaluation),
+        source=sources_seen.mostly_from(evaluation, reachable_by(request.user)) if begins else None,
         **kwargs,
     )
-
-
-def _source(request: HttpRequest, evaluation: Evaluation) -> int | None:
-    """The connection that judges are looked for on: the evaluation's own, where this person may ask it."""
-    mine = Connection.objects.actionable_by(request.user).with_endpoint().values("pk")
-    found: int | None = evaluation.connections.filter(pk__in=mine).values_list("pk", flat=True).first()
-    return found
 
 
 def _posted(request: HttpRequest, evaluation: Evaluation) -> list[CodeForm]:
