@@ -181,6 +181,7 @@ def _cells(
 
 def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: int) -> Iterator[str]:
     """For each target the slice that it is farthest below the rest on, and how sure that is."""
+    unsure: list[tuple[str, str]] = []
     for target in targets:
         found = [
             (value, dimension, cell)
@@ -203,10 +204,9 @@ def _worst(dimensions: Sequence[Dimension], targets: Sequence[Target], looked: i
         if clear:
             yield f"On {sliced}, “{cell.label}” passes {share} ({sure})."
         else:
-            yield (
-                f"No slice of “{cell.label}” is clearly worse than the rest. The lowest is {sliced} with"
-                f" {share}, which may well be chance ({sure})."
-            )
+            lowest = f"No slice of “{cell.label}” is clearly worse than the rest. The lowest is {sliced}"
+            unsure.append((f"“{cell.label}”", f"{lowest} with {share}, which may well be chance ({sure})."))
+    yield from _shared(unsure, "No slice of", "is clearly worse than the rest.")
 
 
 def _behind(dimensions: Sequence[Dimension], targets: Sequence[Target]) -> Iterator[str]:
@@ -236,11 +236,16 @@ def _behind(dimensions: Sequence[Dimension], targets: Sequence[Target]) -> Itera
         else:
             lowest = f"In no slice is {names[0]} clearly behind {names[1]}. The furthest is where {where}"
             unsure.append((names[0], f"{lowest}: {share}, which may well be chance ({sure})."))
-    if len(unsure) == 1:
-        yield unsure[0][1]
-    elif unsure:
+    yield from _shared(unsure, "In no slice is", f"clearly behind “{targets[0].label}”.")
+
+
+def _shared(unsure: Sequence[tuple[str, str]], begin: str, end: str) -> Iterator[str]:
+    """What is said of each target where nothing is clear; of more than a few in one sentence."""
+    if len(unsure) <= 2:
+        yield from (sentence for _, sentence in unsure)
+    else:
         *most, last = [name for name, _ in unsure]
-        yield f"In no slice is {', '.join(most)} or {last} clearly behind “{targets[0].label}”."
+        yield f"{begin} {', '.join(most)} or {last} {end}"
 
 
 def _size(value: Value) -> tuple[int, str]:

@@ -164,12 +164,15 @@ def test_where_a_target_is_furthest_behind_is_said(
 
 def test_several_targets_that_are_nowhere_clearly_behind_share_a_sentence() -> None:
     found = SliceCounts()
-    even = [0, 0, 5, 5, 5, 5]
-    tally = Tally(20, {(0, "a"): [10, 10, 0, 0, 0, 0], (0, "b"): even, (0, "c"): even})
-    found.values["language"] = {"de": tally, "fr": tally}
-    found.total.by = {of: [2 * count for count in counts] for of, counts in tally.by.items()}
-    targets = [Target(key, "fresh", label) for key, label in (("a", "A"), ("b", "B"), ("c", "C"))]
-    assert _compared(found, targets, 0).behind == ("In no slice is “B” or “C” clearly behind “A”.",)
+    keys, even = "abcd", [0, 0, 5, 5, 5, 5]
+    tally = Tally(20, {(0, key): even if key != "a" else [10, 10, 0, 0, 0, 0] for key in keys})
+    better = Tally(20, {(0, key): [0, 0, 5, 5, 4, 6] if key != "a" else [10, 10, 0, 0, 0, 0] for key in keys})
+    found.values["language"] = {"de": tally, "fr": better}
+    found.total.by = {(0, key): [0, 0, 10, 10, 9, 11] if key != "a" else [20, 20, 0, 0, 0, 0] for key in keys}
+    targets = [Target(key, "fresh", key.upper()) for key in keys]
+    told = _compared(found, targets, 0)
+    assert told.behind == ("In no slice is “B”, “C” or “D” clearly behind “A”.",)
+    assert told.worst == ("No slice of “B”, “C” or “D” is clearly worse than the rest.",)
     assert _compared(found, targets[:2], 0).behind == ("In no slice is “B” behind “A”.",)
     tally.by[0, "b"] = [0, 0, 5, 3, 6, 6]
     (sentence,) = _compared(found, targets[:2], 0).behind
