@@ -16,7 +16,7 @@ from datasets.evaluate.rows import Answer, Said, Settled
 from datasets.models import Example, Run
 from portal.rendering import plain
 
-PAGE = 25
+PAGE, AT_ONCE = 25, 100
 SHOWS = {
     "regressions": "Regressions",
     "improvements": "Improvements",
@@ -149,8 +149,8 @@ class Shown:
 
     def every(self) -> Iterator[Row]:
         """All of them, a few at a time."""
-        for start in range(0, len(self), PAGE):
-            yield from self._read(self._places[start : start + PAGE])
+        for start in range(0, len(self), AT_ONCE):
+            yield from self._read(self._places[start : start + AT_ONCE])
 
     def row(self, line: int) -> Row | None:
         """One item, whether it is among those shown or not."""

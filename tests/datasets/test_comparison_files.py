@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from html import unescape
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_both_files_have_the_answers_and_verdicts_of_every_column(
 def test_files_have_the_items_that_the_page_shows(
     builder: User, client_of: SignIn, runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison_rows, "PAGE", 4)  # so that a file is read several at a time
+    monkeypatch.setattr(comparison_rows, "AT_ONCE", 4)  # so that a file is read several at a time
     client = client_of(builder)
     kept_one = compare(client, *runs)
     for baseline in ("", f"baseline={runs[1].pk}%3Afirst&"):
@@ -116,7 +117,7 @@ def test_files_have_the_items_that_the_page_shows(
             query = link.replace("&amp;", "&")
             shown = [int(line) for line in re.findall(r'data-row="(\d+)"', page)]
             found = [item["item"] for item in objects(client, kept_one, query)]
-            assert (len(found), found[:4]) == (expected, shown), (baseline, show)
+            assert (len(found), found) == (expected, shown), (baseline, show)
             assert [int(row["item"]) for row in table(client, kept_one, query)] == found
         (link,) = set(re.findall(r'href="[^"?]+/items/csv/(\??[^"]*)">All', page))
         assert link.replace("&amp;", "&") == f"?{baseline}show=all"
@@ -198,6 +199,46 @@ def test_a_comparison_is_taken_along_as_a_page_that_stands_alone(
     assert "numbers are missing" not in printed
     verb = AuditEntry.objects.filter(verb="comparison.downloaded", actor=builder)
     assert [entry.details["what"] for entry in verb] == ["page"]
+
+
+def test_what_is_not_alike_in_two_evaluations_is_told_and_taken_along(
+    builder: User, client_of: SignIn, source: Connection
+) -> None:
+    rows = measured.rows(source, 6)
+    strict: Any = deepcopy(CLOSE)
+    strict["params"]["pass_threshold"] = 0.9
+    one = built(builder, rows, reference="meta:answer", graders=[EQUAL, CLOSE])
+    other = built(builder, rows[2:], reference="meta:expected", graders=[EQUAL, strict])
+    verdicts = {("stored", "Equal"): "pppppp", ("stored", "Close"): "ffffff"}
+    client = client_of(builder)
+    kept_one = compare(client, said(one, [stored()], verdicts), said(other, [stored()], verdicts))
+    items, rows_in_file = objects(client, kept_one), table(client, kept_one)
+    baseline = {each.source_key: each.line for each in one.version.examples.all()}
+    common = {each.source_key for each in other.version.examples.all()}
+    assert {item["source"]: item["item"] for item in items} == {key: baseline[key] for key in common}
+    assert len(items) == 4
+    for item, row in zip(items, rows_in_file, strict=True):
+        assert item["reference"] == row["reference"] == item["metadata"]["answer"], "as the baseline has it"
+        left, right = item["columns"]
+        assert left["answers"][0]["text"] == right["answers"][0]["text"] != ""
+        assert [each["verdict"] for each in (*left["verdicts"], *right["verdicts"])] == [
+            "passed",
+            "failed",
+        ] * 2
+        verdict_of = [row[f"{column['column']}: Close: verdict"] for column in item["columns"]]
+        assert verdict_of == ["failed", "failed"], "what is not compared is not lost"
+    printed = text_of(client.get(address("comparison_page", kept_one)))
+    for part in (
+        "4 of the baseline's 6 items are compared",
+        "“Summaries” has 4",
+        "4 of them do not have the same text in all",
+        "The evaluations have different references",
+        "Not compared Close",
+        "Its parameters are not the same in every run.",
+        "pass_threshold",
+        "passes 0.0% of 6",
+    ):
+        assert part in printed, part
 
 
 def test_what_a_worker_has_still_to_count_is_said_to_be_missing(
