@@ -4,12 +4,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.cache import cache
 from django.template import Context, Template
 from django.test import RequestFactory
 from django.urls import reverse
 
 from completions.models import StoredCompletion
-from datasets.evaluate import setup, targets
+from datasets.evaluate import learnt, setup, targets
 from datasets.evaluate.learnt import learnt_from
 from datasets.models import Checkpoint, DatasetVersion, Deployment, FineTune, Run
 from portal.models import Connection, User
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datasets.evaluate.targets import Target
 
 pytestmark = pytest.mark.django_db
+_PRINTED = '{% include "datasets/evaluate/print_learnt.html" %}'
 TOLD = "ft:mine</bdi>” was trained on 8 of these 12 items"
 
 
@@ -70,10 +72,42 @@ def test_rows_that_a_target_was_trained_on_are_counted_before_and_after_they_are
     made = measured.evaluation(builder, rows, reference="metadata:expected", graders=[measured.EQUAL])
     (before,) = learnt_from(made, [measured.fresh(connection), student, targets.stored()])
     assert (before.label, before.version, before.known, before.items) == ("ft:mine", tune.version, 8, 12)
+    assert before.looked == 12
     items = material.built(builder, rows)
     made.version = items
     (after,) = learnt_from(made, [student])
-    assert (after.known, after.items) == (8, 12)
+    assert (after.known, after.looked, after.items) == (8, 12, 12)
+    # Rows are known by their keys too: those of files never had completions, others lose them.
+    StoredCompletion.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    cache.clear()
+    (gone,) = learnt_from(made, [student])
+    assert (gone.known, gone.looked, gone.items) == (8, 12, 12)
+
+
+def test_of_many_items_some_are_looked_at_and_it_says_so(
+    student: "Target",
+    tune: FineTune,
+    rows: list[StoredCompletion],
+    builder: User,
+    rf: RequestFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learnt, "LOOKED_AT", 6)
+    made = measured.evaluation(builder, rows)
+    (before,) = learnt_from(made, [student])
+    assert (before.looked, before.items) == (6, 12)
+    assert before.known in range(2, 7), "4 of the 12 were not taught"
+    assert learnt_from(made, [student]) == [before], "the same ones each time"
+    made.version = material.built(builder, rows)
+    (after,) = learnt_from(made, [student])
+    assert (after.looked, after.items) == (6, 12)
+    request = rf.get("/")
+    request.user = builder
+    run = Run(evaluation=made, number=1, targets=[student.as_dict()])
+    for name in ("learnt_in run", "learnt_of run as learnt"):
+        template = Template(f"{{% load learnt %}}{{% {name} %}}{_PRINTED if 'as' in name else ''}")
+        text = template.render(Context({"run": run, "request": request}))
+        assert f"was trained on {after.known} of 6 that were looked at among these 12 items" in text
 
 
 def test_a_part_that_was_held_back_is_not_told_of(
