@@ -80,7 +80,8 @@ def _file(request: HttpRequest, evaluation: Evaluation) -> HttpResponse:
         return render(request, "datasets/evaluate/data_file.html", _file_page(evaluation, None, None))
     ready = version.state == State.READY
     preview = sources_preview.of_version(evaluation) if ready else sources_preview.of_upload(version)
-    named = () if "part_of" in version.source else preview.columns  # what we wrote has our names
+    ours = "part_of" in version.source or version.origin == version.Origin.SELECTION
+    named = () if ours else preview.columns  # what we wrote has our names
     form = ColumnsForm(request.POST or None, columns=named, initial=_columns(evaluation, preview))
     if request.method == "POST" and form.is_valid():
         _keep(evaluation, form.cleaned_data)

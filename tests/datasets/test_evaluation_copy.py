@@ -151,5 +151,12 @@ def test_what_people_said_is_found_in_the_items_of_a_copy(
     material.drain()
     made = press(client, one)
     assert made.reference == "correction"
+    # Its columns have the names that we gave them: there is nothing to say of them.
+    data = reverse("datasets:evaluate", args=[made.pk, "data"])
+    assert list(client.get(data).context["form"].fields) == ["name"]
+    client.post(data, {"name": "Another name"})
+    made.refresh_from_db()
+    assert (made.name, made.reference) == ("Another name", "correction")
+    assert made.version.dataset.name == "Summaries"
     page = client.get(reverse("datasets:evaluate", args=[made.pk, "reference"])).content.decode()
     assert 'value="column:reference" checked' in page
