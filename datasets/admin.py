@@ -6,6 +6,7 @@ from datasets.models import (
     Call,
     Checkpoint,
     Comparison,
+    Counts,
     Dataset,
     DatasetVersion,
     Deployment,
@@ -128,6 +129,13 @@ class ComparisonAdmin(ReadOnly):
     list_display = ("name", "owner", "created")
     list_select_related = ("owner",)
     search_fields = ("name",)
+
+
+@admin.register(Counts)
+class CountsAdmin(ReadOnly):
+    list_display = ("key", "run", "comparison", "made")
+    list_select_related = ("run", "comparison")
+    exclude = ("data",)
 
 
 @admin.register(LibraryGrader)
