@@ -1,5 +1,6 @@
 """Starting, pausing and scheduling runs in a real browser."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from datasets.evaluate import run as runs
 from datasets.evaluate import schedules
@@ -68,8 +69,14 @@ def test_a_run_is_held_to_a_goal_paused_gone_on_with_and_scheduled(
     assert runs.pause(run, builder)
     page.get_by_role("button", name="Go on").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    late: list[Route] = []
+    page.route(re.compile("seen="), lambda route: late.append(route))
+    page.wait_for_event("request", lambda request: "seen=" in request.url)
     material.drain()
     expect(page.get_by_text("The goal is met")).to_be_visible(timeout=15_000)
+    for route in late:  # asked while it ran, answered after the page was drawn anew
+        route.continue_()
+    page.evaluate("fetch('/healthz')")
 
     page = site.open(reverse("datasets:evaluation", args=[made.pk]))
     page.get_by_role("link", name="Set a time").click()
