@@ -85,7 +85,8 @@ def _form(
 
 
 def _make(request: HttpRequest, evaluation: Evaluation, sort: str, number: int, **kwargs: Any) -> CodeForm:
-    begins = "data" not in kwargs  # what is typed needs no connection to begin with
+    # What is typed needs no connection to begin with, but a part that is added to it does.
+    begins = "data" not in kwargs or "add" in request.POST
     return grader_forms.make(
         sort,
         prefix=f"g{number}",
