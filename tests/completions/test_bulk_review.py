@@ -296,7 +296,7 @@ def test_a_worker_that_dies_in_the_middle_is_made_up_for_and_nothing_is_said_twi
     monkeypatch.setenv("PORTAL_CRASH_FLAG", str(flag))
     operation = bulk_review.say(frozen_by(builder, rows), [APPROVE], builder)
     workers.start()
-    workers.wait_for(lambda: flag.exists() and not Operation.objects.live().exists(), 60)
+    workers.wait_for(lambda: flag.exists() and not Operation.objects.live().exists(), 180)
     operation.refresh_from_db()
     assert (operation.state, bulk_review.tally_of(operation)) == ("done", Tally(changed=1_200))
     assert states() == dict.fromkeys((row.pk for row in rows), "approved")

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection as database
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -240,7 +241,7 @@ entries = st.lists(
 @pytest.mark.engines
 @pytest.mark.django_db
 @hypothesis_settings(
-    max_examples=300,
+    max_examples=300 if database.vendor == "sqlite" else 100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     database=None,
