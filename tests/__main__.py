@@ -1,9 +1,9 @@
 """Every test, on every engine: `python -m tests [arguments for pytest]`, which is what `make test` runs.
 
-Six runs, each with a data folder of its own, some at a time: everything but the browser on SQLite with the
-embedded broker, in two shares; the tests marked `engines` again in the same shares, each on a PostgreSQL and
-a Redis or Valkey that are started for it; and the browser tests on SQLite in two halves. What cannot be had
-is named and counted as skipped.
+Eight runs, each with a data folder of its own, some at a time: everything but the browser on SQLite with the
+embedded broker, in three shares; the tests marked `engines` again in two, each on a PostgreSQL and a Redis or
+Valkey that are started for it, but for those that `make faults` runs there; and the browser tests on SQLite in
+three. What cannot be had is named and counted as skipped.
 The last line is `N passed, N failed, N skipped`.
 """
 
@@ -24,7 +24,7 @@ from time import monotonic
 from typing import IO
 from xml.etree import ElementTree
 
-from tests import obtain, servers
+from tests import faults, obtain, servers
 
 AT_A_TIME = 5  # runs: in each of them much is waiting, for workers, the browser or the disk
 # Names of files that a run leaves to the others, so that none is the last for long.
@@ -135,7 +135,8 @@ def in_browser(
 
 
 def on_postgres(share: str, arguments: list[str], output: IO[str]) -> Outcome:
-    marked = [*without((*ENGINES[share], *FAULTS)), *only("engines", arguments)]
+    left = [f"--deselect={test}" for test in faults.KILLS]
+    marked = [*without((*ENGINES[share], *FAULTS)), *left, *only("engines", arguments)]
     started: list[servers.Server] = []
     try:
         for start in (servers.start_postgres, servers.start_valkey):
