@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 from tests import servers
 
 START = ("/completions/", "/datasets/", "/fine-tunes/", "/evaluations/", "/connections/", "/operations/")
-SKIP = re.compile(r"/(logout|download|static|healthz|readyz)\b|\.(jsonl|csv|gz)$")
+SKIP = re.compile(r"/(logout|download|static|healthz|readyz|results)\b|\.(jsonl|csv|gz)$")
 VIEWS = tuple((scheme, width) for scheme in ("light", "dark") for width in (1440, 420))
 HEIGHT = 900
 
@@ -77,7 +77,10 @@ def find_pages(page: Page, url: str) -> dict[str, str]:
         if answer is None or "text/html" not in answer.headers.get("content-type", ""):
             continue
         found[key] = path
-        links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href)")
+        links = page.eval_on_selector_all(
+            "a[href]:not([download])",
+            "links => links.map(link => new URL(link.getAttribute('href'), location.href).href)",
+        )
         waiting += [
             urlsplit(link).path
             for link in links
