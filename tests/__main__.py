@@ -2,8 +2,8 @@
 
 Eight runs, each with a data folder of its own, some at a time: everything but the browser on SQLite with the
 embedded broker, in three shares; the tests marked `engines` again in two, each on a PostgreSQL and a Redis or
-Valkey that are started for it, but for those that `make faults` runs there; and the browser tests on SQLite in
-three. What cannot be had is named and counted as skipped.
+Valkey that are started for it, but for those that `make faults` runs there; and the browser tests on SQLite
+in three. What cannot be had is named and counted as skipped.
 The last line is `N passed, N failed, N skipped`.
 """
 
