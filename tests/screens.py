@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, sync_playwright
 
 from tests import servers
 
@@ -73,7 +73,10 @@ def find_pages(page: Page, url: str) -> dict[str, str]:
         key = shape(urlsplit(path).path)
         if key in found or SKIP.search(path):
             continue
-        answer = page.goto(url + path)
+        try:
+            answer = page.goto(url + path)
+        except Error:  # it is a file, and a download begins
+            continue
         if answer is None or "text/html" not in answer.headers.get("content-type", ""):
             continue
         found[key] = path
