@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import django
+import hypothesis
 import pytest
 
 from tests import environment, servers
+
+# On a busy machine an example may take long: what is found is looked at, not how fast.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 DATA_FOLDER = environment.prepare()  # before anything reads Django's settings
 environment.stay_home()

@@ -69,7 +69,7 @@ def post_of(branch: Branch) -> QueryDict:
     return form
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.lists(FILTERS, max_size=4).map(" ".join))
 def test_a_filter_goes_through_the_form_without_loss(q: str) -> None:
     wanted = Filter.parse(q)
@@ -78,7 +78,7 @@ def test_a_filter_goes_through_the_form_without_loss(q: str) -> None:
     assert filter_of(rows) == wanted
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 @given(st.text(max_size=40))
 def test_what_cannot_be_read_goes_through_as_typed(q: str) -> None:
     wanted = Filter.parse(q)

@@ -243,7 +243,7 @@ entries = st.lists(
 @hypothesis_settings(
     max_examples=300 if database.vendor == "sqlite" else 100,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     database=None,
 )
 @given(found=st.lists(st.tuples(items, entries), min_size=1, max_size=4))

@@ -269,7 +269,11 @@ PIECES = st.text(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.lists(st.tuples(PIECES, PIECES, PIECES), min_size=1, max_size=6), PIECES, st.booleans())
 def test_the_engine_agrees_with_a_search_by_hand(
     rows: list[tuple[str, str, str]], asked: str, prefix: bool
